@@ -1,0 +1,83 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crateyard/crateyard/registry/client"
+)
+
+// envName is the environment variable that says the same as a flag.
+func envName(flag string) string {
+	return "CRATEYARD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// clientFlags are what every command that talks to a server has.
+type clientFlags struct {
+	url, tokenFile, output string
+}
+
+func (c *clientFlags) add(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVar(&c.url, "url", "", "the registry's address; or CRATEYARD_URL (default http://127.0.0.1:8080)")
+	f.StringVar(&c.tokenFile, "token-file", "", "file with an admin's token; or the token in CRATEYARD_TOKEN")
+	f.StringVarP(&c.output, "output", "o", "table", "table or json")
+}
+
+// client makes the client that the flags and the environment describe.
+func (c *clientFlags) client() (*client.Client, error) {
+	if c.output != "table" && c.output != "json" {
+		return nil, usageError{fmt.Errorf("--output %q: it must be table or json", c.output)}
+	}
+	address := firstOf(c.url, os.Getenv("CRATEYARD_URL"), "http://127.0.0.1:8080")
+	token := os.Getenv("CRATEYARD_TOKEN")
+	if c.tokenFile != "" {
+		data, err := os.ReadFile(c.tokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("token file: %w", err)
+		}
+		token = strings.TrimSpace(string(data))
+	}
+	if token == "" {
+		return nil, usageError{fmt.Errorf("no token: set CRATEYARD_TOKEN or say --token-file FILE; a server's first admin token is in its DIR/admin-token")}
+	}
+	return client.New(address, token, client.WithVersion(Version())), nil
+}
+
+func firstOf(s ...string) string {
+	for _, v := range s {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// print shows v as JSON, or what table writes as columns.
+func (c *clientFlags) print(w io.Writer, v any, table func(tw io.Writer)) error {
+	if c.output == "json" {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	table(tw)
+	return tw.Flush()
+}
+
+// row writes one line of a table.
+func row(w io.Writer, cells ...any) {
+	for i, c := range cells {
+		if i > 0 {
+			_, _ = fmt.Fprint(w, "\t") // the tabwriter's Flush reports
+		}
+		_, _ = fmt.Fprint(w, c)
+	}
+	_, _ = fmt.Fprintln(w)
+}

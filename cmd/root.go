@@ -1,0 +1,66 @@
+// Package cmd is the command line: one file a command, wiring only.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs a command line and gives the exit code: 0, 1 when the command failed, 2 when it was used wrongly.
+func Main(args []string, in io.Reader, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintf(errOut, "crateyard: %v\n", err) // nowhere else to say it
+	if _, ok := errors.AsType[usageError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "crateyard",
+		Short: "A registry for Rust crates, and the Kubernetes operator that runs it",
+		Long: `crateyard is a registry for Rust crates: publish, sparse index, downloads, owners and tokens in one process and one folder,
+and the Kubernetes operator that runs such registries.
+
+Try it:  crateyard serve --data ./data`,
+		Version:       Version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+	})
+	root.AddCommand(newServeCommand(), newUserCommand(), newTokenCommand(), newCargoConfigCommand())
+	return root
+}
+
+// args wraps cobra's checks of arguments, so that a wrong number of them is a usage error.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, a []string) error {
+		if err := check(c, a); err != nil {
+			return usageError{fmt.Errorf("%w; usage: %s", err, c.UseLine())}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,94 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/crateyard/crateyard/registry"
+)
+
+func newServeCommand() *cobra.Command {
+	c := registry.DefaultConfig()
+	var file string
+	cmd := &cobra.Command{
+		Use:   "serve --data DIR",
+		Short: "Serve a registry from one folder",
+		Long: `serve runs a registry: its catalog (SQLite) and its crates lie in one folder, which one server uses at a time.
+
+Each setting can stand in three places; a flag goes before an environment variable, and that before the file of --config:
+  --url https://crates.example.com   CRATEYARD_URL=…   url: … (YAML)
+The admin's token comes from --admin-token-file or CRATEYARD_ADMIN_TOKEN; with neither, the first start writes DIR/admin-token.`,
+		Example: `  crateyard serve --data ./data
+  CRATEYARD_URL=http://127.0.0.1:8080 crateyard user create alice --role publisher --token-file ./data/admin-token`,
+		Args: args(cobra.NoArgs),
+	}
+	f := cmd.Flags()
+	serveFlags(f, &c)
+	f.StringVar(&file, "config", "", "YAML file with the same settings")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := serveConfig(f, file)
+		if err != nil {
+			return usageError{err}
+		}
+		// A registry idles most of its life: give memory back sooner than Go would by itself.
+		debug.SetGCPercent(50)
+		s, err := registry.Open(cmd.Context(), c, Version(), os.Stderr)
+		if err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "crateyard %s serves %s\nHow to use it: %s/me\n", Version(), s.URL(), s.URL()) // a closed stdout is no reason to stop
+		return s.Serve(cmd.Context())
+	}
+	return cmd
+}
+
+// serveFlags defines the flags over c. Their names, with CRATEYARD_ before and in upper case, are the environment variables.
+func serveFlags(f *pflag.FlagSet, c *registry.Config) {
+	f.StringVar(&c.Data, "data", c.Data, "folder of the catalog and the crates")
+	f.StringVar(&c.Listen, "listen", c.Listen, "public address")
+	f.StringVar(&c.OpsListen, "ops-listen", c.OpsListen, "address of /metrics, /healthz and /readyz; empty for none")
+	f.StringVar(&c.URL, "url", c.URL, "public URL; it is the registry's identity in every Cargo.lock (default http://LISTEN)")
+	f.StringVar(&c.Name, "name", c.Name, "what cargo configurations call the registry")
+	f.StringVar(&c.AdminTokenFile, "admin-token-file", c.AdminTokenFile, "file with the admin's token (default DIR/admin-token)")
+	f.StringVar(&c.Access.AnonymousRead, "anonymous-read", c.Access.AnonymousRead, "Enabled, or Disabled to ask for a token on every read")
+	f.Int64Var(&c.Limits.CrateSize, "crate-size", c.Limits.CrateSize, "largest .crate file in bytes")
+	f.StringVar(&c.Log.Format, "log-format", c.Log.Format, "text or json")
+	f.StringVar(&c.Log.Level, "log-level", c.Log.Level, "debug, info, warn or error")
+	f.DurationVar((*time.Duration)(&c.DrainDelay), "drain-delay", time.Duration(c.DrainDelay), "how long to answer reads after a signal to stop")
+}
+
+// serveConfig lays defaults, file, environment and flags over each other.
+func serveConfig(given *pflag.FlagSet, file string) (registry.Config, error) {
+	c := registry.DefaultConfig()
+	if file == "" {
+		file = os.Getenv("CRATEYARD_CONFIG")
+	}
+	if file != "" {
+		if err := registry.ReadConfig(file, &c); err != nil {
+			return c, err
+		}
+	}
+	over := pflag.NewFlagSet("environment", pflag.ContinueOnError)
+	serveFlags(over, &c)
+	var err error
+	over.VisitAll(func(fl *pflag.Flag) {
+		if v, ok := os.LookupEnv(envName(fl.Name)); ok && err == nil {
+			if err = fl.Value.Set(v); err != nil {
+				err = fmt.Errorf("environment variable %s: %w", envName(fl.Name), err)
+			}
+		}
+		if g := given.Lookup(fl.Name); g.Changed && err == nil {
+			err = fl.Value.Set(g.Value.String())
+		}
+	})
+	c.AdminToken = os.Getenv("CRATEYARD_ADMIN_TOKEN")
+	if given.Changed("admin-token-file") {
+		c.AdminToken = ""
+	}
+	return c, err
+}

@@ -1,0 +1,125 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+func newUserCommand() *cobra.Command {
+	cf := &clientFlags{}
+	cmd := &cobra.Command{Use: "user", Short: "Manage the users of a registry", Args: args(cobra.NoArgs)}
+	cf.add(cmd)
+	cmd.AddCommand(newUserCreateCommand(cf), newUserListCommand(cf), newUserUpdateCommand(cf), newUserDeleteCommand(cf))
+	return cmd
+}
+
+func newUserCreateCommand(cf *clientFlags) *cobra.Command {
+	var body wire.CreateUser
+	cmd := &cobra.Command{
+		Use: "create NAME --role reader|publisher|admin", Short: "Create a user", Args: args(cobra.ExactArgs(1)),
+		Example: "  crateyard user create alice --role publisher",
+	}
+	cmd.Flags().StringVar(&body.Role, "role", "", "reader, publisher or admin (required)")
+	cmd.RunE = func(cmd *cobra.Command, a []string) error {
+		if body.Role == "" {
+			return usageError{fmt.Errorf("say what the user may do: --role reader, publisher or admin")}
+		}
+		c, err := cf.client()
+		if err != nil {
+			return err
+		}
+		body.Name = a[0]
+		u, err := c.CreateUser(cmd.Context(), body)
+		if err != nil {
+			return err
+		}
+		return cf.print(cmd.OutOrStdout(), u, func(w io.Writer) { row(w, "Created user", u.Name, u.Role) })
+	}
+	return cmd
+}
+
+func newUserListCommand(cf *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the users", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := cf.client()
+			if err != nil {
+				return err
+			}
+			users, err := c.Users(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return cf.print(cmd.OutOrStdout(), users, func(w io.Writer) {
+				row(w, "NAME", "ROLE", "SUSPENDED", "CREATED")
+				for _, u := range users {
+					row(w, u.Name, u.Role, u.Suspended, u.CreatedAt.Format(time.DateOnly))
+				}
+			})
+		},
+	}
+}
+
+func newUserUpdateCommand(cf *clientFlags) *cobra.Command {
+	var role string
+	var suspended bool
+	cmd := &cobra.Command{
+		Use: "update NAME", Short: "Change a user's role, suspend or resume it", Args: args(cobra.ExactArgs(1)),
+		Example: "  crateyard user update alice --suspended\n  crateyard user update alice --suspended=false --role reader",
+	}
+	cmd.Flags().StringVar(&role, "role", "", "reader, publisher or admin")
+	cmd.Flags().BoolVar(&suspended, "suspended", false, "whether the user's tokens stop working")
+	cmd.RunE = func(cmd *cobra.Command, a []string) error {
+		var body wire.UpdateUser
+		if cmd.Flags().Changed("role") {
+			body.Role = &role
+		}
+		if cmd.Flags().Changed("suspended") {
+			body.Suspended = &suspended
+		}
+		if body == (wire.UpdateUser{}) {
+			return usageError{fmt.Errorf("nothing to change: say --role or --suspended")}
+		}
+		c, err := cf.client()
+		if err != nil {
+			return err
+		}
+		u, err := c.UpdateUser(cmd.Context(), a[0], body)
+		if err != nil {
+			return err
+		}
+		return cf.print(cmd.OutOrStdout(), u, func(w io.Writer) {
+			row(w, "NAME", "ROLE", "SUSPENDED")
+			row(w, u.Name, u.Role, u.Suspended)
+		})
+	}
+	return cmd
+}
+
+func newUserDeleteCommand(cf *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete NAME", Short: "Delete a user and its tokens; its crates stay", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := cf.client()
+			if err != nil {
+				return err
+			}
+			d, err := c.DeleteUser(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			return cf.print(cmd.OutOrStdout(), d, func(w io.Writer) {
+				row(w, "Deleted user "+a[0])
+				if len(d.Ownerless) > 0 {
+					row(w, "Crates without an owner now, for an admin to give one: "+strings.Join(d.Ownerless, ", "))
+				}
+			})
+		},
+	}
+}

@@ -1,0 +1,97 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/auth"
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
+)
+
+// AdminTokenName is the file in the data folder that holds the admin's token when nobody gave one.
+const AdminTokenName = "admin-token"
+
+// bootstrap makes the first admin, and makes the token that the administrator gave the one that works: who changes it
+// and restarts has revoked the old one.
+func (s *Server) bootstrap(ctx context.Context) error {
+	token, err := s.adminToken()
+	if err != nil {
+		return err
+	}
+	if err := auth.CheckAdminToken(token); err != nil {
+		return err
+	}
+	_, err = s.catalog.CreateUser(ctx, catalog.User{Name: auth.BootstrapUser, Role: string(auth.Admin)})
+	if err != nil && fault.KindOf(err) != fault.Conflict {
+		return err
+	}
+	return s.catalog.ReplaceToken(ctx, catalog.Token{UserName: auth.BootstrapUser, Name: auth.BootstrapToken}, auth.Hash(token))
+}
+
+func (s *Server) adminToken() (string, error) {
+	if s.config.AdminToken != "" {
+		return s.config.AdminToken, nil
+	}
+	path := s.config.AdminTokenFile
+	own := filepath.Join(s.config.Data, AdminTokenName)
+	if path == "" {
+		path = own
+	}
+	data, err := os.ReadFile(path)
+	if err == nil {
+		return strings.TrimSpace(string(data)), nil
+	}
+	if path != own || !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("admin token: %w", err)
+	}
+	token := auth.NewToken()
+	if err := writeFile(path, token+"\n"); err != nil {
+		return "", err
+	}
+	s.log.Info("Wrote a new admin token", "file", path)
+	return token, nil
+}
+
+// writeFile makes a new file that only its owner may read, durable and whole: a crash in between leaves none, and the next
+// start writes it again.
+func writeFile(path, text string) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// lockWait is how long a start waits for another server to leave the folder: a rolling restart overlaps by that much at most.
+const lockWait = 10 * time.Second
+
+// lockFolder takes a data folder for this process alone. The lock ends with the process, however it ends.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(100 * time.Millisecond) {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
+			break
+		}
+	}
+	return nil, errors.Join(fmt.Errorf("data folder %s is in use by another crateyard: stop it first: %w", dir, err), f.Close())
+}

@@ -1,0 +1,126 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/fault"
+)
+
+// Token is what is known of a token. The token itself is known to its holder alone.
+type Token struct {
+	ID         int64
+	UserID     int64
+	UserName   string
+	Name       string
+	Scopes     []string // empty: all that the user's role allows
+	Crates     []string // patterns; empty: every crate
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time // nil: never
+	LastUsedAt *time.Time // nil: never; written in batches, so up to a minute late
+}
+
+const tokenColumns = "t.id, t.user_id, u.name, t.name, t.scopes, t.crates, t.created_at, t.expires_at, t.last_used_at"
+
+func scanToken(row interface{ Scan(...any) error }, more ...any) (Token, error) {
+	var t Token
+	var scopes, crates string
+	var created int64
+	var expires, used sql.NullInt64
+	err := row.Scan(append([]any{&t.ID, &t.UserID, &t.UserName, &t.Name, &scopes, &crates, &created, &expires, &used}, more...)...)
+	t.Scopes, t.Crates = strings.Fields(scopes), strings.Fields(crates)
+	t.CreatedAt = time.Unix(created, 0).UTC()
+	t.ExpiresAt, t.LastUsedAt = fromUnix(expires), fromUnix(used)
+	return t, err
+}
+
+// TokenByHash finds a token and its user by the SHA-256 of the token.
+func (c *Catalog) TokenByHash(ctx context.Context, hash [32]byte) (Token, User, error) {
+	var u User
+	t, err := scanToken(c.ro.QueryRowContext(ctx, "SELECT "+tokenColumns+", u.role, u.suspended FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.hash = ?",
+		hash[:]), &u.Role, &u.Suspended)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Token{}, User{}, fault.New(fault.NotFound, "no such token")
+	}
+	u.ID, u.Name = t.UserID, t.UserName
+	return t, u, err
+}
+
+// Tokens lists tokens by their age, those of one user or, with an empty name, of all.
+func (c *Catalog) Tokens(ctx context.Context, user string) ([]Token, error) {
+	return collect(ctx, c.ro, func(r *sql.Rows) (Token, error) { return scanToken(r) },
+		"SELECT "+tokenColumns+" FROM tokens t JOIN users u ON u.id = t.user_id WHERE ? IN ('', u.name) ORDER BY t.id", user)
+}
+
+// CreateToken adds a token to the user named in it, by its hash.
+func (c *Catalog) CreateToken(ctx context.Context, t Token, hash [32]byte) (Token, error) {
+	t.CreatedAt = c.now().UTC().Truncate(time.Second)
+	err := c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+		u, err := userByName(ctx, tx, t.UserName)
+		if err != nil {
+			return nil, err
+		}
+		t.UserID = u.ID
+		return nil, insertToken(ctx, tx, &t, hash)
+	})
+	return t, err
+}
+
+func insertToken(ctx context.Context, tx *sql.Tx, t *Token, hash [32]byte) error {
+	res, err := tx.ExecContext(ctx, "INSERT INTO tokens (user_id, name, hash, scopes, crates, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		t.UserID, t.Name, hash[:], strings.Join(t.Scopes, " "), strings.Join(t.Crates, " "), t.CreatedAt.Unix(), toUnix(t.ExpiresAt))
+	if err != nil {
+		return err
+	}
+	t.ID, err = res.LastInsertId()
+	return err
+}
+
+// ReplaceToken makes hash the one token of its name that the user has: the others of that name stop working.
+func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) error {
+	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+		u, err := userByName(ctx, tx, t.UserName)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE user_id = ? AND name = ? AND hash <> ?", u.ID, t.Name, hash[:]); err != nil {
+			return nil, err
+		}
+		var one int
+		err = tx.QueryRowContext(ctx, "SELECT 1 FROM tokens WHERE user_id = ? AND hash = ?", u.ID, hash[:]).Scan(&one)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+		t.UserID, t.CreatedAt = u.ID, c.now()
+		return nil, insertToken(ctx, tx, &t, hash)
+	})
+}
+
+// DeleteToken revokes a token for ever.
+func (c *Catalog) DeleteToken(ctx context.Context, id int64) error {
+	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+		res, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE id = ?", id)
+		if err != nil {
+			return nil, err
+		}
+		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			return nil, err
+		}
+		return nil, fault.New(fault.NotFound, "token %d does not exist", id)
+	})
+}
+
+// TouchTokens notes when tokens were last used, by their id.
+func (c *Catalog) TouchTokens(ctx context.Context, used map[int64]time.Time) error {
+	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+		for id, at := range used {
+			if _, err := tx.ExecContext(ctx, "UPDATE tokens SET last_used_at = ? WHERE id = ?", at.Unix(), id); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+}

@@ -1,0 +1,124 @@
+// Package client is the Go client of the management API: users, tokens and status of one registry. The operator and the
+// command line use it; it knows HTTP and registry/wire, and nothing of the server.
+//
+// A Client is safe for use by many goroutines. Every call ends after Timeout at the latest and reads at most maxAnswer bytes,
+// so that a server that is stuck or not ours cannot hold up a caller. The token is in no error and no log line.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// Timeout is the longest that one call takes, unless WithHTTPClient says otherwise.
+const Timeout = 15 * time.Second
+
+// maxAnswer is the most that is read of an answer. A list of 10,000 tokens at 400 bytes each is 4 MB.
+const maxAnswer = 16 << 20
+
+// Client speaks to the management API of one registry.
+type Client struct {
+	base      string
+	token     string
+	userAgent string
+	http      *http.Client
+}
+
+// Option changes how a Client works.
+type Option func(*Client)
+
+// WithHTTPClient makes calls over h, for a CA of one's own or a longer timeout.
+func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h } }
+
+// WithVersion tells the server which version of Crateyard calls, in the User-Agent.
+func WithVersion(version string) Option {
+	return func(c *Client) { c.userAgent = "crateyard/" + version }
+}
+
+// New makes a client for the registry whose public address is baseURL, such as https://crates.acme.dev. An empty token is
+// sent as none.
+func New(baseURL, token string, opts ...Option) *Client {
+	c := &Client{
+		base:      strings.TrimRight(baseURL, "/") + "/api/v1",
+		token:     strings.TrimSpace(token),
+		userAgent: "crateyard",
+		http:      &http.Client{Timeout: Timeout, CheckRedirect: sameHost},
+	}
+	for _, o := range opts {
+		o(c)
+	}
+	return c
+}
+
+// sameHost refuses redirects to another host: the management API never sends one, so it would be somebody else's.
+func sameHost(r *http.Request, via []*http.Request) error {
+	if len(via) > 3 || r.URL.Host != via[0].URL.Host || r.URL.Scheme != via[0].URL.Scheme {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// Status asks how the registry is: its version, addresses and counts.
+func (c *Client) Status(ctx context.Context) (wire.Status, error) {
+	var s wire.Status
+	err := c.do(ctx, http.MethodGet, "/status", nil, &s)
+	return s, err
+}
+
+// do sends in as JSON, if it is not nil, and decodes the answer into out, if it is not nil.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, withoutUserinfo(err))
+	}
+	req.Header.Set("User-Agent", c.userAgent)
+	req.Header.Set("Accept", "application/json")
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return withoutUserinfo(err) // says method and address itself
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return fmt.Errorf("%s %s: reading the answer: %w", method, path, err)
+	}
+	if len(answer) > maxAnswer {
+		return fmt.Errorf("%s %s: the answer is longer than %d bytes; is this a Crateyard registry?", method, path, maxAnswer)
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return newError(resp, answer)
+	}
+	if out == nil || resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("%s %s: the answer is not what a Crateyard registry says: %w", method, path, err)
+	}
+	return nil
+}
+
+// segment makes a name fit for one part of a path.
+func segment(name string) string { return "/" + url.PathEscape(name) }

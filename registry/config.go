@@ -1,0 +1,125 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Config is what a server needs to know. The YAML of --config has the same names; the operator renders it.
+type Config struct {
+	// Name is what cargo configurations call the registry, as in `cargo publish --registry NAME`.
+	Name string `json:"name"`
+	// URL is the public address, with or without a path, without a slash at its end. It is the registry's identity in
+	// every Cargo.lock: do not change it. Empty: http:// and the address of Listen.
+	URL string `json:"url"`
+	// Listen is the public address, host:port; port 0 picks a free one.
+	Listen string `json:"listen"`
+	// OpsListen is the address of metrics, health and profiles. Keep it from the public. Empty: no such listener.
+	OpsListen string `json:"opsListen"`
+	// Data is the folder of the catalog and the crates. One server uses it at a time.
+	Data string `json:"data"`
+	// AdminTokenFile holds the bootstrap admin's token. With neither it nor AdminToken, the first start writes
+	// Data/admin-token, mode 0600.
+	AdminTokenFile string `json:"adminTokenFile"`
+	// AdminToken is the token itself, from the environment only.
+	AdminToken string `json:"-"`
+	Access     Access `json:"access"`
+	Limits     Limits `json:"limits"`
+	Log        Log    `json:"log"`
+	// DrainDelay is how long the server still answers reads after it was told to stop, for a load balancer to notice.
+	DrainDelay Duration `json:"drainDelay"`
+}
+
+// Access says who may read.
+type Access struct {
+	AnonymousRead string `json:"anonymousRead"` // Enabled (default) or Disabled
+}
+
+// Limits bound uploads.
+type Limits struct {
+	CrateSize int64 `json:"crateSize"` // bytes of a .crate file; default 10 MiB
+}
+
+// Log says what the log looks like.
+type Log struct {
+	Format string `json:"format"` // text or json
+	Level  string `json:"level"`  // debug, info, warn or error
+}
+
+// Duration is a time.Duration written as in Go: 5s, 1m30s.
+type Duration time.Duration
+
+// UnmarshalText reads a duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = Duration(v)
+	return err
+}
+
+// MarshalText writes a duration.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// DefaultConfig is what holds where nothing else is said: a server for this machine only.
+func DefaultConfig() Config {
+	return Config{
+		Name: "crateyard", Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:9090",
+		Access: Access{AnonymousRead: "Enabled"}, Limits: Limits{CrateSize: 10 << 20}, Log: Log{Format: "text", Level: "info"},
+	}
+}
+
+// ReadConfig lays a YAML file over c. Unknown keys are refused: a mistyped one would silently leave a default.
+func ReadConfig(path string, c *Config) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := yaml.UnmarshalStrict(data, c); err != nil {
+		return fmt.Errorf("config file %s: %w", path, err)
+	}
+	return nil
+}
+
+// registryName is what a TOML key, an environment variable and cargo's --registry can all hold.
+var registryName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}$`)
+
+// Check reports all that is wrong with c.
+func (c *Config) Check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if !registryName.MatchString(c.Name) {
+		bad("name %q: it must be at most 63 letters, digits, '-' and '_'", c.Name)
+	}
+	if c.Data == "" {
+		bad("no data folder: say --data DIR")
+	}
+	if c.Listen == "" {
+		bad("no listen address: say --listen HOST:PORT")
+	}
+	if c.URL != "" {
+		c.URL = strings.TrimRight(c.URL, "/")
+		u, err := url.Parse(c.URL)
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+			bad("url: it must look like https://crates.example.com, with a path at most behind it")
+		case strings.HasSuffix(u.Path, ".git"):
+			bad("url %q: cargo before 1.96 confuses addresses that differ by .git only (CVE-2026-5222); choose another path", c.URL)
+		}
+	}
+	if c.Access.AnonymousRead != "Enabled" && c.Access.AnonymousRead != "Disabled" {
+		bad("access.anonymousRead %q: it must be Enabled or Disabled", c.Access.AnonymousRead)
+	}
+	if c.Limits.CrateSize < 1<<10 || c.Limits.CrateSize > 1<<30 {
+		bad("limits.crateSize %d: it must be 1 KiB to 1 GiB, in bytes", c.Limits.CrateSize)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		bad("log.format %q: it must be text or json", c.Log.Format)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,50 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+
+	"github.com/crateyard/crateyard/registry/storage"
+)
+
+// serveDownload sends an archive. Its bytes never change, so it may be cached for ever; and it is never compressed again:
+// a Content-Encoding would make cargo's checksum fail.
+func (a *API) serveDownload(w *response, r *http.Request) error {
+	v, err := a.Catalog.Version(r.Context(), r.PathValue("crate"), r.PathValue("version"))
+	if err != nil {
+		return err
+	}
+	key := storage.CrateKey(v.Crate, v.Num, v.SHA256)
+	blob, err := a.Store.Open(r.Context(), key)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Not 404: the catalog knows the version, so a missing blob is a loss that must be seen.
+		return fmt.Errorf("blob %s is missing from storage: %w", key, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = blob.Close() }() // it was read only
+	info, err := blob.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() != v.Size {
+		return fmt.Errorf("blob %s has %d bytes in storage, %d in the catalog", key, info.Size(), v.Size)
+	}
+	h := w.Header()
+	h["Content-Type"] = []string{"application/gzip"}
+	h["Etag"] = []string{`"` + v.SHA256 + `"`}
+	h["Cache-Control"] = []string{"public, max-age=31536000, immutable"}
+	if a.Private {
+		h["Cache-Control"] = []string{"private, max-age=31536000, immutable"}
+	}
+	http.ServeContent(w, r, "", info.ModTime(), blob)
+	a.Metrics.DownloadedBytes.Add(float64(w.bytes))
+	if r.Method == http.MethodGet && w.status == http.StatusOK && w.bytes == v.Size {
+		a.Metrics.Downloads.Inc()
+		a.downloads.add(v.ID)
+	}
+	return nil
+}

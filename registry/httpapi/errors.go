@@ -1,0 +1,73 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// statuses is the one table from kinds of errors to HTTP. cargo takes exactly 404 for "no such crate", and 401 for "try with
+// your token".
+var statuses = map[fault.Kind]int{
+	fault.Invalid:         http.StatusBadRequest,
+	fault.Unauthenticated: http.StatusUnauthorized,
+	fault.Forbidden:       http.StatusForbidden,
+	fault.NotFound:        http.StatusNotFound,
+	fault.Conflict:        http.StatusConflict,
+	fault.TooLarge:        http.StatusRequestEntityTooLarge,
+	fault.Unavailable:     http.StatusServiceUnavailable,
+	fault.TimedOut:        http.StatusRequestTimeout,
+	fault.Internal:        http.StatusInternalServerError,
+}
+
+// fail answers with an error: cargo's JSON shape under /api, plain text elsewhere, where cargo shows the body as it is. The
+// cause goes to the log alone.
+func (a *API) fail(w *response, r *http.Request, err error) {
+	w.err = err
+	status := statuses[fault.KindOf(err)]
+	detail := fmt.Sprintf("internal error; the server's log has the cause under request %s", w.requestID)
+	if fe, ok := errors.AsType[*fault.Error](err); ok && fe.Kind != fault.Internal {
+		detail = fe.Detail
+	} else if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		status, detail = 499, "the client went away" // nginx's code for it, for the log; nobody reads the answer
+	}
+	if status >= 500 {
+		a.Log.Error("Request failed", "request", w.requestID, "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	if w.status != 0 {
+		return // the answer has begun; the client sees it cut short
+	}
+	h := w.Header()
+	for _, name := range []string{"Etag", "Content-Encoding", "Content-Length", "Cache-Control", "Last-Modified"} {
+		h.Del(name)
+	}
+	switch status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", fmt.Sprintf("Cargo login_url=%q", a.URL+"/me"))
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "5")
+	}
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		_ = w.json(status, wire.Errors{Errors: []wire.Detail{{Detail: detail}}}) // two strings always marshal
+		return
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, detail+"\n") // the client is gone when this fails
+}
+
+// servePages answers for all that has no route of its own: pages, and whatever does not exist.
+func (a *API) servePages(w *response, r *http.Request) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || strings.HasPrefix(r.URL.Path, "/api/") {
+		return fault.New(fault.NotFound, "there is no %s %s here", r.Method, r.URL.Path)
+	}
+	a.Web.ServeHTTP(w, r)
+	return nil
+}

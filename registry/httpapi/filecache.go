@@ -1,0 +1,123 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/metrics"
+)
+
+// fileCacheBytes bounds the memory that index files take: some 10,000 crates of the usual size.
+const fileCacheBytes = 32 << 20
+
+// file is an index file ready to be sent, with its headers as net/http keeps them, so that a hit allocates next to nothing.
+type file struct {
+	plain, gzip []byte // gzip is nil where it would not be smaller
+	hash        string // of the content; the ETag without quotes and encoding
+	plainHeader fileHeader
+	gzipHeader  fileHeader
+}
+
+type fileHeader struct{ etag, length []string }
+
+// fileCache holds index files by their lower-case name.
+//
+// A file that was read from the catalog before a change must not stay after it. So a change first advances the generation
+// of its key and then drops the key; a reader keeps its file only when the generation is still the one from before it read.
+// Reads of one key and generation are made once and shared.
+type fileCache struct {
+	catalog     *catalog.Catalog
+	metrics     *metrics.Metrics
+	cache       *otter.Cache[string, *file]
+	flight      singleflight.Group
+	seed        maphash.Seed
+	generations [256]atomic.Uint64 // by the hash of the key; to share one costs at most a second read
+}
+
+func newFileCache(c *catalog.Catalog, m *metrics.Metrics) *fileCache {
+	return &fileCache{catalog: c, metrics: m, seed: maphash.MakeSeed(), cache: otter.Must(&otter.Options[string, *file]{
+		MaximumWeight: fileCacheBytes,
+		Weigher: func(key string, f *file) uint32 {
+			return uint32(len(key) + len(f.plain) + len(f.gzip) + 256) // 256: headers and the cache's own entry
+		},
+	})}
+}
+
+func (c *fileCache) generation(key string) *atomic.Uint64 {
+	return &c.generations[maphash.String(c.seed, key)%uint64(len(c.generations))]
+}
+
+// changed follows the catalog.
+func (c *fileCache) changed(ch catalog.Change) {
+	key := strings.ToLower(ch.Crate)
+	c.generation(key).Add(1)
+	c.cache.Invalidate(key)
+}
+
+func (c *fileCache) bytes() uint64 { return c.cache.WeightedSize() }
+
+// get gives the file of a crate by its lower-case name. An unknown crate is fault.NotFound, and is not remembered: cargo asks
+// for a crate right before it publishes it.
+func (c *fileCache) get(ctx context.Context, key string) (*file, error) {
+	if f, ok := c.cache.GetIfPresent(key); ok {
+		c.metrics.IndexHits.Inc()
+		return f, nil
+	}
+	c.metrics.IndexMisses.Inc()
+	gen := c.generation(key)
+	before := gen.Load()
+	v, err, _ := c.flight.Do(key+"\x00"+strconv.FormatUint(before, 36), func() (any, error) {
+		// Others wait for this read, so it must not end because the first of them went away.
+		lines, err := c.catalog.IndexFile(context.WithoutCancel(ctx), key)
+		if err != nil {
+			return nil, err
+		}
+		f := newFile(lines)
+		// Looked at under the cache's lock for the key: a change that comes later has to wait, and then drops the file.
+		c.cache.ComputeIfAbsent(key, func() (*file, bool) { return f, gen.Load() != before })
+		return f, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*file), nil
+}
+
+func newFile(lines []byte) *file {
+	sum := sha256.Sum256(lines)
+	f := &file{plain: lines, hash: hex.EncodeToString(sum[:16])}
+	f.plainHeader = fileHeader{etag: []string{`"` + f.hash + `"`}, length: []string{strconv.Itoa(len(lines))}}
+	var buf bytes.Buffer
+	zw := gzip.NewWriter(&buf)
+	_, err := zw.Write(lines)
+	if cerr := zw.Close(); err == nil && cerr == nil && buf.Len() < len(lines) {
+		f.gzip = bytes.Clone(buf.Bytes())
+		f.gzipHeader = fileHeader{etag: []string{`"` + f.hash + gzipMark + `"`}, length: []string{strconv.Itoa(len(f.gzip))}}
+	}
+	return f
+}
+
+// gzipMark sets the ETag of the compressed form apart: a strong ETag names bytes (RFC 9110, 8.8.3).
+const gzipMark = "-gzip"
+
+// matches reports whether an If-None-Match header names the file in either form. Comparison is weak, as RFC 9110 asks.
+func (f *file) matches(ifNoneMatch string) bool {
+	for tag := range strings.SplitSeq(ifNoneMatch, ",") {
+		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+		if tag == "*" || len(tag) > 1 && strings.TrimSuffix(strings.Trim(tag, `"`), gzipMark) == f.hash {
+			return true
+		}
+	}
+	return false
+}

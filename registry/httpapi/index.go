@@ -1,0 +1,72 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/index"
+)
+
+// Header values that are the same for every file, as net/http keeps them.
+var (
+	textPlain     = []string{"text/plain; charset=utf-8"}
+	noCache       = []string{"no-cache"} // ask again each time: the ETag makes that cheap
+	acceptVary    = []string{"Accept-Encoding"}
+	gzipEncoding  = []string{"gzip"}
+	applicationJS = []string{"application/json"}
+)
+
+// serveIndex answers for config.json and the files of crates. 404, and nothing else, means "no such crate" to cargo.
+func (a *API) serveIndex(w *response, r *http.Request) error {
+	p := r.PathValue("path")
+	if p == "config.json" {
+		h := w.Header()
+		h["Content-Type"], h["Cache-Control"] = applicationJS, noCache
+		h["Content-Length"] = []string{strconv.Itoa(len(a.config))}
+		_, _ = w.Write(a.config) // the client is gone when this fails
+		return nil
+	}
+	name := p[strings.LastIndexByte(p, '/')+1:]
+	if crate.CheckDependencyName(name) != nil || p != index.Path(name) {
+		return fault.New(fault.NotFound, "there is no index file %q", p)
+	}
+	f, err := a.files.get(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	body, fh := f.plain, f.plainHeader
+	h := w.Header()
+	if f.gzip != nil {
+		h["Vary"] = acceptVary
+		if acceptsGzip(r.Header["Accept-Encoding"]) {
+			body, fh = f.gzip, f.gzipHeader
+			h["Content-Encoding"] = gzipEncoding
+		}
+	}
+	h["Etag"], h["Cache-Control"] = fh.etag, noCache
+	if inm := r.Header["If-None-Match"]; len(inm) > 0 && f.matches(strings.Join(inm, ",")) {
+		delete(h, "Content-Encoding")
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h["Content-Type"], h["Content-Length"] = textPlain, fh.length
+	_, _ = w.Write(body) // the client is gone when this fails
+	return nil
+}
+
+// acceptsGzip reports whether a client takes gzip: named, or under "*", and not with a weight of zero.
+func acceptsGzip(headers []string) bool {
+	for _, header := range headers {
+		for part := range strings.SplitSeq(header, ",") {
+			coding, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+			if coding = strings.TrimSpace(coding); strings.EqualFold(coding, "gzip") || coding == "*" {
+				q, isQ := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
+				return !isQ || strings.Trim(q, "0.") != ""
+			}
+		}
+	}
+	return false
+}

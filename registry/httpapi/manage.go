@@ -1,0 +1,175 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/auth"
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+func (a *API) serveStatus(w *response, r *http.Request) error {
+	n, err := a.Catalog.Counts(r.Context())
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, wire.Status{Version: a.Version, Name: a.Name, URL: a.URL, IndexURL: wire.IndexURL(a.URL),
+		Crates: n.Crates, Versions: n.Versions, Users: n.Users})
+}
+
+func userWire(u catalog.User) wire.User {
+	return wire.User{ID: u.ID, Name: u.Name, Role: u.Role, Suspended: u.Suspended, CreatedAt: u.CreatedAt}
+}
+
+func (a *API) serveUsers(w *response, r *http.Request) error {
+	users, err := a.Catalog.Users(r.Context())
+	if err != nil {
+		return err
+	}
+	list := wire.Users{Users: make([]wire.User, 0, len(users))}
+	for _, u := range users {
+		list.Users = append(list.Users, userWire(u))
+	}
+	return w.json(http.StatusOK, list)
+}
+
+func (a *API) serveUser(w *response, r *http.Request) error {
+	u, err := a.Catalog.User(r.Context(), r.PathValue("user"))
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, userWire(u))
+}
+
+func (a *API) serveCreateUser(w *response, r *http.Request) error {
+	var body wire.CreateUser
+	if err := readJSON(r, &body); err != nil {
+		return err
+	}
+	if err := auth.CheckUserName(body.Name); err != nil {
+		return fault.New(fault.Invalid, "%v", err)
+	}
+	role, err := auth.ParseRole(body.Role)
+	if err != nil {
+		return fault.New(fault.Invalid, "%v", err)
+	}
+	u, err := a.Catalog.CreateUser(r.Context(), catalog.User{Name: body.Name, Role: string(role), Suspended: body.Suspended})
+	if err != nil {
+		return err
+	}
+	a.changed(w, "Created user", "name", u.Name, "role", u.Role)
+	return w.json(http.StatusCreated, userWire(u))
+}
+
+func (a *API) serveUpdateUser(w *response, r *http.Request) error {
+	var body wire.UpdateUser
+	if err := readJSON(r, &body); err != nil {
+		return err
+	}
+	u, err := a.Catalog.UpdateUser(r.Context(), r.PathValue("user"), func(u *catalog.User) error {
+		if body.Role != nil {
+			role, err := auth.ParseRole(*body.Role)
+			if err != nil {
+				return fault.New(fault.Invalid, "%v", err)
+			}
+			u.Role = string(role)
+		}
+		if body.Suspended != nil {
+			u.Suspended = *body.Suspended
+		}
+		if u.Name == auth.BootstrapUser && (u.Role != string(auth.Admin) || u.Suspended) {
+			return fault.New(fault.Forbidden, "user `%s` holds the bootstrap token and stays an admin", u.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.changed(w, "Updated user", "name", u.Name, "role", u.Role, "suspended", u.Suspended)
+	return w.json(http.StatusOK, userWire(u))
+}
+
+func (a *API) serveDeleteUser(w *response, r *http.Request) error {
+	name := r.PathValue("user")
+	if name == auth.BootstrapUser {
+		return fault.New(fault.Forbidden, "user `%s` holds the bootstrap token and cannot be deleted", name)
+	}
+	ownerless, err := a.Catalog.DeleteUser(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	a.changed(w, "Deleted user", "name", name, "ownerless", len(ownerless))
+	return w.json(http.StatusOK, wire.DeletedUser{Ownerless: append([]string{}, ownerless...)})
+}
+
+func tokenWire(t catalog.Token) wire.Token {
+	return wire.Token{ID: t.ID, User: t.UserName, Name: t.Name, Scopes: append([]string{}, t.Scopes...), Crates: append([]string{}, t.Crates...),
+		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt}
+}
+
+func (a *API) serveTokens(w *response, r *http.Request) error {
+	tokens, err := a.Catalog.Tokens(r.Context(), r.URL.Query().Get("user"))
+	if err != nil {
+		return err
+	}
+	list := wire.Tokens{Tokens: make([]wire.Token, 0, len(tokens))}
+	for _, t := range tokens {
+		list.Tokens = append(list.Tokens, tokenWire(t))
+	}
+	return w.json(http.StatusOK, list)
+}
+
+// maxPatterns bounds the scopes and crate patterns of a token.
+const maxPatterns = 100
+
+func (a *API) serveCreateToken(w *response, r *http.Request) error {
+	var body wire.CreateToken
+	if err := readJSON(r, &body); err != nil {
+		return err
+	}
+	if len(body.Name) > 100 || len(body.Scopes) > maxPatterns || len(body.Crates) > maxPatterns {
+		return fault.New(fault.Invalid, "a token has a name of at most 100 bytes and at most %d scopes and crate patterns", maxPatterns)
+	}
+	if err := auth.CheckScopes(body.Scopes); err != nil {
+		return fault.New(fault.Invalid, "%v", err)
+	}
+	if err := auth.CheckPatterns(body.Crates); err != nil {
+		return fault.New(fault.Invalid, "%v", err)
+	}
+	if body.ExpiresAt != nil && !body.ExpiresAt.After(time.Now()) {
+		return fault.New(fault.Invalid, "expires_at %s is in the past", body.ExpiresAt.Format(time.RFC3339))
+	}
+	secret := auth.NewToken()
+	t, err := a.Catalog.CreateToken(r.Context(), catalog.Token{UserName: body.User, Name: body.Name, Scopes: body.Scopes,
+		Crates: body.Crates, ExpiresAt: body.ExpiresAt}, auth.Hash(secret))
+	if err != nil {
+		return err
+	}
+	a.changed(w, "Created token", "id", t.ID, "name", t.Name, "for", t.UserName)
+	out := tokenWire(t)
+	out.Secret = secret
+	w.Header().Set("Cache-Control", "no-store")
+	return w.json(http.StatusCreated, out)
+}
+
+func (a *API) serveDeleteToken(w *response, r *http.Request) error {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return fault.New(fault.Invalid, "a token's id is a number, not %q", r.PathValue("id"))
+	}
+	if err := a.Catalog.DeleteToken(r.Context(), id); err != nil {
+		return err
+	}
+	a.changed(w, "Revoked token", "id", id)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// changed ends a change to users or tokens: it takes hold at once, and the log says who made it.
+func (a *API) changed(w *response, what string, attrs ...any) {
+	a.Auth.Forget()
+	a.Log.Info(what, append([]any{"request", w.requestID, "user", w.principal.User}, attrs...)...)
+}

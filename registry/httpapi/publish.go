@@ -1,0 +1,89 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/auth"
+	"github.com/crateyard/crateyard/registry/fault"
+)
+
+// uploadStall is how long an upload may stand still. cargo itself gives up after 30 seconds without progress.
+const uploadStall = 30 * time.Second
+
+// servePublish takes an upload. No Content-Type is asked for: cargo before 1.96 sends none.
+func (a *API) servePublish(w *response, r *http.Request) error {
+	done, ok := a.beginPublish()
+	if !ok {
+		return fault.New(fault.Unavailable, "the registry is shutting down or being upgraded; publish again in a moment")
+	}
+	defer done()
+	body := &upload{r: r.Body, deadline: http.NewResponseController(w).SetReadDeadline}
+	err := a.acceptPublish(w, r, body)
+	if err != nil {
+		a.Metrics.Publishes.WithLabelValues(map[bool]string{true: "failed", false: "refused"}[fault.KindOf(err) == fault.Internal]).Inc()
+		body.drain(r)
+	}
+	return err
+}
+
+func (a *API) acceptPublish(w *response, r *http.Request, body io.Reader) error {
+	// Asked here too, so that who may publish nothing at all does not upload first.
+	if !w.principal.May(auth.ScopePublishNew, "") && !w.principal.May(auth.ScopePublishUpdate, "") {
+		return auth.Require(w.principal, auth.ScopePublishNew, "")
+	}
+	res, err := a.Publisher.Publish(r.Context(), w.principal, body)
+	if err != nil {
+		return err
+	}
+	a.Metrics.Publishes.WithLabelValues("published").Inc()
+	a.Metrics.PublishedBytes.Add(float64(res.Size))
+	a.Log.Info("Published", "request", w.requestID, "crate", res.Name, "version", res.Version, "bytes", res.Size,
+		"sha256", res.SHA256, "user", w.principal.User, "token", w.principal.TokenID)
+	type warnings struct {
+		Categories []string `json:"invalid_categories"`
+		Badges     []string `json:"invalid_badges"`
+		Other      []string `json:"other"`
+	}
+	return w.json(http.StatusOK, struct {
+		Warnings warnings `json:"warnings"`
+	}{warnings{Categories: []string{}, Badges: []string{}, Other: append([]string{}, res.Warnings...)}})
+}
+
+// upload reads a body that must make progress.
+type upload struct {
+	r        io.Reader
+	deadline func(time.Time) error
+	begun    bool
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.begun = true
+	if err := u.deadline(time.Now().Add(uploadStall)); err != nil {
+		return 0, err
+	}
+	n, err := u.r.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fault.New(fault.TimedOut, "the upload stood still for %s; publish again", uploadStall)
+	}
+	return n, err
+}
+
+// drainMost is what is read of a refused upload, so that its sender reads the answer: a connection that is closed on unread
+// bytes is reset, and the answer lost. More than any archive that the default limit lets through.
+const (
+	drainMost = 16 << 20
+	drainTime = 10 * time.Second
+)
+
+func (u *upload) drain(r *http.Request) {
+	if !u.begun && r.Header.Get("Expect") != "" {
+		return // the sender waits for our word before it sends anything
+	}
+	if err := u.deadline(time.Now().Add(drainTime)); err == nil {
+		_, _ = io.CopyN(io.Discard, u.r, drainMost) // best effort, for the sender's sake
+	}
+}

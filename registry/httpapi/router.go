@@ -1,0 +1,168 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/crateyard/crateyard/registry/auth"
+	"github.com/crateyard/crateyard/registry/fault"
+)
+
+// handler answers a request, or says why not.
+type handler func(w *response, r *http.Request) error
+
+// router is the outermost handler: it takes the base path off, cleans the path, finds the route and writes the access record.
+type router struct {
+	api  *API
+	mux  *http.ServeMux
+	base string // path of the public address, "" or "/prefix"
+	ids  requestIDs
+	pool sync.Pool
+}
+
+func newRouter(a *API) *router {
+	rt := &router{api: a, mux: http.NewServeMux(), ids: newRequestIDs()}
+	if u, err := url.Parse(a.URL); err == nil {
+		rt.base = strings.TrimSuffix(u.Path, "/")
+	}
+	rt.pool.New = func() any { return &response{} }
+	return rt
+}
+
+// route is one entry of the table in API.Handler with its counters, which are looked up once and not per request.
+type route struct {
+	name    string
+	metrics *API
+	codes   [600]atomic.Pointer[prometheus.Counter]
+	seconds prometheus.Observer
+	bytes   prometheus.Counter
+}
+
+func (rt *router) handle(pattern, name string, who access, h handler) {
+	m := rt.api.Metrics
+	ro := &route{name: name, metrics: rt.api, seconds: m.RequestDuration.WithLabelValues(name), bytes: m.ResponseBytes.WithLabelValues(name)}
+	rt.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		resp := w.(*response) // ServeHTTP made it
+		resp.route = ro
+		err := rt.api.admit(resp, r, who)
+		if err == nil {
+			err = h(resp, r)
+		}
+		if err != nil {
+			rt.api.fail(resp, r, err)
+		}
+	})
+}
+
+func (ro *route) count(code int, d time.Duration, bytes int64) {
+	slot := &ro.codes[code%len(ro.codes)]
+	c := slot.Load()
+	if c == nil {
+		counter := ro.metrics.Metrics.Requests.WithLabelValues(ro.name, strconv.Itoa(code))
+		c = &counter
+		slot.Store(c)
+	}
+	(*c).Inc()
+	ro.seconds.Observe(d.Seconds())
+	ro.bytes.Add(float64(bytes))
+}
+
+// ServeHTTP answers one request.
+func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	resp := rt.pool.Get().(*response)
+	*resp = response{ResponseWriter: w, requestID: rt.ids.of(r)}
+	w.Header()["X-Request-Id"] = []string{resp.requestID}
+	requested := r.URL.Path
+	defer func() {
+		rt.finish(resp, r, requested, time.Since(start), recover())
+		*resp = response{}
+		rt.pool.Put(resp)
+	}()
+	if p, ok := rt.clean(r.URL.Path); !ok {
+		http.NotFound(resp, r)
+		return
+	} else if p != r.URL.Path {
+		u := *r.URL
+		u.Path, u.RawPath = p, ""
+		r2 := *r
+		r2.URL = &u
+		r = &r2
+	}
+	rt.mux.ServeHTTP(resp, r)
+}
+
+// clean gives the path as the routes know it. Unclean paths are cleaned here because ServeMux would redirect them, and cargo
+// before 1.97 follows no redirect on the web API, where a slash too many is what it sends for an address that ends in one.
+func (rt *router) clean(p string) (string, bool) {
+	if rt.base != "" {
+		rest, ok := strings.CutPrefix(p, rt.base)
+		if !ok || rest != "" && rest[0] != '/' {
+			return "", false
+		}
+		p = rest
+	}
+	if p == "" {
+		return "/", true
+	}
+	if strings.Contains(p, "//") || strings.Contains(p, "/.") {
+		cleaned := path.Clean("/" + p)
+		if strings.HasSuffix(p, "/") && cleaned != "/" {
+			cleaned += "/"
+		}
+		return cleaned, true
+	}
+	return p, true
+}
+
+func (rt *router) finish(w *response, r *http.Request, requested string, d time.Duration, panicked any) {
+	if panicked != nil {
+		if panicked == http.ErrAbortHandler { // the server's own way to cut a connection
+			panic(panicked)
+		}
+		rt.api.Log.Error("Panic in a handler", "request", w.requestID, "panic", panicked, "stack", string(debug.Stack()))
+		rt.api.fail(w, r, fault.New(fault.Internal, "panic"))
+	}
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	if w.route != nil {
+		w.route.count(w.status, d, w.bytes)
+	}
+	if rt.api.Access != nil {
+		rt.api.Access.record(w, r, requested, d)
+	}
+}
+
+// admit finds out who asks, and whether the route is for them. A token is looked at wherever one is sent: one that
+// does not work should say so, not act as if it were none.
+func (a *API) admit(w *response, r *http.Request, who access) error {
+	if who == anyone {
+		return nil
+	}
+	if h := r.Header["Authorization"]; len(h) > 0 && h[0] != "" {
+		p, err := a.Auth.Authenticate(r.Context(), auth.FromHeader(h[0]))
+		if err != nil {
+			return err
+		}
+		w.principal = p
+	}
+	switch {
+	case who == readers && !a.Private:
+		return nil
+	case w.principal == nil:
+		return fault.New(fault.Unauthenticated, "this needs a token; %s/me says how to get and use one", a.URL)
+	case who == admins:
+		return auth.Require(w.principal, auth.ScopeAdmin, "")
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package index
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/crate"
+)
+
+// PubTimeLayout is the only form of a time that cargo reads in an index; a fraction or an offset makes the version
+// disappear without a word. The time must be in UTC.
+const PubTimeLayout = "2006-01-02T15:04:05Z"
+
+// Entry is the line of one version.
+type Entry struct {
+	Name        string              `json:"name"`
+	Vers        string              `json:"vers"`
+	Deps        []Dependency        `json:"deps"`
+	Cksum       string              `json:"cksum"` // SHA-256 of the archive, lower-case hex
+	Features    map[string][]string `json:"features"`
+	Features2   map[string][]string `json:"features2,omitempty"`
+	Yanked      bool                `json:"yanked"`
+	Links       string              `json:"links,omitempty"`
+	RustVersion string              `json:"rust_version,omitempty"`
+	PubTime     string              `json:"pubtime"`
+	V           int                 `json:"v,omitempty"`
+}
+
+// Dependency is one dependency of a line. Name is what the manifest calls it; Package is the real name where the two differ.
+type Dependency struct {
+	Name            string   `json:"name"`
+	Req             string   `json:"req"`
+	Features        []string `json:"features"`
+	Optional        bool     `json:"optional"`
+	DefaultFeatures bool     `json:"default_features"`
+	Target          *string  `json:"target"`
+	Kind            string   `json:"kind"`
+	Registry        *string  `json:"registry,omitempty"` // left out: this registry
+	Package         string   `json:"package,omitempty"`
+}
+
+// NewEntry makes the line of a version from the metadata of its publish. isOwn tells the addresses of this registry, which
+// must not appear in its own index: left out means "here", so that the registry may move.
+func NewEntry(m *crate.Metadata, cksum string, published time.Time, isOwn func(registry string) bool) Entry {
+	e := Entry{
+		Name: m.Name, Vers: m.Vers, Cksum: cksum,
+		Deps:        make([]Dependency, 0, len(m.Deps)), // never nil: null is invalid
+		Links:       m.Links,
+		RustVersion: m.RustVersion,
+		PubTime:     published.UTC().Format(PubTimeLayout),
+	}
+	for _, d := range m.Deps {
+		e.Deps = append(e.Deps, newDependency(d, isOwn))
+	}
+	// Older cargos misread several entries of one name unless normal comes before build before dev: crates.io's order.
+	slices.SortStableFunc(e.Deps, func(a, b Dependency) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(kindOrder[a.Kind], kindOrder[b.Kind]))
+	})
+	e.Features, e.Features2 = splitFeatures(m.Features)
+	if len(e.Features2) > 0 {
+		e.V = 2
+	}
+	return e
+}
+
+var kindOrder = map[string]int{"normal": 0, "build": 1, "dev": 2}
+
+func newDependency(d crate.Dependency, isOwn func(string) bool) Dependency {
+	out := Dependency{
+		Name: d.Name, Req: d.Req, Optional: d.Optional, DefaultFeatures: d.DefaultFeatures,
+		Features: append([]string{}, d.Features...), // never nil
+		Kind:     cmp.Or(d.Kind, "normal"),
+	}
+	if d.Target != "" {
+		out.Target = &d.Target
+	}
+	if d.Registry != "" && !isOwn(d.Registry) {
+		out.Registry = &d.Registry
+	}
+	if d.Alias != "" && d.Alias != d.Name {
+		out.Name, out.Package = d.Alias, d.Name
+	}
+	return out
+}
+
+// splitFeatures keeps features that only cargo 1.60 and later can read ("dep:x", "x?/y"), and those that include such
+// features, apart from the rest, so that an older cargo still understands the line (RFC 3143).
+func splitFeatures(all map[string][]string) (features, features2 map[string][]string) {
+	features, features2 = map[string][]string{}, map[string][]string{}
+	for name, values := range all {
+		features[name] = append([]string{}, values...)
+	}
+	for moved := true; moved; {
+		moved = false
+		for name, values := range features {
+			if slices.ContainsFunc(values, func(v string) bool {
+				return strings.HasPrefix(v, "dep:") || strings.Contains(v, "?/") || features2[v] != nil
+			}) {
+				features2[name] = values
+				delete(features, name)
+				moved = true
+			}
+		}
+	}
+	return features, features2
+}
+
+// Line renders the entry as it is stored and served, with the newline at its end. Map keys come out sorted, so equal
+// entries are equal bytes.
+func (e Entry) Line() []byte {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // ">=1.0", not "\u003e=1.0"
+	if err := enc.Encode(e); err != nil {
+		panic(err) // strings, bools and slices of them always marshal
+	}
+	return buf.Bytes()
+}
+
+var (
+	yankedTrue  = []byte(`"yanked":true`)
+	yankedFalse = []byte(`"yanked":false`)
+)
+
+// SetYanked changes the one thing that may change in a stored line. The text it looks for cannot stand inside a JSON string,
+// where its quotes would be escaped, nor be a feature, whose value is a list.
+func SetYanked(line []byte, yanked bool) []byte {
+	if yanked {
+		return bytes.Replace(line, yankedFalse, yankedTrue, 1)
+	}
+	return bytes.Replace(line, yankedTrue, yankedFalse, 1)
+}

@@ -1,0 +1,231 @@
+// Package registry is the server: a registry for Rust crates in one process and one folder. It imports no Kubernetes, so that
+// it can be understood and run alone. This file composes its parts; each folder below is one of them.
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/auth"
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/httpapi"
+	"github.com/crateyard/crateyard/registry/metrics"
+	"github.com/crateyard/crateyard/registry/publish"
+	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/web"
+)
+
+// Server is a server that is open for business or about to be.
+type Server struct {
+	config  Config
+	log     *slog.Logger
+	lock    *os.File
+	catalog *catalog.Catalog
+	store   *storage.Filesystem
+	auth    *auth.Authenticator
+	metrics *metrics.Metrics
+	access  *httpapi.AccessLog
+	api     *httpapi.API
+
+	public, ops net.Listener
+}
+
+// Open prepares a server: it takes the data folder, migrates the catalog, and listens. logs takes the log. version is the
+// program's.
+func Open(ctx context.Context, c Config, version string, logs io.Writer) (s *Server, err error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	level, err := logLevel(c.Log.Level)
+	if err != nil {
+		return nil, err
+	}
+	handler := func(w io.Writer) slog.Handler { return logHandler(w, c.Log.Format, level) }
+	s = &Server{config: c, log: slog.New(handler(logs)), metrics: metrics.New(version)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := s.openData(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.listen(ctx); err != nil {
+		return nil, err
+	}
+	s.auth = auth.NewAuthenticator(s.catalog)
+	if err := s.bootstrap(ctx); err != nil {
+		return nil, err
+	}
+	s.access = httpapi.NewAccessLog(logs, handler)
+	private := s.config.Access.AnonymousRead == "Disabled"
+	limits := crate.DefaultLimits
+	limits.Archive = c.Limits.CrateSize
+	limits.Unpacked = max(limits.Unpacked, limits.Archive)
+	s.api = &httpapi.API{
+		Name: c.Name, URL: s.config.URL, Version: version, Private: private,
+		Catalog: s.catalog, Store: s.store, Auth: s.auth, Metrics: s.metrics, Log: s.log, Access: s.access,
+		Publisher: &publish.Publisher{Catalog: s.catalog, Store: s.store, Limits: limits, URL: s.config.URL},
+		Web:       web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
+	}
+	return s, nil
+}
+
+func (s *Server) openData(ctx context.Context) (err error) {
+	if err := os.MkdirAll(s.config.Data, 0o750); err != nil {
+		return err
+	}
+	if s.lock, err = lockFolder(s.config.Data); err != nil {
+		return err
+	}
+	if s.store, err = storage.OpenFilesystem(filepath.Join(s.config.Data, "storage")); err != nil {
+		return err
+	}
+	s.catalog, err = catalog.Open(ctx, filepath.Join(s.config.Data, "catalog.db"))
+	return err
+}
+
+func (s *Server) listen(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if s.public, err = lc.Listen(ctx, "tcp", s.config.Listen); err != nil {
+		return err
+	}
+	if s.config.URL == "" {
+		s.config.URL = "http://" + s.public.Addr().String()
+	}
+	if s.config.OpsListen != "" {
+		s.ops, err = lc.Listen(ctx, "tcp", s.config.OpsListen)
+	}
+	return err
+}
+
+// URL is the public address of the registry.
+func (s *Server) URL() string { return s.config.URL }
+
+// Config is the server's configuration, with the addresses filled in.
+func (s *Server) Config() Config { return s.config }
+
+// OpsAddr is the address of the ops listener, or empty when there is none.
+func (s *Server) OpsAddr() string {
+	if s.ops == nil {
+		return ""
+	}
+	return s.ops.Addr().String()
+}
+
+// Timeouts of the public listener. An upload or download of the largest crate must fit on a slow line; publishes have a
+// deadline of their own on top (see httpapi).
+const (
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 30 * time.Minute
+	idleTimeout   = 2 * time.Minute
+	stopTimeout   = 45 * time.Second // for what is in flight after a signal; below Kubernetes' grace period of 60 s
+	flushEvery    = 10 * time.Second // of download counts and last-used times
+)
+
+// Serve answers requests until ctx ends. Then it turns new publishes away, lets those in flight finish, answers reads for
+// the drain delay, and closes the folder. The error is nil after such an end.
+func (s *Server) Serve(ctx context.Context) error {
+	public := &http.Server{Handler: s.api.Handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: bodyTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	s.metrics.Gauge("crateyard_index_cache_bytes", "Memory that index files take.", s.api.CacheBytes)
+	s.metrics.Pool(s.catalog.Stats)
+	failed := make(chan error, 2)
+	go func() { failed <- public.Serve(s.public) }()
+	var ops *http.Server
+	if s.ops != nil {
+		ops = &http.Server{Handler: s.opsHandler(), ReadHeaderTimeout: headerTimeout}
+		go func() { failed <- ops.Serve(s.ops) }()
+	}
+	s.log.Info("Serving", "url", s.config.URL, "listen", s.public.Addr().String(), "ops", s.OpsAddr(), "data", s.config.Data, "version", s.api.Version)
+
+	flush := time.NewTicker(flushEvery)
+	defer flush.Stop()
+	var err error
+	for running := true; running; {
+		select {
+		case <-flush.C:
+			s.flush(ctx)
+		case err = <-failed:
+			running = false
+		case <-ctx.Done():
+			running = false
+		}
+	}
+	return errors.Join(err, s.stop(public, ops))
+}
+
+func (s *Server) stop(public, ops *http.Server) error {
+	s.log.Info("Stopping; publishes in flight finish first")
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	drained := make(chan struct{})
+	delay := time.After(time.Duration(s.config.DrainDelay))
+	go func() {
+		s.api.Drain()
+		<-delay
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-ctx.Done():
+	}
+	err := public.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests did not end in %s: %w", stopTimeout, err), public.Close())
+	}
+	s.flush(context.Background())
+	if ops != nil {
+		err = errors.Join(err, ops.Close())
+	}
+	err = errors.Join(err, s.close())
+	s.log.Info("Stopped")
+	return err
+}
+
+// flush writes what is counted in memory. What cannot be written is lost, and said: counts are not worth stopping for.
+func (s *Server) flush(ctx context.Context) {
+	if counts := s.api.TakeDownloads(); len(counts) > 0 {
+		if err := s.catalog.AddDownloads(ctx, counts); err != nil {
+			s.log.Warn("Download counts are lost", "error", err)
+		}
+	}
+	if used := s.auth.TakeUsed(); len(used) > 0 {
+		if err := s.catalog.TouchTokens(ctx, used); err != nil {
+			s.log.Warn("Last-used times of tokens are lost", "error", err)
+		}
+	}
+}
+
+// close gives back what Open took.
+func (s *Server) close() (err error) {
+	if s.access != nil {
+		s.access.Close()
+	}
+	for _, l := range []net.Listener{s.public, s.ops} {
+		if l != nil {
+			if cerr := l.Close(); !errors.Is(cerr, net.ErrClosed) {
+				err = errors.Join(err, cerr)
+			}
+		}
+	}
+	if s.catalog != nil {
+		err = errors.Join(err, s.catalog.Close())
+	}
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}

@@ -1,0 +1,135 @@
+package storage
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+)
+
+// incoming is the folder of blobs that are being written. It is emptied at start: what lies there was never acknowledged.
+const incoming = "incoming"
+
+// Filesystem is a Store in one folder. Keys cannot lead out of it: every access goes through an os.Root.
+type Filesystem struct {
+	root *os.Root
+}
+
+// OpenFilesystem opens the store in folder dir, and makes the folder when it is not there. One process may have it open.
+func OpenFilesystem(dir string) (*Filesystem, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Filesystem{root: root}
+	if err := root.RemoveAll(incoming); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	if err := root.Mkdir(incoming, 0o750); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return f, nil
+}
+
+// Close closes the store; blobs that are open stay readable.
+func (f *Filesystem) Close() error { return f.root.Close() }
+
+// Create begins a blob.
+func (f *Filesystem) Create(context.Context) (Writer, error) {
+	name := incoming + "/" + rand.Text()
+	file, err := f.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	return &fsWriter{File: file, store: f, name: name}, nil
+}
+
+// Open opens a blob.
+func (f *Filesystem) Open(_ context.Context, key string) (Blob, error) {
+	file, err := f.root.Open(key)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// Check writes and removes a small file, which a full or read-only disk refuses.
+func (f *Filesystem) Check(ctx context.Context) error {
+	w, err := f.Create(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write([]byte("check\n"))
+	return errors.Join(err, w.Cancel())
+}
+
+type fsWriter struct {
+	*os.File
+	store *Filesystem
+	name  string
+	done  bool
+}
+
+// Commit makes the file's bytes durable first, then its name: sync the file, rename it, sync each folder that got an entry.
+func (w *fsWriter) Commit(_ context.Context, key string) error {
+	if err := w.Sync(); err != nil {
+		return errors.Join(err, w.Cancel())
+	}
+	made, err := w.store.mkdirAll(path.Dir(key))
+	if err == nil {
+		err = w.store.root.Rename(w.name, key)
+	}
+	if err != nil {
+		return errors.Join(err, w.Cancel())
+	}
+	w.done = true
+	err = w.Close()
+	for _, dir := range append(made, path.Dir(key)) {
+		err = errors.Join(err, w.store.syncDir(dir))
+	}
+	return err
+}
+
+func (w *fsWriter) Cancel() error {
+	if w.done {
+		return nil
+	}
+	w.done = true
+	return errors.Join(w.Close(), w.store.root.Remove(w.name))
+}
+
+// mkdirAll makes the folder and those above it, and gives the existing or new folders that got an entry.
+func (f *Filesystem) mkdirAll(dir string) (changed []string, err error) {
+	err = f.root.Mkdir(dir, 0o750)
+	switch {
+	case err == nil:
+		return []string{path.Dir(dir)}, nil
+	case errors.Is(err, fs.ErrExist):
+		return nil, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	above, err := f.mkdirAll(path.Dir(dir))
+	if err != nil {
+		return nil, err
+	}
+	here, err := f.mkdirAll(dir)
+	return append(above, here...), err
+}
+
+func (f *Filesystem) syncDir(dir string) error {
+	d, err := f.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := d.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("sync folder %s: %w", dir, err), d.Close())
+	}
+	return d.Close()
+}

@@ -1,0 +1,44 @@
+// Package storage is where bytes lie: the archives of crates, each under a key that carries its digest, so that a blob is
+// written once and never changed. What a blob means is the catalog's to know; a blob that the catalog does not name is
+// rubbish of a publish that failed and may be swept when it is old.
+//
+// A writer's bytes become visible with Commit, whole and durable, or not at all.
+package storage
+
+import (
+	"context"
+	"io"
+	"os"
+)
+
+// Store keeps blobs under keys (see CrateKey). It is safe for concurrent use. A missing key is an error that satisfies
+// errors.Is(err, fs.ErrNotExist).
+type Store interface {
+	// Create begins a blob; its key is given at its end, when the digest is known.
+	Create(ctx context.Context) (Writer, error)
+	// Open opens a blob for reading, at any offset.
+	Open(ctx context.Context, key string) (Blob, error)
+	// Check reports whether the store can take and give blobs now.
+	Check(ctx context.Context) error
+}
+
+// Writer takes the bytes of one blob. Exactly one of Commit and Cancel ends it; Cancel after Commit does nothing.
+type Writer interface {
+	io.Writer
+	// Commit makes the blob durable under key. A blob that has the key already stays as it is: same digest, same bytes.
+	Commit(ctx context.Context, key string) error
+	// Cancel throws the bytes away.
+	Cancel() error
+}
+
+// Blob is an open blob.
+type Blob interface {
+	io.ReadSeekCloser
+	Stat() (os.FileInfo, error)
+}
+
+// CrateKey is the key of a hosted crate's archive. Name and version have passed registry/crate's checks, so they hold no
+// slash; sha256 is lower-case hex.
+func CrateKey(name, version, sha256 string) string {
+	return "crates/" + name + "/" + version + "/" + sha256 + ".crate"
+}

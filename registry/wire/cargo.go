@@ -1,0 +1,25 @@
+package wire
+
+import (
+	"fmt"
+	"strings"
+)
+
+// IndexURL is what cargo calls a registry at url: its identity in Cargo.lock, with the slash at its end.
+func IndexURL(url string) string { return "sparse+" + url + "/index/" }
+
+// CargoConfig gives the lines for ~/.cargo/config.toml that make a registry known to cargo under a name. The
+// credential provider is named because cargo has none configured for registries that need a token to read.
+func CargoConfig(name, url string) string {
+	return fmt.Sprintf("[registries.%s]\nindex = %q\ncredential-provider = \"cargo:token\"\n", name, IndexURL(url))
+}
+
+// CargoCredentials gives the lines for ~/.cargo/credentials.toml that hold a token.
+func CargoCredentials(name, token string) string {
+	return fmt.Sprintf("[registries.%s]\ntoken = %q\n", name, token)
+}
+
+// EnvName gives a registry's name as cargo spells it in environment variables, such as CARGO_REGISTRIES_{name}_TOKEN.
+func EnvName(name string) string {
+	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}

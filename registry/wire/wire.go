@@ -1,0 +1,88 @@
+// Package wire is what the management API says over HTTP: the JSON of users, tokens and status, shared by the server and by
+// its Go client, and the cargo configuration that both hand to people. It imports nothing of the server.
+package wire
+
+import "time"
+
+// User is a user as the management API shows it.
+type User struct {
+	ID        int64     `json:"id"`
+	Name      string    `json:"name"`
+	Role      string    `json:"role"` // reader, publisher or admin
+	Suspended bool      `json:"suspended"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// CreateUser is the body of POST /api/v1/users.
+type CreateUser struct {
+	Name      string `json:"name"`
+	Role      string `json:"role"`
+	Suspended bool   `json:"suspended,omitempty"`
+}
+
+// UpdateUser is the body of PATCH /api/v1/users/{name}; what is nil stays as it is.
+type UpdateUser struct {
+	Role      *string `json:"role,omitempty"`
+	Suspended *bool   `json:"suspended,omitempty"`
+}
+
+// DeletedUser answers DELETE /api/v1/users/{name}.
+type DeletedUser struct {
+	// Ownerless names the crates whose last owner the user was; an admin can give them a new one.
+	Ownerless []string `json:"ownerless_crates"`
+}
+
+// Token is a token as the management API shows it. Secret is there once: in the answer to its creation.
+type Token struct {
+	ID         int64      `json:"id"`
+	User       string     `json:"user"`
+	Name       string     `json:"name"`
+	Scopes     []string   `json:"scopes"` // empty: all that the user's role allows
+	Crates     []string   `json:"crates"` // patterns; empty: every crate
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`   // null: never
+	LastUsedAt *time.Time `json:"last_used_at"` // null: never
+	Secret     string     `json:"token,omitempty"`
+}
+
+// CreateToken is the body of POST /api/v1/tokens.
+type CreateToken struct {
+	User      string     `json:"user"`
+	Name      string     `json:"name"`
+	Scopes    []string   `json:"scopes,omitempty"`
+	Crates    []string   `json:"crates,omitempty"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
+// Users and Tokens wrap lists, so that a later field fits beside them.
+type (
+	// Users answers GET /api/v1/users.
+	Users struct {
+		Users []User `json:"users"`
+	}
+	// Tokens answers GET /api/v1/tokens.
+	Tokens struct {
+		Tokens []Token `json:"tokens"`
+	}
+)
+
+// Status answers GET /api/v1/status.
+type Status struct {
+	Version  string `json:"version"` // of the server's program
+	Name     string `json:"name"`
+	URL      string `json:"url"`
+	IndexURL string `json:"index_url"`
+	Crates   int64  `json:"crates"`
+	Versions int64  `json:"versions"`
+	Users    int64  `json:"users"`
+}
+
+// Errors is the shape of every failure under /api: cargo's.
+type Errors struct {
+	Errors []Detail `json:"errors"`
+}
+
+// Detail is one failure.
+type Detail struct {
+	Detail string `json:"detail"`
+}
