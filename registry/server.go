@@ -41,7 +41,7 @@ type Server struct {
 
 // Open prepares a server: it takes the data folder, migrates the catalog, and listens. logs takes the log. version is the
 // program's.
-func Open(ctx context.Context, c Config, version string, logs io.Writer) (s *Server, err error) {
+func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Server, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (s *Ser
 		return nil, err
 	}
 	handler := func(w io.Writer) slog.Handler { return logHandler(w, c.Log.Format, level) }
-	s = &Server{config: c, log: slog.New(handler(logs)), metrics: metrics.New(version)}
+	s := &Server{config: c, log: slog.New(handler(logs)), metrics: metrics.New(version)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -100,7 +100,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 		return err
 	}
 	if s.config.URL == "" {
-		s.config.URL = "http://" + s.public.Addr().String()
+		s.config.URL = "http://" + s.Addr()
 	}
 	if s.config.OpsListen != "" {
 		s.ops, err = lc.Listen(ctx, "tcp", s.config.OpsListen)
@@ -113,6 +113,9 @@ func (s *Server) URL() string { return s.config.URL }
 
 // Config is the server's configuration, with the addresses filled in.
 func (s *Server) Config() Config { return s.config }
+
+// Addr is the address of the public listener.
+func (s *Server) Addr() string { return s.public.Addr().String() }
 
 // OpsAddr is the address of the ops listener, or empty when there is none.
 func (s *Server) OpsAddr() string {
@@ -146,7 +149,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		ops = &http.Server{Handler: s.opsHandler(), ReadHeaderTimeout: headerTimeout}
 		go func() { failed <- ops.Serve(s.ops) }()
 	}
-	s.log.Info("Serving", "url", s.config.URL, "listen", s.public.Addr().String(), "ops", s.OpsAddr(), "data", s.config.Data, "version", s.api.Version)
+	s.log.Info("Serving", "url", s.config.URL, "listen", s.Addr(), "ops", s.OpsAddr(), "data", s.config.Data, "version", s.api.Version)
 
 	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()

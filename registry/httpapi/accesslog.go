@@ -91,6 +91,11 @@ type lockedBuffer struct {
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(p) > b.w.Available() {
+		if err := b.w.Flush(); err != nil { // whole records only: other writers share the log
+			return 0, err
+		}
+	}
 	return b.w.Write(p)
 }
 

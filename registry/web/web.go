@@ -6,6 +6,7 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+	"strings"
 
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -28,8 +29,9 @@ func Handler(s Site) http.Handler {
 	var page bytes.Buffer
 	err := pages.ExecuteTemplate(&page, "me.html", struct {
 		Site
-		Config, IndexURL, EnvName string
-	}{s, wire.CargoConfig(s.Name, s.URL), wire.IndexURL(s.URL), wire.EnvName(s.Name)})
+		Config, IndexURL template.HTML
+		EnvName          string
+	}{s, text(wire.CargoConfig(s.Name, s.URL)), text(wire.IndexURL(s.URL)), wire.EnvName(s.Name)})
 	if err != nil {
 		panic(err) // the template is part of the program; a test renders it
 	}
@@ -45,4 +47,10 @@ func Handler(s Site) http.Handler {
 	mux.HandleFunc("GET /{$}", show)
 	mux.HandleFunc("GET /me", show)
 	return mux
+}
+
+// text escapes what stands between tags. html/template would also turn '+' and '"' into entities, which is right and
+// unreadable for whoever reads the page with curl.
+func text(s string) template.HTML {
+	return template.HTML(strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s))
 }

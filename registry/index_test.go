@@ -1,0 +1,133 @@
+package registry_test
+
+import (
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/crateyard/crateyard/registry"
+)
+
+func sha256Hex(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func pipe() (*io.PipeReader, *io.PipeWriter) { return io.Pipe() }
+
+func mustWrite(t *testing.T, w io.Writer, b []byte) {
+	t.Helper()
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestIndexConditionalRequests(t *testing.T) {
+	y := open(t, nil)
+	for _, v := range []string{"1.0.0", "1.0.0-rc.1", "0.9.0"} { // enough for gzip to be smaller
+		if a := y.publish(good(t, "demo", v)); a.status != 200 {
+			t.Fatal(a)
+		}
+	}
+	const path = "/index/de/mo/demo"
+	plain := y.do("GET", path, "", nil)
+	etag := plain.header.Get("Etag")
+	if plain.status != 200 || !strings.HasPrefix(etag, `"`) || plain.header.Get("Last-Modified") != "" || plain.header.Get("Content-Encoding") != "" {
+		t.Fatalf("%d %v", plain.status, plain.header)
+	}
+	zipped := y.do("GET", path, "", nil, "Accept-Encoding", "deflate, gzip")
+	zr, err := gzip.NewReader(strings.NewReader(zipped.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(zr); err != nil || string(text) != plain.body {
+		t.Errorf("gzip holds %q, %v", text, err)
+	}
+	if zipped.header.Get("Vary") != "Accept-Encoding" || plain.header.Get("Vary") != "Accept-Encoding" || zipped.header.Get("Etag") == etag {
+		t.Errorf("headers of the two forms: %v %v", zipped.header, plain.header)
+	}
+	for name, tc := range map[string]struct {
+		headers []string
+		want    int
+	}{
+		"same":            {[]string{"If-None-Match", etag}, 304},
+		"weak":            {[]string{"If-None-Match", "W/" + etag}, 304},
+		"in a list":       {[]string{"If-None-Match", `"x", ` + etag}, 304},
+		"any":             {[]string{"If-None-Match", "*"}, 304},
+		"of gzip":         {[]string{"If-None-Match", zipped.header.Get("Etag"), "Accept-Encoding", "gzip"}, 304},
+		"another":         {[]string{"If-None-Match", `"x"`}, 200},
+		"gzip refused":    {[]string{"If-None-Match", `"x"`, "Accept-Encoding", "gzip;q=0"}, 200},
+		"no quotes":       {[]string{"If-None-Match", "x"}, 200},
+		"only by date":    {[]string{"If-Modified-Since", "Mon, 23 Nov 2099 00:00:00 GMT"}, 200},
+		"date and no tag": {[]string{"If-None-Match", `"x"`, "If-Modified-Since", "Mon, 23 Nov 2099 00:00:00 GMT"}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := y.do("GET", path, "", nil, tc.headers...)
+			if a.status != tc.want || a.status == 304 && (a.body != "" || a.header.Get("Etag") == "") {
+				t.Errorf("%d %v %q", a.status, a.header, a.body)
+			}
+		})
+	}
+	if a := y.publish(good(t, "demo", "1.0.1")); a.status != 200 {
+		t.Fatal(a)
+	}
+	if a := y.do("GET", path, "", nil, "If-None-Match", etag); a.status != 200 || strings.Count(a.body, "\n") != 4 || !strings.HasPrefix(a.body, plain.body) {
+		t.Errorf("after a publish: %d %q", a.status, a.body)
+	}
+}
+
+func TestIndexPaths(t *testing.T) {
+	y := open(t, nil)
+	for _, name := range []string{"a", "Ab", "abc", "Demo-X"} {
+		if a := y.publish(good(t, name, "1.0.0")); a.status != 200 {
+			t.Fatal(a)
+		}
+	}
+	for path, want := range map[string]int{
+		"/index/1/a": 200, "/index/2/ab": 200, "/index/3/a/abc": 200, "/index/de/mo/demo-x": 200,
+		"/index//de/mo/demo-x": 200, "/index/de/./mo/demo-x": 200,
+		"/index/de/mo/Demo-X": 404, "/index/2/Ab": 404, "/index/de/mo/demo_x": 404, "/index/demo-x": 404, "/index/xx/xx/demo-x": 404,
+		"/index/no/ne/none": 404, "/index/": 404, "/index/caf%C3%A9": 404, "/index/de/mo/": 404,
+		"/index/de/mo/..%2f..%2fcatalog.db": 404, "/crates/Demo-X/1.0.0/download": 200, "/crates/demo-x/1.0.0/download": 404,
+		"/crates/Demo-X/9.0.0/download": 404, "//api/v1/crates": 200, "/api/v1/nothing": 404, "/me": 200, "/": 200, "/nothing": 404,
+	} {
+		if a := y.do("GET", path, "", nil); a.status != want {
+			t.Errorf("GET %s: %d, want %d", path, a.status, want)
+		}
+	}
+	if a := y.do("GET", "/api/v1/nothing", "", nil); !strings.Contains(a.detail(t), "there is no GET") {
+		t.Error(a)
+	}
+}
+
+// A registry below a path answers there and nowhere else, and tells cargo so.
+func TestURLWithPath(t *testing.T) {
+	y := openIn(t, t.TempDir(), func(c *registry.Config) { c.URL = "https://example.com/crates/" })
+	a := y.do("GET", "/crates/index/config.json", "", nil)
+	if want := `{"dl":"https://example.com/crates/crates","api":"https://example.com/crates"}` + "\n"; a.body != want {
+		t.Errorf("%d %q, want %q", a.status, a.body, want)
+	}
+	for _, path := range []string{"/index/config.json", "/", "/cratesx/index/config.json"} {
+		if a := y.do("GET", path, "", nil); a.status != 404 {
+			t.Errorf("GET %s: %d", path, a.status)
+		}
+	}
+}
+
+func TestDownloadHeaders(t *testing.T) {
+	y := open(t, nil)
+	crate := crateFile(t, "demo", "1.0.0+b.1")
+	if a := y.publish(frame(metadata("demo", "1.0.0+b.1"), crate)); a.status != 200 {
+		t.Fatal(a)
+	}
+	a := y.do("GET", "/crates/demo/1.0.0+b.1/download", "", nil, "Accept-Encoding", "gzip")
+	if a.status != 200 || a.body != string(crate) || a.header.Get("Content-Encoding") != "" || !strings.Contains(a.header.Get("Cache-Control"), "immutable") {
+		t.Errorf("%d %v", a.status, a.header)
+	}
+	if a := y.do("GET", "/crates/demo/1.0.0+b.1/download", "", nil, "Range", "bytes=0-9"); a.status != 206 || a.body != string(crate[:10]) {
+		t.Errorf("a range: %d %q", a.status, a.body)
+	}
+}

@@ -1,0 +1,244 @@
+package registry_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/client"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// Each upload breaks one rule; it is refused with a text that names the rule, and leaves nothing behind.
+func TestPublishRefusesBadUploads(t *testing.T) {
+	ok := crateFile(t, "demo", "1.0.0")
+	toml := file("demo-1.0.0/Cargo.toml", manifest("demo", "1.0.0"))
+	special := func(h tar.Header) []byte { return archive(t, toml, entry{header: h}) }
+	withDep := func(dep string) string {
+		return `{"name":"demo","vers":"1.0.0","features":{},"deps":[` + dep + `]}`
+	}
+	length := func(n uint32) []byte { return binary.LittleEndian.AppendUint32(nil, n) }
+	whole := good(t, "demo", "1.0.0")
+	for name, tc := range map[string]struct {
+		frame  []byte
+		status int
+		want   string
+	}{
+		"empty":                  {nil, 400, "ends inside the length of the metadata"},
+		"metadata cut":           {whole[:20], 400, "ends inside the metadata"},
+		"archive length cut":     {whole[:4+len(metadata("demo", "1.0.0"))+2], 400, "ends inside the length of the archive"},
+		"archive cut":            {whole[:len(whole)-10], 400, "ends inside the .crate file"},
+		"data behind":            {append(bytes.Clone(whole), 'x'), 400, "data behind the .crate file"},
+		"metadata too large":     {length(2 << 20), 413, "the limit is 1048576"},
+		"archive too large":      {append(frame(metadata("demo", "1.0.0"), nil)[:4+len(metadata("demo", "1.0.0"))], length(4<<30-1)...), 413, "the limit of this registry is"},
+		"no JSON":                {frame("hello", ok), 400, "not the JSON that cargo sends"},
+		"JSON of another kind":   {frame("[]", ok), 400, "not the JSON that cargo sends"},
+		"two JSONs":              {frame(metadata("demo", "1.0.0")+"{}", ok), 400, "text after its JSON"},
+		"not UTF-8":              {frame("\xff", ok), 400, "not UTF-8"},
+		"bad name":               {frame(metadata("dé", "1.0.0"), ok), 400, "only ASCII letters"},
+		"name that leads out":    {frame(metadata("../x", "1.0.0"), ok), 400, "must begin with an ASCII letter"},
+		"reserved name":          {frame(metadata("nul", "1.0.0"), ok), 400, "is reserved"},
+		"long name":              {frame(metadata(strings.Repeat("a", 65), "1.0.0"), ok), 400, "the limit is 64"},
+		"bad version":            {frame(metadata("demo", "1.0"), ok), 400, "MAJOR.MINOR.PATCH"},
+		"version that leads out": {frame(metadata("demo", "1.0.0-a/../../x"), ok), 400, "only ASCII letters"},
+		"leading zero":           {frame(metadata("demo", "01.0.0"), ok), 400, "leading zero"},
+		"bad requirement":        {frame(withDep(`{"name":"x","version_req":"1.0 || 2.0"}`), ok), 400, "invalid version requirement"},
+		"bad dependency":         {frame(withDep(`{"name":"x/y","version_req":"1"}`), ok), 400, "invalid dependency name"},
+		"bad kind":               {frame(withDep(`{"name":"x","version_req":"1","kind":"odd"}`), ok), 400, "none of normal, build, dev"},
+		"dangling feature":       {frame(`{"name":"demo","vers":"1.0.0","deps":[],"features":{"a":["dep:none"]}}`, ok), 400, "no optional dependency"},
+		"two rules at once":      {frame(metadata("1x", "1"), ok), 400, "must begin with an ASCII letter\nvers:"},
+		"no gzip":                {frame(metadata("demo", "1.0.0"), []byte("hello")), 400, "no gzip file"},
+		"damaged gzip":           {frame(metadata("demo", "1.0.0"), ok[:len(ok)/2]), 400, "damaged"},
+		"data behind gzip":       {frame(metadata("demo", "1.0.0"), append(bytes.Clone(ok), ok...)), 400, "data behind its gzip stream"},
+		"empty archive":          {frame(metadata("demo", "1.0.0"), archive(t)), 400, "has no demo-1.0.0/Cargo.toml"},
+		"no manifest":            {frame(metadata("demo", "1.0.0"), archive(t, file("demo-1.0.0/a", ""))), 400, "has no demo-1.0.0/Cargo.toml"},
+		"other name inside":      {frame(metadata("demo", "1.0.0"), archive(t, file("demo-1.0.0/Cargo.toml", manifest("evil", "1.0.0")))), 400, `the Cargo.toml in the archive "evil"`},
+		"other version inside":   {frame(metadata("demo", "1.0.0"), archive(t, file("demo-1.0.0/Cargo.toml", manifest("demo", "2.0.0")))), 400, `the Cargo.toml in the archive "2.0.0"`},
+		"no package inside":      {frame(metadata("demo", "1.0.0"), archive(t, file("demo-1.0.0/Cargo.toml", "[workspace]"))), 400, "no [package]"},
+		"no TOML inside":         {frame(metadata("demo", "1.0.0"), archive(t, file("demo-1.0.0/Cargo.toml", "= ="))), 400, "Cargo.toml in the archive"},
+		"another folder":         {frame(metadata("demo", "1.0.0"), archive(t, toml, file("other/x", ""))), 400, "a path outside demo-1.0.0/"},
+		"folder of like name":    {frame(metadata("demo", "1.0.0"), archive(t, toml, file("demo-1.0.0x/x", ""))), 400, "a path outside demo-1.0.0/"},
+		"dot dot":                {frame(metadata("demo", "1.0.0"), archive(t, toml, file("demo-1.0.0/../../x", ""))), 400, "a path outside demo-1.0.0/"},
+		"absolute":               {frame(metadata("demo", "1.0.0"), archive(t, toml, file("/demo-1.0.0/x", ""))), 400, "a path outside demo-1.0.0/"},
+		"path twice":             {frame(metadata("demo", "1.0.0"), archive(t, toml, toml)), 400, "a path twice"},
+		"manifest of two cases":  {frame(metadata("demo", "1.0.0"), archive(t, toml, file("demo-1.0.0/cargo.toml", ""))), 400, "it must be Cargo.toml"},
+		"symbolic link":          {frame(metadata("demo", "1.0.0"), special(tar.Header{Name: "demo-1.0.0/l", Linkname: "/etc/passwd", Typeflag: tar.TypeSymlink})), 400, "links and devices are refused"},
+		"hard link":              {frame(metadata("demo", "1.0.0"), special(tar.Header{Name: "demo-1.0.0/l", Linkname: "demo-1.0.0/Cargo.toml", Typeflag: tar.TypeLink})), 400, "links and devices are refused"},
+		"device":                 {frame(metadata("demo", "1.0.0"), special(tar.Header{Name: "demo-1.0.0/d", Typeflag: tar.TypeChar})), 400, "links and devices are refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			y := open(t, nil)
+			a := y.publish(tc.frame)
+			if a.status != tc.status || !strings.Contains(a.detail(t), tc.want) {
+				t.Errorf("status %d, %q; want %d, %q", a.status, a.body, tc.status, tc.want)
+			}
+			y.holdsNothing()
+		})
+	}
+}
+
+// holdsNothing looks at storage, catalog and index.
+func (y *yard) holdsNothing() {
+	y.t.Helper()
+	_ = filepath.WalkDir(filepath.Join(y.data, "storage"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			y.t.Errorf("left in storage: %s", path)
+		}
+		return nil
+	})
+	s, err := client.New(y.url, y.admin).Status(y.t.Context())
+	if err != nil || s.Crates != 0 || s.Versions != 0 {
+		y.t.Errorf("left in the catalog: %+v, %v", s, err)
+	}
+	if a := y.do("GET", "/index/de/mo/demo", "", nil); a.status != 404 {
+		y.t.Errorf("in the index: %d %s", a.status, a.body)
+	}
+}
+
+// A bomb ends at the limit; so does an archive with more entries than allowed.
+func TestPublishRefusesBomb(t *testing.T) {
+	y := open(t, nil)
+	bomb := archive(t, file("demo-1.0.0/zeros", strings.Repeat("\x00", 600<<20)))
+	a := y.publish(frame(metadata("demo", "1.0.0"), bomb))
+	if a.status != 400 || !strings.Contains(a.detail(t), "unpacks to more than") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	y.holdsNothing()
+}
+
+func TestPublishNeedsTokenAndRole(t *testing.T) {
+	y := open(t, nil)
+	c := client.New(y.url, y.admin)
+	if _, err := c.CreateUser(t.Context(), wire.CreateUser{Name: "rita", Role: "reader"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		token  string
+		status int
+		want   string
+	}{
+		"none":            {"", 401, "needs a token"},
+		"unknown":         {"cy_nonsense", 401, "not known here"},
+		"another scheme":  {"Basic " + y.alice, 401, "not known here"},
+		"reader":          {y.token("rita", nil), 403, "user `rita` has role reader, which lacks the right publish-new"},
+		"scope read":      {y.token("alice", []string{"read"}), 403, "lacks the scope publish-new"},
+		"scope yank":      {y.token("alice", []string{"yank"}), 403, "lacks the scope publish-new"},
+		"only for update": {y.token("alice", []string{"publish-update"}), 403, "lacks the scope publish-new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := y.do("PUT", "/api/v1/crates/new", tc.token, bytes.NewReader(good(t, "demo", "1.0.0")))
+			if a.status != tc.status || !strings.Contains(a.detail(t), tc.want) {
+				t.Errorf("%d %s; want %d %q", a.status, a.body, tc.status, tc.want)
+			}
+			if got := a.header.Get("WWW-Authenticate"); (a.status == 401) != strings.HasPrefix(got, "Cargo login_url=") {
+				t.Errorf("challenge %q with %d", got, a.status)
+			}
+			y.holdsNothing()
+		})
+	}
+	if a := y.do("PUT", "/api/v1/crates/new", "bearer "+y.alice, bytes.NewReader(good(t, "demo", "1.0.0"))); a.status != 200 {
+		t.Errorf("with Bearer: %d %s", a.status, a.body)
+	}
+	if logs := y.logs; strings.Contains(logs.String(), y.alice) || strings.Contains(logs.String(), y.admin) {
+		t.Error("a token is in the log")
+	}
+}
+
+// Of twenty publishes of one version one wins, and its bytes are served; of twenty versions all get a line.
+func TestPublishAtOnce(t *testing.T) {
+	y := open(t, nil)
+	var wg sync.WaitGroup
+	answers := make([]answer, 40)
+	for i := range 20 {
+		wg.Go(func() {
+			dir := "demo-1.0.0/"
+			crate := archive(t, file(dir+"Cargo.toml", manifest("demo", "1.0.0")), file(dir+"who", fmt.Sprint(i)))
+			answers[i] = y.publish(frame(metadata("demo", "1.0.0"), crate))
+		})
+		wg.Go(func() { answers[20+i] = y.publish(good(t, "many", fmt.Sprintf("1.0.%d", i))) })
+	}
+	wg.Wait()
+	won := 0
+	for i, a := range answers[:20] {
+		switch a.status {
+		case 200:
+			won++
+		case 409:
+		default:
+			t.Errorf("publish %d: %d %s", i, a.status, a.body)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d publishes of one version won", won)
+	}
+	if lines := strings.Count(y.do("GET", "/index/ma/ny/many", "", nil).body, "\n"); lines != 20 {
+		t.Errorf("%d lines of 20 versions", lines)
+	}
+	a := y.do("GET", "/crates/demo/1.0.0/download", "", nil)
+	line := y.do("GET", "/index/de/mo/demo", "", nil).body
+	if a.status != 200 || !strings.Contains(line, sha256Hex(a.body)) {
+		t.Errorf("download %d does not match the line %s", a.status, line)
+	}
+}
+
+// A signal lets a publish that has begun finish and turns a new one away with a clear answer, while reads go on.
+func TestStopFinishesPublishes(t *testing.T) {
+	y := open(t, func(c *registry.Config) { c.DrainDelay = registry.Duration(300e6) })
+	body := good(t, "demo", "1.0.0")
+	r, w := pipe()
+	result := make(chan answer, 1)
+	go func() { result <- y.do("PUT", "/api/v1/crates/new", y.alice, r) }()
+	mustWrite(t, w, body[:len(body)-5])
+	eventually(t, "the upload has begun", func() bool {
+		files, err := os.ReadDir(filepath.Join(y.data, "storage", "incoming"))
+		return err == nil && len(files) > 0
+	})
+	y.cancelOnly()
+	eventually(t, "readiness goes", func() bool {
+		resp, err := http.Get(y.ops + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == 503
+	})
+	a := y.publish(good(t, "other", "1.0.0"))
+	if a.status != 503 || !strings.Contains(a.detail(t), "shutting down") {
+		t.Errorf("a new publish got %d %s", a.status, a.body)
+	}
+	if a := y.do("GET", "/index/config.json", "", nil); a.status != 200 {
+		t.Errorf("a read got %d", a.status)
+	}
+	mustWrite(t, w, body[len(body)-5:])
+	_ = w.Close()
+	if a := <-result; a.status != 200 {
+		t.Errorf("the publish in flight got %d %s", a.status, a.body)
+	}
+	y.stopped = true
+	if err := <-y.done; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	again := openIn(t, y.data, nil)
+	if a := again.do("GET", "/crates/demo/1.0.0/download", "", nil); a.status != 200 {
+		t.Errorf("after a restart: %d", a.status)
+	}
+}
+
+// A second server on one folder would corrupt what the first knows; it is refused while the first runs.
+func TestOneServerPerFolder(t *testing.T) {
+	y := open(t, nil)
+	c := registry.DefaultConfig()
+	c.Data, c.Listen, c.OpsListen = y.data, "127.0.0.1:0", ""
+	if _, err := registry.Open(t.Context(), c, "test", os.Stderr); err == nil || !strings.Contains(err.Error(), "is in use by another crateyard") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,141 @@
+// Package serve starts the real `crateyard serve` as a process of its own, for tests and benchmarks that need a server
+// behind them. It builds the program once for all that ask.
+package serve
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Binary builds the program and gives its path.
+var Binary = sync.OnceValues(func() (string, error) {
+	_, here, _, _ := runtime.Caller(0)
+	root := filepath.Join(filepath.Dir(here), "..", "..")
+	out := filepath.Join(root, "bin", "crateyard")
+	cmd := exec.Command("go", "build", "-o", out, ".")
+	cmd.Dir = root
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, msg)
+	}
+	return out, nil
+})
+
+// Server is a running server.
+type Server struct {
+	URL, OpsURL, Data string
+	AdminToken        string
+	Pid               int
+
+	cmd  *exec.Cmd
+	logs *lockedBuffer
+	done chan error
+}
+
+// startWait bounds how long a start may take; it takes some 50 ms on an idle machine.
+const startWait = 20 * time.Second
+
+// Start starts a server on free ports over folder data, with more flags, and waits until it serves.
+func Start(data string, flags ...string) (*Server, error) {
+	bin, err := Binary()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Data: data, logs: &lockedBuffer{}, done: make(chan error, 1)}
+	// Later flags win, so a test may choose its own addresses.
+	s.cmd = exec.Command(bin, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"}, flags...)...)
+	s.cmd.Stdout, s.cmd.Stderr = s.logs, s.logs
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	s.Pid = s.cmd.Process.Pid
+	go func() { s.done <- s.cmd.Wait() }()
+	for end := time.Now().Add(startWait); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		select {
+		case err := <-s.done:
+			s.done <- err
+			return nil, fmt.Errorf("crateyard serve ended: %w\n%s", err, s.Logs())
+		default:
+		}
+		if s.URL, s.OpsURL = s.addresses(); s.URL != "" {
+			token, err := os.ReadFile(filepath.Join(data, "admin-token"))
+			if err != nil {
+				return nil, err
+			}
+			s.AdminToken = strings.TrimSpace(string(token))
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("crateyard serve did not start in %s\n%s", startWait, s.Logs())
+}
+
+var serving = regexp.MustCompile(`msg=Serving url=(\S+) listen=\S+ ops=(\S+) `)
+
+func (s *Server) addresses() (url, ops string) {
+	for sc := bufio.NewScanner(strings.NewReader(s.Logs())); sc.Scan(); {
+		if m := serving.FindStringSubmatch(sc.Text()); m != nil {
+			return m[1], "http://" + m[2]
+		}
+	}
+	return "", ""
+}
+
+// Logs gives what the server printed.
+func (s *Server) Logs() string { return s.logs.String() }
+
+// Stop asks the server to stop, as Kubernetes would, and reports an end that was not clean.
+func (s *Server) Stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return s.Wait()
+}
+
+// Signal sends a signal and does not wait.
+func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
+
+// Wait waits for the server's end.
+func (s *Server) Wait() error {
+	select {
+	case err := <-s.done:
+		s.done <- err
+		return err
+	case <-time.After(time.Minute):
+		return fmt.Errorf("crateyard serve did not stop within a minute\n%s", s.Logs())
+	}
+}
+
+// Kill ends the server at once, as a crash would.
+func (s *Server) Kill() error {
+	if err := s.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	_ = s.Wait() // "signal: killed"
+	return nil
+}
+
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
