@@ -139,11 +139,12 @@ const (
 // the drain delay, and closes the folder. The error is nil after such an end.
 func (s *Server) Serve(ctx context.Context) error {
 	public := &http.Server{Handler: s.api.Handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: bodyTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ConnContext: httpapi.ConnContext,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.metrics.Gauge("crateyard_index_cache_bytes", "Memory that index files take.", s.api.CacheBytes)
 	s.metrics.Pool(s.catalog.Stats)
 	failed := make(chan error, 2)
-	go func() { failed <- public.Serve(s.public) }()
+	go func() { failed <- public.Serve(httpapi.GatherListener{Listener: s.public}) }()
 	var ops *http.Server
 	if s.ops != nil {
 		ops = &http.Server{Handler: s.opsHandler(), ReadHeaderTimeout: headerTimeout}

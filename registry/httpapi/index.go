@@ -53,6 +53,9 @@ func (a *API) serveIndex(w *response, r *http.Request) error {
 		return nil
 	}
 	h["Content-Type"], h["Content-Length"] = textPlain, fh.length
+	if len(body) > serverBuffer && r.Method == http.MethodGet {
+		gather(r.Context())
+	}
 	_, _ = w.Write(body) // the client is gone when this fails
 	return nil
 }

@@ -76,12 +76,19 @@ type fsWriter struct {
 	done  bool
 }
 
-// Commit makes the file's bytes durable first, then its name: sync the file, rename it, sync each folder that got an entry.
+// Commit makes the file's bytes durable first, then its name. The folders are made before the file is synced and synced
+// after it: a journaling filesystem writes them with the file, and syncing them costs nothing more.
 func (w *fsWriter) Commit(_ context.Context, key string) error {
-	if err := w.Sync(); err != nil {
-		return errors.Join(err, w.Cancel())
+	dir := path.Dir(key)
+	made, err := w.store.mkdirAll(dir)
+	if err == nil {
+		err = w.Sync()
 	}
-	made, err := w.store.mkdirAll(path.Dir(key))
+	for _, d := range made {
+		if err == nil {
+			err = w.store.syncDir(d)
+		}
+	}
 	if err == nil {
 		err = w.store.root.Rename(w.name, key)
 	}
@@ -89,11 +96,7 @@ func (w *fsWriter) Commit(_ context.Context, key string) error {
 		return errors.Join(err, w.Cancel())
 	}
 	w.done = true
-	err = w.Close()
-	for _, dir := range append(made, path.Dir(key)) {
-		err = errors.Join(err, w.store.syncDir(dir))
-	}
-	return err
+	return errors.Join(w.Close(), w.store.syncDir(dir))
 }
 
 func (w *fsWriter) Cancel() error {
@@ -104,7 +107,7 @@ func (w *fsWriter) Cancel() error {
 	return errors.Join(w.Close(), w.store.root.Remove(w.name))
 }
 
-// mkdirAll makes the folder and those above it, and gives the existing or new folders that got an entry.
+// mkdirAll makes the folder and those above it, and gives the folders that got an entry by that.
 func (f *Filesystem) mkdirAll(dir string) (changed []string, err error) {
 	err = f.root.Mkdir(dir, 0o750)
 	switch {

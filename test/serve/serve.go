@@ -78,7 +78,7 @@ func Start(data string, flags ...string) (*Server, error) {
 	return nil, fmt.Errorf("crateyard serve did not start in %s\n%s", startWait, s.Logs())
 }
 
-var serving = regexp.MustCompile(`msg=Serving url=(\S+) listen=\S+ ops=(\S+) `)
+var serving = regexp.MustCompile(`Serving\W+url\W+(http[^\s"]+)\W+listen\W+[^\s"]+\W+ops\W+([^\s"]+)`) // in text and in JSON
 
 func (s *Server) addresses() (url, ops string) {
 	for sc := bufio.NewScanner(strings.NewReader(s.Logs())); sc.Scan(); {

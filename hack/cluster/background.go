@@ -1,0 +1,40 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// The commands that up and forward start in the background. Nobody types them.
+
+func runForwarderCommand(with runner) *cobra.Command {
+	var service, to string
+	cmd := &cobra.Command{
+		Use: "run-forwarder", Args: cobra.NoArgs, Hidden: true,
+		RunE: with(func(cmd *cobra.Command, c *Cluster, _ []string) error {
+			t, err := parseTarget(service, to)
+			if err != nil {
+				return err
+			}
+			l, err := inheritedListener()
+			if err != nil {
+				return err
+			}
+			return (&forwarder{cluster: c, to: t}).Serve(cmd.Context(), l)
+		}),
+	}
+	targetFlags(cmd, &service, &to)
+	return cmd
+}
+
+func runProvisionerCommand(with runner) *cobra.Command {
+	return &cobra.Command{
+		Use: "run-provisioner", Args: cobra.NoArgs, Hidden: true,
+		RunE: with(func(cmd *cobra.Command, c *Cluster, _ []string) error {
+			api, err := c.API()
+			if err != nil {
+				return err
+			}
+			return (&provisioner{api: api, dir: c.VolumesDir()}).Run(cmd.Context())
+		}),
+	}
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite", for the bare loop
+)
+
+var measurements = []measurement{
+	{"memory idle", measureIdle},
+	{"index", measureIndex},
+	{"not modified", measureNotModified},
+	{"memory under load", measureLoaded},
+	{"download", measureDownload},
+	{"publish", measurePublish},
+}
+
+const connections = 32
+
+func measureIdle(_ context.Context, b *bench) (result, error) {
+	time.Sleep(2 * time.Second)
+	mib, err := b.resident()
+	return result{"resident memory, idle", fmt.Sprintf("%.0f MiB", mib), "", "", "at most 40 MiB"}, err
+}
+
+// indexFile publishes versions of a crate until its index file has 12 KB, and gives nginx the same bytes.
+func indexFile(ctx context.Context, b *bench) (ours, theirs string, err error) {
+	ours, theirs = b.server.URL+"/index/be/nc/bench-index", b.files+"/bench-index"
+	body, _, status, err := fetch(ctx, ours)
+	for n := 0; err == nil && (status == http.StatusNotFound || len(body) < 12<<10); n++ {
+		if err = b.publish(ctx, "bench-index", fmt.Sprintf("1.%d.0", n), nil); err == nil {
+			body, _, status, err = fetch(ctx, ours)
+		}
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return ours, theirs, b.put("bench-index", body)
+}
+
+func measureIndex(ctx context.Context, b *bench) (result, error) {
+	ours, theirs, err := indexFile(ctx, b)
+	if err != nil {
+		return result{}, err
+	}
+	o, t, ratio, err := b.against(ctx, connections, ours, theirs, nil, nil)
+	return result{"index file of 12 KB, warm, 32 connections", perSec(o), "nginx: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.55"}, err
+}
+
+func measureNotModified(ctx context.Context, b *bench) (result, error) {
+	ours, theirs, err := indexFile(ctx, b)
+	if err != nil {
+		return result{}, err
+	}
+	var headers [2][]string
+	for i, url := range []string{ours, theirs} {
+		_, h, _, err := fetch(ctx, url)
+		if err != nil {
+			return result{}, err
+		}
+		headers[i] = []string{"If-None-Match: " + h.Get("Etag")}
+		if _, _, status, err := fetch(ctx, url, headers[i]...); err != nil || status != http.StatusNotModified {
+			return result{}, fmt.Errorf("%s does not answer 304 but %d: %w", url, status, err)
+		}
+	}
+	o, t, ratio, err := b.against(ctx, connections, ours, theirs, headers[0], headers[1])
+	return result{"the same, not modified (304)", perSec(o), "nginx: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.45"}, err
+}
+
+func measureLoaded(ctx context.Context, b *bench) (result, error) {
+	ours, _, err := indexFile(ctx, b)
+	if err != nil {
+		return result{}, err
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.load(ctx, connections, ours)
+		done <- err
+	}()
+	most := 0.0
+	for tick := time.NewTicker(100 * time.Millisecond); ; {
+		select {
+		case err := <-done:
+			tick.Stop()
+			return result{"resident memory, most under the index load", fmt.Sprintf("%.0f MiB", most), "", "", "at most 100 MiB"}, err
+		case <-tick.C:
+			if mib, err := b.resident(); err == nil {
+				most = max(most, mib)
+			}
+		}
+	}
+}
+
+func measureDownload(ctx context.Context, b *bench) (result, error) {
+	noise := make([]byte, 1<<20-600) // random bytes do not compress: the archive has 1 MiB
+	if _, err := rand.Read(noise); err != nil {
+		return result{}, err
+	}
+	if err := b.publish(ctx, "bench-download", "1.0.0", noise); err != nil {
+		return result{}, err
+	}
+	ours, theirs := b.server.URL+"/crates/bench-download/1.0.0/download", b.files+"/bench-download"
+	body, _, _, err := fetch(ctx, ours)
+	if err != nil {
+		return result{}, err
+	}
+	if err := b.put("bench-download", body); err != nil {
+		return result{}, err
+	}
+	o, t, ratio, err := b.against(ctx, connections, ours, theirs, nil, nil)
+	return result{"download of a 1 MiB crate, 32 connections", perSec(o), "nginx, sendfile: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.80"}, err
+}
+
+// publishes is how many publishes of 20 kB make one half of a round.
+const publishes = 100
+
+// measurePublish publishes crates of 20 kB one after the other, in turns with a loop that does no more than what durability
+// asks: write, sync, rename, sync the folder, commit to SQLite with the same settings.
+func measurePublish(ctx context.Context, b *bench) (result, error) {
+	noise := make([]byte, 20_000-400)
+	if _, err := rand.Read(noise); err != nil {
+		return result{}, err
+	}
+	bare, err := newBareLoop(filepath.Join(b.dir, "bare"))
+	if err != nil {
+		return result{}, err
+	}
+	defer bare.close()
+	var ours, theirs, ratios []float64
+	var times []time.Duration
+	for round := range b.rounds {
+		start := time.Now()
+		for i := range publishes {
+			one := time.Now()
+			if err := b.publish(ctx, fmt.Sprintf("bench-%d", i%10), fmt.Sprintf("1.%d.%d", round, i), noise); err != nil {
+				return result{}, err
+			}
+			times = append(times, time.Since(one))
+		}
+		o := publishes / time.Since(start).Seconds()
+		start = time.Now()
+		for i := range publishes {
+			if err := bare.once(round*publishes+i, noise); err != nil {
+				return result{}, err
+			}
+		}
+		t := publishes / time.Since(start).Seconds()
+		ours, theirs, ratios = append(ours, o), append(theirs, t), append(ratios, o/t)
+	}
+	slices.Sort(times)
+	return result{"publish of 20 kB crates, serial, durable",
+		fmt.Sprintf("%s, p50 %.1f ms, p99 %.1f ms", perSec(median(ours)), ms(times[len(times)/2]), ms(times[len(times)*99/100])),
+		"bare writes: " + perSec(median(theirs)), fmt.Sprintf("%.2f", median(ratios)), "0.50"}, nil
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func perSec(x float64) string { return fmt.Sprintf("%.0f/s", x) }
+
+type bareLoop struct {
+	dir string
+	db  *sql.DB
+}
+
+func newBareLoop(dir string) (*bareLoop, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bare.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	_, err = db.Exec("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)")
+	return &bareLoop{dir, db}, err
+}
+
+func (l *bareLoop) close() { _ = l.db.Close() } // it goes with its folder
+
+func (l *bareLoop) once(n int, data []byte) error {
+	name := filepath.Join(l.dir, fmt.Sprint(n))
+	f, err := os.Create(name + ".new")
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		return err
+	}
+	d, err := os.Open(l.dir)
+	if err != nil {
+		return err
+	}
+	if err := d.Sync(); err != nil {
+		return err
+	}
+	if err := d.Close(); err != nil {
+		return err
+	}
+	tx, err := l.db.Begin()
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec("INSERT INTO t (name) VALUES (?)", name); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// publish publishes one version with the admin's token, with noise as its only source file.
+func (b *bench) publish(ctx context.Context, name, version string, noise []byte) error {
+	var crate bytes.Buffer
+	zw := gzip.NewWriter(&crate)
+	tw := tar.NewWriter(zw)
+	manifest := fmt.Sprintf("[package]\nname = %q\nversion = %q\n", name, version)
+	for _, f := range []struct {
+		path string
+		data []byte
+	}{{"Cargo.toml", []byte(manifest)}, {"src/lib.rs", noise}} {
+		if err := tw.WriteHeader(&tar.Header{Name: name + "-" + version + "/" + f.path, Mode: 0o644, Size: int64(len(f.data))}); err != nil {
+			return err
+		}
+		if _, err := tw.Write(f.data); err != nil {
+			return err
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return err
+	}
+	if err := zw.Close(); err != nil {
+		return err
+	}
+	meta := fmt.Sprintf(`{"name":%q,"vers":%q,"deps":[],"features":{}}`, name, version)
+	frame := binary.LittleEndian.AppendUint32(nil, uint32(len(meta)))
+	frame = append(frame, meta...)
+	frame = binary.LittleEndian.AppendUint32(frame, uint32(crate.Len()))
+	frame = append(frame, crate.Bytes()...)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, b.server.URL+"/api/v1/crates/new", bytes.NewReader(frame))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", b.server.AdminToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		var text bytes.Buffer
+		_, _ = text.ReadFrom(resp.Body) // the status is the error
+		return fmt.Errorf("publish %s %s: %s: %s", name, version, resp.Status, text.String())
+	}
+	_, err = bytes.NewBuffer(nil).ReadFrom(resp.Body)
+	return err
+}
