@@ -66,7 +66,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	if err := s.bootstrap(ctx); err != nil {
 		return nil, err
 	}
-	s.access = httpapi.NewAccessLog(logs, handler)
+	s.access = httpapi.NewAccessLog(logs, c.Log.Format == "json")
 	private := s.config.Access.AnonymousRead == "Disabled"
 	limits := crate.DefaultLimits
 	limits.Archive = c.Limits.CrateSize
@@ -125,11 +125,9 @@ func (s *Server) OpsAddr() string {
 	return s.ops.Addr().String()
 }
 
-// Timeouts of the public listener. An upload or download of the largest crate must fit on a slow line; publishes have a
-// deadline of their own on top (see httpapi).
+// Timeouts of the public listener. Bodies have deadlines of their own, by route (see httpapi).
 const (
 	headerTimeout = 10 * time.Second
-	bodyTimeout   = 30 * time.Minute
 	idleTimeout   = 2 * time.Minute
 	stopTimeout   = 45 * time.Second // for what is in flight after a signal; below Kubernetes' grace period of 60 s
 	flushEvery    = 10 * time.Second // of download counts and last-used times
@@ -138,7 +136,7 @@ const (
 // Serve answers requests until ctx ends. Then it turns new publishes away, lets those in flight finish, answers reads for
 // the drain delay, and closes the folder. The error is nil after such an end.
 func (s *Server) Serve(ctx context.Context) error {
-	public := &http.Server{Handler: s.api.Handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: bodyTimeout,
+	public := &http.Server{Handler: s.api.Handler(), ReadHeaderTimeout: headerTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ConnContext: httpapi.ConnContext,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.metrics.Gauge("crateyard_index_cache_bytes", "Memory that index files take.", s.api.CacheBytes)

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/storage"
 )
+
+// downloadTime bounds how long a reader may take: the largest crate fits through a line of 50 kB/s several times.
+const downloadTime = 30 * time.Minute
 
 // serveDownload sends an archive. Its bytes never change, so it may be cached for ever; and it is never compressed again:
 // a Content-Encoding would make cargo's checksum fail.
@@ -40,6 +44,11 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	if a.Private {
 		h["Cache-Control"] = []string{"private, max-age=31536000, immutable"}
 	}
+	done, err := w.writeWithin(downloadTime)
+	if err != nil {
+		return err
+	}
+	defer done()
 	http.ServeContent(w, r, "", info.ModTime(), blob)
 	a.Metrics.DownloadedBytes.Add(float64(w.bytes))
 	if r.Method == http.MethodGet && w.status == http.StatusOK && w.bytes == v.Size {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/crate"
 	"github.com/crateyard/crateyard/registry/fault"
@@ -17,6 +18,12 @@ var (
 	acceptVary    = []string{"Accept-Encoding"}
 	gzipEncoding  = []string{"gzip"}
 	applicationJS = []string{"application/json"}
+)
+
+// A file that the kernel's buffer may not take whole needs a reader who keeps up.
+const (
+	bigFile     = 64 << 10
+	bigFileTime = 5 * time.Minute
 )
 
 // serveIndex answers for config.json and the files of crates. 404, and nothing else, means "no such crate" to cargo.
@@ -53,6 +60,13 @@ func (a *API) serveIndex(w *response, r *http.Request) error {
 		return nil
 	}
 	h["Content-Type"], h["Content-Length"] = textPlain, fh.length
+	if len(body) > bigFile {
+		done, err := w.writeWithin(bigFileTime)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
 	if len(body) > serverBuffer && r.Method == http.MethodGet {
 		gather(r.Context())
 	}

@@ -46,7 +46,7 @@ func (a *API) serveUser(w *response, r *http.Request) error {
 
 func (a *API) serveCreateUser(w *response, r *http.Request) error {
 	var body wire.CreateUser
-	if err := readJSON(r, &body); err != nil {
+	if err := readJSON(w, r, &body); err != nil {
 		return err
 	}
 	if err := auth.CheckUserName(body.Name); err != nil {
@@ -66,7 +66,7 @@ func (a *API) serveCreateUser(w *response, r *http.Request) error {
 
 func (a *API) serveUpdateUser(w *response, r *http.Request) error {
 	var body wire.UpdateUser
-	if err := readJSON(r, &body); err != nil {
+	if err := readJSON(w, r, &body); err != nil {
 		return err
 	}
 	u, err := a.Catalog.UpdateUser(r.Context(), r.PathValue("user"), func(u *catalog.User) error {
@@ -127,7 +127,7 @@ const maxPatterns = 100
 
 func (a *API) serveCreateToken(w *response, r *http.Request) error {
 	var body wire.CreateToken
-	if err := readJSON(r, &body); err != nil {
+	if err := readJSON(w, r, &body); err != nil {
 		return err
 	}
 	if len(body.Name) > 100 || len(body.Scopes) > maxPatterns || len(body.Crates) > maxPatterns {

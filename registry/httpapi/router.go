@@ -84,7 +84,7 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["X-Request-Id"] = []string{resp.requestID}
 	requested := r.URL.Path
 	defer func() {
-		rt.finish(resp, r, requested, time.Since(start), recover())
+		rt.finish(resp, r, requested, start, recover())
 		*resp = response{}
 		rt.pool.Put(resp)
 	}()
@@ -124,7 +124,7 @@ func (rt *router) clean(p string) (string, bool) {
 	return p, true
 }
 
-func (rt *router) finish(w *response, r *http.Request, requested string, d time.Duration, panicked any) {
+func (rt *router) finish(w *response, r *http.Request, requested string, start time.Time, panicked any) {
 	if panicked != nil {
 		if panicked == http.ErrAbortHandler { // the server's own way to cut a connection
 			panic(panicked)
@@ -135,11 +135,13 @@ func (rt *router) finish(w *response, r *http.Request, requested string, d time.
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+	now := time.Now()
+	d := now.Sub(start)
 	if w.route != nil {
 		w.route.count(w.status, d, w.bytes)
 	}
 	if rt.api.Access != nil {
-		rt.api.Access.record(w, r, requested, d)
+		rt.api.Access.record(w, r, requested, now, d)
 	}
 }
 

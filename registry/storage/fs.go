@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // incoming is the folder of blobs that are being written. It is emptied at start: what lies there was never acknowledged.
@@ -76,18 +78,18 @@ type fsWriter struct {
 	done  bool
 }
 
-// Commit makes the file's bytes durable first, then its name. The folders are made before the file is synced and synced
-// after it: a journaling filesystem writes them with the file, and syncing them costs nothing more.
+// Commit makes the file's bytes durable first, then its name. The folders are made before that and synced beside the file:
+// a journaling filesystem then writes them all at once.
 func (w *fsWriter) Commit(_ context.Context, key string) error {
 	dir := path.Dir(key)
 	made, err := w.store.mkdirAll(dir)
 	if err == nil {
-		err = w.Sync()
-	}
-	for _, d := range made {
-		if err == nil {
-			err = w.store.syncDir(d)
+		var syncs errgroup.Group
+		syncs.Go(w.Sync)
+		for _, d := range made {
+			syncs.Go(func() error { return w.store.syncDir(d) })
 		}
+		err = syncs.Wait()
 	}
 	if err == nil {
 		err = w.store.root.Rename(w.name, key)

@@ -38,7 +38,7 @@ type Blob interface {
 }
 
 // CrateKey is the key of a hosted crate's archive. Name and version have passed registry/crate's checks, so they hold no
-// slash; sha256 is lower-case hex.
+// slash; sha256 is 64 lower-case hex digits. All versions of a crate lie in one folder: see docs/adr/0002.
 func CrateKey(name, version, sha256 string) string {
-	return "crates/" + name + "/" + version + "/" + sha256 + ".crate"
+	return "crates/" + name + "/" + version + "-" + sha256 + ".crate"
 }
