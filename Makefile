@@ -23,7 +23,7 @@ export CRATEYARD_IMAGE := $(IMAGE)
 
 .PHONY: help
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/crateyard
@@ -61,7 +61,7 @@ bench: ## measure against nginx and bare writes; replaces the table of docs/perf
 	go run ./test/bench -write docs/performance.md
 
 .PHONY: verify
-verify: generate $(GOLANGCI) ## regenerate, lint, and fail when that changed a file
+verify: generate $(GOLANGCI) $(BIN)/cluster ## regenerate, lint, and fail when that changed a file
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./... && go vet -tags e2e ./test/e2e
 	go vet -C hack/cluster ./... && go vet -C hack/image ./...
@@ -75,8 +75,8 @@ generate: ## regenerate deepcopy, CRDs, RBAC and the chart's copies
 	hack/generate.sh
 
 .PHONY: envtest-assets
-envtest-assets: $(BIN)/cluster
-	@$(BIN)/cluster envtest-assets >/dev/null
+envtest-assets: $(BIN)/cluster ## build etcd, kube-apiserver and kubectl, and print their folder
+	@$(BIN)/cluster envtest-assets
 
 $(BIN)/cluster: $(wildcard hack/cluster/*.go hack/cluster/go.* hack/image/*.go)
 	go build -C hack/cluster -o $@ .

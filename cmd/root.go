@@ -51,7 +51,7 @@ Try it:  crateyard serve --data ./data`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newServeCommand(), newUserCommand(), newTokenCommand(), newCargoConfigCommand())
+	root.AddCommand(newServeCommand(), newUserCommand(), newTokenCommand(), newCargoConfigCommand(), newOperatorCommand())
 	return root
 }
 

@@ -44,6 +44,7 @@ The admin's token comes from --admin-token-file or CRATEYARD_ADMIN_TOKEN; with n
 			return err
 		}
 		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "crateyard %s serves %s\nHow to use it: %s/me\n", Version(), s.URL(), s.URL()) // a closed stdout is no reason to stop
+		releaseInitPages()
 		return s.Serve(cmd.Context())
 	}
 	return cmd

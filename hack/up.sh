@@ -56,7 +56,7 @@ or step by step:
   secret() { ${KUBECTL:-$(command -v kubectl)} -n crateyard-demo get secret ci-cargo -o "go-template={{index .data \"\$1\" | base64decode}}"; }
   secret config.toml > \$CARGO_HOME/config.toml
   secret credentials.toml > \$CARGO_HOME/credentials.toml
-  cargo new --lib \$CARGO_HOME/mine && cd \$CARGO_HOME/mine
+  name=mine-\$RANDOM; cargo new --lib \$CARGO_HOME/\$name && cd \$CARGO_HOME/\$name
   cargo publish --registry acme --allow-dirty
   cargo search --registry acme mine
 

@@ -1,56 +1,58 @@
 package registry
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"regexp"
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 )
 
 // Config is what a server needs to know. The YAML of --config has the same names; the operator renders it.
 type Config struct {
 	// Name is what cargo configurations call the registry, as in `cargo publish --registry NAME`.
-	Name string `json:"name"`
+	Name string `yaml:"name"`
 	// URL is the public address, with or without a path, without a slash at its end. It is the registry's identity in
 	// every Cargo.lock: do not change it. Empty: http:// and the address of Listen.
-	URL string `json:"url"`
+	URL string `yaml:"url"`
 	// Listen is the public address, host:port; port 0 picks a free one.
-	Listen string `json:"listen"`
+	Listen string `yaml:"listen"`
 	// OpsListen is the address of metrics, health and profiles. Keep it from the public. Empty: no such listener.
-	OpsListen string `json:"opsListen"`
+	OpsListen string `yaml:"opsListen"`
 	// Data is the folder of the catalog and the crates. One server uses it at a time.
-	Data string `json:"data"`
+	Data string `yaml:"data"`
 	// AdminTokenFile holds the bootstrap admin's token. With neither it nor AdminToken, the first start writes
 	// Data/admin-token, mode 0600.
-	AdminTokenFile string `json:"adminTokenFile"`
+	AdminTokenFile string `yaml:"adminTokenFile"`
 	// AdminToken is the token itself, from the environment only.
-	AdminToken string `json:"-"`
-	Access     Access `json:"access"`
-	Limits     Limits `json:"limits"`
-	Log        Log    `json:"log"`
+	AdminToken string `yaml:"-"`
+	Access     Access `yaml:"access"`
+	Limits     Limits `yaml:"limits"`
+	Log        Log    `yaml:"log"`
 	// DrainDelay is how long the server still answers reads after it was told to stop, for a load balancer to notice.
-	DrainDelay Duration `json:"drainDelay"`
+	DrainDelay Duration `yaml:"drainDelay"`
 }
 
 // Access says who may read.
 type Access struct {
-	AnonymousRead string `json:"anonymousRead"` // Enabled (default) or Disabled
+	AnonymousRead string `yaml:"anonymousRead"` // Enabled (default) or Disabled
 }
 
 // Limits bound uploads.
 type Limits struct {
-	CrateSize int64 `json:"crateSize"` // bytes of a .crate file; default 10 MiB
+	CrateSize int64 `yaml:"crateSize"` // bytes of a .crate file; default 10 MiB
 }
 
 // Log says what the log looks like.
 type Log struct {
-	Format string `json:"format"` // text or json
-	Level  string `json:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // text or json
+	Level  string `yaml:"level"`  // debug, info, warn or error
 }
 
 // Duration is a time.Duration written as in Go: 5s, 1m30s.
@@ -80,7 +82,9 @@ func ReadConfig(path string, c *Config) error {
 	if err != nil {
 		return err
 	}
-	if err := yaml.UnmarshalStrict(data, c); err != nil {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) { // an empty file says nothing, which is allowed
 		return fmt.Errorf("config file %s: %w", path, err)
 	}
 	return nil

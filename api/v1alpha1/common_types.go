@@ -1,0 +1,37 @@
+package v1alpha1
+
+// LocalReference names an object in the same namespace.
+type LocalReference struct {
+	// Name of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+}
+
+// Switch turns something on or off.
+// +kubebuilder:validation:Enum=Enabled;Disabled
+type Switch string
+
+// The two positions of a Switch.
+const (
+	Enabled  Switch = "Enabled"
+	Disabled Switch = "Disabled"
+)
+
+// DeletionPolicy says what happens to that which an object stands for, when the object is deleted.
+// +kubebuilder:validation:Enum=Retain;Delete
+type DeletionPolicy string
+
+// The deletion policies.
+const (
+	// DeletionRetain keeps it; an object made again under the same name finds it.
+	DeletionRetain DeletionPolicy = "Retain"
+	// DeletionDelete removes it for good.
+	DeletionDelete DeletionPolicy = "Delete"
+)
+
+// RequestedAtAnnotation on an object makes the operator look at it at once, whenever its value changes. The value, by custom
+// the time, comes back as status.lastHandledReconcileAt.
+const RequestedAtAnnotation = "crateyard.dev/requested-at"

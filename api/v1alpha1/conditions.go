@@ -1,0 +1,29 @@
+package v1alpha1
+
+// Condition types. Ready is always present; Reconciling and Stalled follow kstatus: present when true, never both.
+const (
+	// ReadyCondition sums up all others: the object is as its spec says, and works.
+	ReadyCondition = "Ready"
+	// ReconcilingCondition is there while the operator works towards the spec, or tries again after a failure.
+	ReconcilingCondition = "Reconciling"
+	// StalledCondition is there when trying again cannot help: somebody has to change something. Its message says what.
+	StalledCondition = "Stalled"
+	// PausedCondition is there while spec.reconciliation is Disabled.
+	PausedCondition = "Paused"
+
+	// StorageReadyCondition says whether the Registry's volume is there.
+	StorageReadyCondition = "StorageReady"
+	// WorkloadReadyCondition says whether the Registry's pod runs and is ready.
+	WorkloadReadyCondition = "WorkloadReady"
+	// ServerReachableCondition says whether the registry answers the operator.
+	ServerReachableCondition = "ServerReachable"
+	// MonitoringReadyCondition is there when a ServiceMonitor is asked for, and says whether it could be made.
+	MonitoringReadyCondition = "MonitoringReady"
+
+	// RegistryReadyCondition says whether the Registry of a RegistryUser is there and ready.
+	RegistryReadyCondition = "RegistryReady"
+	// UserReadyCondition says whether the user of a RegistryUser is at the registry as the spec says.
+	UserReadyCondition = "UserReady"
+	// TokensReadyCondition says whether all tokens of a RegistryUser are valid and lie in their Secrets.
+	TokensReadyCondition = "TokensReady"
+)

@@ -1,0 +1,55 @@
+package v1alpha1
+
+import "k8s.io/apimachinery/pkg/api/resource"
+
+// The types of this file say the same as their namesakes in core/v1, with bounds. They are here so that this package needs
+// apimachinery alone and every string in it has a limit.
+
+// LabelValue is the value of a label.
+// +kubebuilder:validation:MaxLength=63
+type LabelValue string
+
+// AnnotationValue is the value of an annotation.
+// +kubebuilder:validation:MaxLength=4096
+type AnnotationValue string
+
+// ResourceRequirements are what a container asks for and what it may use at most.
+type ResourceRequirements struct {
+	// Requests are what the scheduler sets aside, such as cpu: 50m and memory: 64Mi.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	Requests map[string]resource.Quantity `json:"requests,omitempty"`
+
+	// Limits are the most that the container gets.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	Limits map[string]resource.Quantity `json:"limits,omitempty"`
+}
+
+// Toleration lets a pod run on nodes with matching taints.
+type Toleration struct {
+	// Key of the taint. Empty with operator Exists: every taint.
+	// +optional
+	// +kubebuilder:validation:MaxLength=317
+	Key string `json:"key,omitempty"`
+
+	// Operator compares the key's value.
+	// +optional
+	// +kubebuilder:validation:Enum=Exists;Equal
+	Operator string `json:"operator,omitempty"`
+
+	// Value of the taint.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Value string `json:"value,omitempty"`
+
+	// Effect of the taint. Empty: every effect.
+	// +optional
+	// +kubebuilder:validation:Enum=NoSchedule;PreferNoSchedule;NoExecute
+	Effect string `json:"effect,omitempty"`
+
+	// TolerationSeconds is how long a pod stays after a NoExecute taint came. Left out: for ever.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	TolerationSeconds *int64 `json:"tolerationSeconds,omitempty"`
+}

@@ -1,0 +1,83 @@
+package v1alpha1
+
+// Reasons of conditions that both kinds share.
+const (
+	// ReasonSucceeded: everything is as the spec says.
+	ReasonSucceeded = "Succeeded"
+	// ReasonProgressing: the operator is at work; no failure so far.
+	ReasonProgressing = "Progressing"
+	// ReasonProgressingWithRetry: the last attempt failed, and the operator tries again.
+	ReasonProgressingWithRetry = "ProgressingWithRetry"
+	// ReasonFailed: an attempt failed for a reason that has no name of its own; the message has it.
+	ReasonFailed = "Failed"
+	// ReasonInvalidSpec: the spec asks for something that cannot be, which the API server's schema did not catch.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonNameTaken: an object that the operator would make exists and belongs to somebody else.
+	ReasonNameTaken = "NameTaken"
+	// ReasonRefused: the API server refuses an object that the operator would make.
+	ReasonRefused = "Refused"
+	// ReasonPaused: spec.reconciliation is Disabled.
+	ReasonPaused = "ReconciliationDisabled"
+	// ReasonUnknown: the operator did not get so far as to find out.
+	ReasonUnknown = "Unknown"
+)
+
+// Reasons of a Registry's conditions.
+const (
+	// ReasonAdminTokenInvalid: the admin Secret was changed to hold a token that the server would refuse.
+	ReasonAdminTokenInvalid = "AdminTokenInvalid"
+	// ReasonVolumePending: the volume is not bound yet.
+	ReasonVolumePending = "VolumePending"
+	// ReasonStorageClassMissing: the storage class does not exist, or the cluster has no default one.
+	ReasonStorageClassMissing = "StorageClassMissing"
+	// ReasonVolumeBound: the volume is there.
+	ReasonVolumeBound = "VolumeBound"
+	// ReasonVolumeDeleted: the volume is being deleted, or lost.
+	ReasonVolumeDeleted = "VolumeDeleted"
+	// ReasonStopped: spec.replicas is 0.
+	ReasonStopped = "Stopped"
+	// ReasonStarting: the pod is on its way; no failure so far.
+	ReasonStarting = "Starting"
+	// ReasonRunning: all pods are ready.
+	ReasonRunning = "Running"
+	// ReasonImagePullFailed: a node cannot pull the image.
+	ReasonImagePullFailed = "ImagePullFailed"
+	// ReasonCrashLooping: the server ends again and again.
+	ReasonCrashLooping = "CrashLooping"
+	// ReasonContainerConfigInvalid: the kubelet cannot make the container.
+	ReasonContainerConfigInvalid = "ContainerConfigInvalid"
+	// ReasonUnschedulable: no node fits the pod.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonPodsRefused: the API server refuses the pod, for a quota or an admission policy.
+	ReasonPodsRefused = "PodsRefused"
+	// ReasonNotReady: the pod runs, and its server says that it is not ready.
+	ReasonNotReady = "NotReady"
+	// ReasonAnswers: the server answers the operator.
+	ReasonAnswers = "Answers"
+	// ReasonUnreachable: the server does not answer the operator.
+	ReasonUnreachable = "Unreachable"
+	// ReasonAdminTokenRefused: the server does not accept the token in the admin Secret (yet).
+	ReasonAdminTokenRefused = "AdminTokenRefused"
+	// ReasonServiceMonitorMissing: the cluster does not know ServiceMonitors.
+	ReasonServiceMonitorMissing = "ServiceMonitorsUnknown"
+)
+
+// Reasons of a RegistryUser's conditions.
+const (
+	// ReasonRegistryNotFound: no Registry has the name in spec.registryRef.
+	ReasonRegistryNotFound = "RegistryNotFound"
+	// ReasonRegistryNotReady: the Registry is there and does not work yet.
+	ReasonRegistryNotReady = "RegistryNotReady"
+	// ReasonRegistryReady: the Registry works.
+	ReasonRegistryReady = "RegistryReady"
+	// ReasonUserNameReserved: the user's name belongs to the registry itself.
+	ReasonUserNameReserved = "UserNameReserved"
+	// ReasonUserNameTaken: an older RegistryUser stands for the user of that name.
+	ReasonUserNameTaken = "UserNameTaken"
+	// ReasonUserActive: the user is there, and its tokens are honoured.
+	ReasonUserActive = "Active"
+	// ReasonUserSuspended: the user is there, and its tokens are refused, as the spec asks.
+	ReasonUserSuspended = "Suspended"
+	// ReasonTokensIssued: all tokens lie in their Secrets.
+	ReasonTokensIssued = "TokensIssued"
+)

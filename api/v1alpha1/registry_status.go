@@ -1,0 +1,65 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// RegistryStatus is a registry as the operator last saw it.
+type RegistryStatus struct {
+	// ObservedGeneration is the generation of the spec that is in effect.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// URL is the public address of the registry.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	URL string `json:"url,omitempty"`
+
+	// IndexURL is what cargo is given as `index` of the registry.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	IndexURL string `json:"indexURL,omitempty"`
+
+	// Version of Crateyard that serves the registry.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Version string `json:"version,omitempty"`
+
+	// Crates is how many crates the registry holds.
+	// +optional
+	Crates *int64 `json:"crates,omitempty"`
+
+	// Versions is how many versions of crates the registry holds.
+	// +optional
+	Versions *int64 `json:"versions,omitempty"`
+
+	// Replicas is how many pods there are.
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// ReadyReplicas is how many pods answer.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+
+	// AdminTokenSecretName is the Secret whose key `token` holds the token of the user admin.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	AdminTokenSecretName string `json:"adminTokenSecretName,omitempty"`
+
+	// LastHandledReconcileAt is the value of the annotation crateyard.dev/requested-at that was last acted upon.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+
+	// Conditions say how the registry is: Ready, Reconciling, Stalled, StorageReady, WorkloadReady, ServerReachable,
+	// MonitoringReady.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// GetConditions gives the conditions for reading.
+func (r *Registry) GetConditions() []metav1.Condition { return r.Status.Conditions }
+
+// SetConditions replaces the conditions.
+func (r *Registry) SetConditions(c []metav1.Condition) { r.Status.Conditions = c }

@@ -1,0 +1,165 @@
+// Package apply brings children to the cluster by server-side apply, under one field owner.
+//
+// An unchanged child costs no write: each carries a digest of what was applied last, and is left alone when the digest is the
+// same and all that was applied still stands in the cached object. Before anything is written the object is read once more
+// from the API server, since the cache may lag behind our own last write or, being filtered by label, not show an object of
+// somebody else's; such an object is never touched.
+package apply
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/names"
+	"github.com/crateyard/crateyard/controllers/internal/outcome"
+)
+
+// Applier applies and prunes children.
+type Applier struct {
+	Client client.Client // reads from the cache
+	Live   client.Reader // reads from the API server
+	Events events.EventRecorder
+}
+
+// Owner is the object whose children are applied.
+type Owner struct {
+	client.Object
+	Kind string
+	// Label is the label that children carry with the owner's name as value.
+	Label string
+}
+
+// Apply makes the cluster hold intent. It says in an event on the owner what it made or changed. fresh reports that the cache
+// held it already; otherwise what the cache says of the object is out of date.
+func (a *Applier) Apply(ctx context.Context, owner Owner, intent *unstructured.Unstructured) (fresh bool, err error) {
+	what := intent.GetKind() + " " + intent.GetName()
+	if err := stamp(intent); err != nil {
+		return false, fmt.Errorf("%s: %w", what, err)
+	}
+	cached, err := a.get(ctx, a.Client, intent)
+	if err != nil {
+		return false, fmt.Errorf("reading %s: %w", what, err)
+	}
+	if cached != nil && upToDate(cached, intent) {
+		return true, owner.Check(cached, what)
+	}
+	live, err := a.get(ctx, a.Live, intent)
+	if err != nil {
+		return false, fmt.Errorf("reading %s: %w", what, err)
+	}
+	if live != nil {
+		if err := owner.Check(live, what); err != nil {
+			return false, err
+		}
+		if upToDate(live, intent) {
+			return false, nil
+		}
+	}
+	err = a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent.DeepCopy()), client.FieldOwner(names.FieldOwner), client.ForceOwnership)
+	if err != nil {
+		return false, outcome.FromAPI(err, "applying %s", what)
+	}
+	if live == nil {
+		a.Say(owner, "Created", "Created %s", what)
+	} else {
+		a.Say(owner, "Updated", "Updated %s%s", what, changes(live, intent))
+	}
+	return false, nil
+}
+
+// Delete removes a child, if it is there and the owner's.
+func (a *Applier) Delete(ctx context.Context, owner Owner, obj client.Object, what string) error {
+	uid := obj.GetUID()
+	err := a.Client.Delete(ctx, obj, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	if err != nil {
+		return outcome.FromAPI(err, "deleting %s", what)
+	}
+	a.Say(owner, "Deleted", "Deleted %s, which is not wanted any more", what)
+	return nil
+}
+
+// Say records an event on the owner, cleaned of secrets.
+func (a *Applier) Say(owner client.Object, reason, format string, args ...any) {
+	text := outcome.Message(fmt.Sprintf(format, args...))
+	// Events of one object, reason and action count as one, of which the first text is shown; so the text is the action, too.
+	action := text
+	if len(action) > maxAction {
+		action = strings.ToValidUTF8(action[:maxAction], "")
+	}
+	a.Events.Eventf(owner, nil, corev1.EventTypeNormal, reason, action, "%s", text)
+}
+
+// maxAction is the most bytes of an event's action that the API server takes.
+const maxAction = 128
+
+// get reads what intent names; nil when there is none.
+func (a *Applier) get(ctx context.Context, from client.Reader, intent *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	var obj client.Object = &unstructured.Unstructured{}
+	obj.GetObjectKind().SetGroupVersionKind(intent.GroupVersionKind())
+	if typed, err := a.Client.Scheme().New(intent.GroupVersionKind()); err == nil {
+		obj = typed.(client.Object) // unstructured reads would need a cache of their own
+	}
+	err := from.Get(ctx, client.ObjectKeyFromObject(intent), obj)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	return &unstructured.Unstructured{Object: content}, err
+}
+
+// Check reports why live, which is what the cluster has under the name of a child, may not be touched.
+func (o Owner) Check(live metav1.Object, what string) error {
+	labelled := live.GetLabels()[names.ManagedByLabel] == names.ManagedBy && live.GetLabels()[o.Label] == o.GetName()
+	by := metav1.GetControllerOf(live)
+	mine := by != nil && by.UID == o.GetUID()
+	predecessors := labelled && by != nil && by.Kind == o.Kind && by.Name == o.GetName()
+	switch {
+	case !mine && !predecessors && (!labelled || by != nil):
+		return outcome.Stall(v1alpha1.ReasonNameTaken, "%s exists and does not belong to this %s; delete or rename it, or give this %s another name", what, o.Kind, o.Kind)
+	case live.GetDeletionTimestamp() != nil:
+		return outcome.WaitFor(retrySoon, v1alpha1.ReasonProgressing, "%s is being deleted; it is made anew when it is gone", what)
+	case predecessors && !mine:
+		return outcome.WaitFor(retrySoon, v1alpha1.ReasonProgressing, "%s belongs to a deleted %s of the same name; it is made anew when it is gone", what, o.Kind)
+	}
+	return nil
+}
+
+// stamp writes intent's digest into intent.
+func stamp(intent *unstructured.Unstructured) error {
+	annotations := intent.GetAnnotations()
+	delete(annotations, names.AppliedAnnotation)
+	if len(annotations) == 0 {
+		annotations = nil // {} would be other content than none
+	}
+	intent.SetAnnotations(annotations)
+	b, err := json.Marshal(intent.Object)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(b)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[names.AppliedAnnotation] = hex.EncodeToString(sum[:16])
+	intent.SetAnnotations(annotations)
+	return nil
+}

@@ -1,0 +1,26 @@
+package outcome
+
+import (
+	"regexp"
+	"strings"
+)
+
+// maxMessage bounds a condition's message; the field takes 32,768 bytes, and nobody reads so many.
+const maxMessage = 1024
+
+var (
+	tokens   = regexp.MustCompile(`\bcy_[A-Za-z0-9_-]{8,}`)
+	userinfo = regexp.MustCompile(`://[^/@\s"]+@`)
+)
+
+// Message makes a text fit for a condition, an event or a log: without tokens and passwords in addresses, in one line, and
+// of bounded length.
+func Message(s string) string {
+	s = tokens.ReplaceAllString(s, "cy_…")
+	s = userinfo.ReplaceAllString(s, "://…@")
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
+	}
+	return s
+}

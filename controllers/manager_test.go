@@ -1,0 +1,144 @@
+package controllers_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers"
+)
+
+// startOperator runs the operator as it is, with caches, watches and no more rights than config/rbac gives it, in the
+// harness's namespace.
+func (h *harness) startOperator() {
+	h.Helper()
+	var mu sync.Mutex
+	for _, u := range kustomize(h.T, "../config/rbac") {
+		if u.GetKind() == "ClusterRole" || u.GetKind() == "ClusterRoleBinding" {
+			h.must(client.IgnoreAlreadyExists(h.client.Create(h.Context(), u)))
+		}
+	}
+	limited := rest.CopyConfig(config)
+	limited.Impersonate.UserName = "system:serviceaccount:crateyard-system:crateyard-operator"
+	probe, err := client.New(limited, client.Options{})
+	h.must(err)
+	if err := probe.List(h.Context(), &corev1.NodeList{}); !apierrors.IsForbidden(err) {
+		h.Fatalf("the operator may list nodes, so this test would not notice a right that it lacks: %v", err)
+	}
+	skip := true // of a check that controllers have names of their own: each test runs them once more
+	mgr, err := ctrl.NewManager(limited, ctrl.Options{
+		Controller: ctrlconfig.Controller{SkipNameValidation: &skip},
+		Scheme:     controllers.Scheme(),
+		Cache:      controllers.CacheOptions(h.ns),
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		NewClient: func(c *rest.Config, o client.Options) (client.Client, error) {
+			plain, err := client.NewWithWatch(c, o)
+			if err != nil {
+				return nil, err
+			}
+			return interceptor.NewClient(plain, countWrites(h.writes)), nil
+		},
+		NewCache: cache.New,
+	})
+	h.must(err)
+	address := func(r *v1alpha1.Registry) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return h.urls[r.Name]
+	}
+	ctx, stop := context.WithCancel(h.Context())
+	h.must(controllers.Setup(ctx, mgr, controllers.Options{Image: "crateyard:test", Version: "test", Address: address}))
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	h.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			h.Errorf("operator: %v", err)
+		}
+	})
+}
+
+// eventually asks until it is true.
+func (h *harness) eventually(what string, ask func() bool) {
+	h.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if ask() {
+			return
+		}
+	}
+	h.Fatalf("in vain waited for: %s", what)
+}
+
+func (h *harness) exists(name string, obj client.Object) bool {
+	return h.client.Get(h.Context(), h.key(name), obj) == nil
+}
+
+func TestOperatorFollowsTheCluster(t *testing.T) {
+	h := newHarness(t)
+	// The user comes first, as in `kubectl apply -f folder/`: order must not matter.
+	h.makeUser("ci", nil)
+	h.urls["acme"] = "http://127.0.0.1:1"
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
+	token := "cy_0123456789012345678901234567890123456789"
+	h.urls["acme"] = startServer(t, "acme", token)
+	h.startOperator()
+
+	h.eventually("a Deployment", func() bool { return h.exists("acme", &appsv1.Deployment{}) })
+	h.eventually("the admin Secret", func() bool {
+		s := &corev1.Secret{}
+		if !h.exists("acme-admin", s) {
+			return false
+		}
+		s.Data["token"] = []byte(token) // an administrator sets a token of their own
+		return h.client.Update(t.Context(), s) == nil
+	})
+	h.bindVolume("acme")
+	h.eventually("a Registry that is ready", func() bool {
+		d := &appsv1.Deployment{}
+		if h.exists("acme", d) && d.Status.ObservedGeneration != d.Generation {
+			d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
+			_ = h.client.Status().Update(t.Context(), d) // a conflict: the next round does it
+		}
+		r := &v1alpha1.Registry{}
+		return h.exists("acme", r) && meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ReadyCondition)
+	})
+	h.eventually("a user that is ready", func() bool {
+		u := &v1alpha1.RegistryUser{}
+		return h.exists("ci", u) && meta.IsStatusConditionTrue(u.Status.Conditions, v1alpha1.ReadyCondition)
+	})
+	first := string(h.secret("ci-cargo").Data["token"])
+
+	h.must(h.client.Delete(t.Context(), h.secret("ci-cargo")))
+	h.eventually("a new token", func() bool {
+		s := &corev1.Secret{}
+		return h.exists("ci-cargo", s) && string(s.Data["token"]) != first && h.works(string(s.Data["token"]))
+	})
+	h.must(h.client.Delete(t.Context(), get(h, "acme-metrics", &corev1.Service{})))
+	h.eventually("the Service again", func() bool { return h.exists("acme-metrics", &corev1.Service{}) })
+
+	h.eventually("quiet", func() bool {
+		before := h.writes.Load()
+		time.Sleep(2 * time.Second)
+		return h.writes.Load() == before
+	})
+	ask := get(h, "acme", &v1alpha1.Registry{})
+	ask.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "now"}
+	h.must(h.client.Update(t.Context(), ask))
+	h.eventually("an answer to the request", func() bool {
+		return get(h, "acme", &v1alpha1.Registry{}).Status.LastHandledReconcileAt == "now"
+	})
+}

@@ -1,0 +1,85 @@
+package registry
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/names"
+)
+
+// Where the pod has what, and where it listens.
+const (
+	configKey = "config.yaml"
+	configDir = "/etc/crateyard/config"
+	adminDir  = "/etc/crateyard/admin"
+	dataDir   = "/data"
+	tokenKey  = "token"
+
+	publicPort = 8080
+	opsPort    = 9090
+)
+
+// serverConfig is the file of `crateyard serve --config`. The server refuses keys that it does not know, so both sides
+// fail loudly when they part.
+type serverConfig struct {
+	Name           string       `json:"name"`
+	URL            string       `json:"url"`
+	Listen         string       `json:"listen"`
+	OpsListen      string       `json:"opsListen"`
+	Data           string       `json:"data"`
+	AdminTokenFile string       `json:"adminTokenFile"`
+	Access         serverAccess `json:"access"`
+	Limits         serverLimits `json:"limits"`
+	Log            serverLog    `json:"log"`
+	DrainDelay     string       `json:"drainDelay"`
+}
+
+type serverAccess struct {
+	AnonymousRead string `json:"anonymousRead"`
+}
+
+type serverLimits struct {
+	CrateSize int64 `json:"crateSize"`
+}
+
+type serverLog struct {
+	Format string `json:"format"`
+	Level  string `json:"level"`
+}
+
+// config renders the server's configuration file.
+func (p Params) config() string {
+	read := p.Registry.Spec.Access.AnonymousRead
+	if read == "" {
+		read = v1alpha1.Enabled
+	}
+	b, _ := yaml.Marshal(serverConfig{ // cannot fail: strings and numbers only
+		Name: p.name(), URL: DesiredURL(p.Registry),
+		Listen: "0.0.0.0:8080", OpsListen: "0.0.0.0:9090",
+		Data: dataDir, AdminTokenFile: adminDir + "/" + tokenKey,
+		Access: serverAccess{AnonymousRead: string(read)},
+		Limits: serverLimits{CrateSize: p.crateSize()},
+		Log:    serverLog{Format: "json", Level: "info"},
+		// A Service takes a moment to forget a pod that stops; until then it still sends requests there.
+		DrainDelay: "5s",
+	})
+	return string(b)
+}
+
+func (p Params) configMap() *corev1ac.ConfigMapApplyConfiguration {
+	return corev1ac.ConfigMap(names.Config(p.name()), p.Registry.Namespace).
+		WithLabels(p.labels()).WithOwnerReferences(p.owner()).
+		WithData(map[string]string{configKey: p.config()})
+}
+
+// configDigest changes when the pod has to start anew, since the server reads its files once. The admin token goes in as a
+// digest of its own, mixed with the configuration, so that the annotation is no help in guessing a token.
+func (p Params) configDigest() string {
+	token := sha256.Sum256([]byte(p.AdminToken))
+	sum := sha256.Sum256(append([]byte(p.config()), token[:]...))
+	return hex.EncodeToString(sum[:16])
+}

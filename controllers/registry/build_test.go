@@ -1,0 +1,124 @@
+package registry
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/yaml"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// sample reads a Registry as a user wrote it, with what the API server adds.
+func sample(t *testing.T, file string) *v1alpha1.Registry {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../../config/samples", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &v1alpha1.Registry{}
+	if err := yaml.UnmarshalStrict(b, r); err != nil {
+		t.Fatal(err)
+	}
+	r.Namespace, r.UID = "default", "11111111-2222-3333-4444-555555555555"
+	return r
+}
+
+// TestGolden holds all children of each sample against a file. After a change that is meant: go test ./controllers/registry -update
+func TestGolden(t *testing.T) {
+	for _, name := range []string{"registry", "registry_full"} {
+		t.Run(name, func(t *testing.T) {
+			p := Params{Registry: sample(t, name+".yaml"), Image: "crateyard:test", AdminToken: "cy_test", ServiceMonitors: true}
+			children, err := Build(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var docs []string
+			for _, c := range children {
+				b, err := yaml.Marshal(c.Object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				docs = append(docs, string(b))
+			}
+			got := strings.Join(docs, "---\n")
+			golden := filepath.Join("testdata", name+".golden.yaml")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("children of %s (-want +got):\n%s", name, diff)
+			}
+		})
+	}
+}
+
+func TestBuildIsPure(t *testing.T) {
+	r := sample(t, "registry_full.yaml")
+	was := r.DeepCopy()
+	first, err := Build(Params{Registry: r, Image: "i"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		again, err := Build(Params{Registry: r, Image: "i"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(first, again); diff != "" {
+			t.Fatalf("the same Registry gave other children:\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff(was, r); diff != "" {
+		t.Errorf("Build changed its input:\n%s", diff)
+	}
+}
+
+func TestPodStartsAnewWhen(t *testing.T) {
+	base := Params{Registry: sample(t, "registry.yaml"), AdminToken: "a"}
+	for name, change := range map[string]func(*Params){
+		"admin token":    func(p *Params) { p.AdminToken = "b" },
+		"anonymous read": func(p *Params) { p.Registry.Spec.Access.AnonymousRead = v1alpha1.Disabled },
+		"url":            func(p *Params) { p.Registry.Spec.URL = "https://a.example" },
+		"crate size":     func(p *Params) { q := resource.MustParse("20Mi"); p.Registry.Spec.Limits.CrateSize = &q },
+	} {
+		p := base
+		p.Registry = base.Registry.DeepCopy()
+		change(&p)
+		if p.configDigest() == base.configDigest() {
+			t.Errorf("a change of the %s leaves the pod as it is", name)
+		}
+	}
+}
+
+func TestDesiredURL(t *testing.T) {
+	for want, spec := range map[string]v1alpha1.RegistrySpec{
+		"http://acme.default.svc": {},
+		"https://own.example/x":   {URL: "https://own.example/x", Ingress: &v1alpha1.IngressSpec{Host: "in.example"}},
+		"http://in.example":       {Ingress: &v1alpha1.IngressSpec{Host: "in.example"}},
+		"https://in.example":      {Ingress: &v1alpha1.IngressSpec{Host: "in.example", TLSSecretName: "tls"}},
+	} {
+		r := sample(t, "registry.yaml")
+		r.Spec = spec
+		if got := DesiredURL(r); got != want {
+			t.Errorf("DesiredURL = %s, want %s", got, want)
+		}
+	}
+	r := sample(t, "registry_full.yaml")
+	if got := ServiceAddress(r); got != "http://full.default.svc:80/rust" {
+		t.Errorf("ServiceAddress = %s: the server answers under the path of its public address", got)
+	}
+}

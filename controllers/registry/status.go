@@ -1,0 +1,208 @@
+package registry
+
+import (
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/conditions"
+	"github.com/crateyard/crateyard/controllers/internal/names"
+	"github.com/crateyard/crateyard/controllers/internal/outcome"
+	"github.com/crateyard/crateyard/registry/client"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// facts are what the steps saw. What a step did not come to is nil or empty.
+type facts struct {
+	paused bool
+
+	volume       *corev1.PersistentVolumeClaim
+	adopting     bool               // the volume is of an earlier Registry
+	larger       *resource.Quantity // what the spec asks for, when the volume has more
+	storageClass string             // why no volume can come of the storage class
+
+	adminToken            string
+	applied               bool // all children
+	serviceMonitorMissing bool // asked for, and the cluster does not know the kind
+
+	deployment *appsv1.Deployment
+	pods       []corev1.Pod
+
+	server    *wire.Status
+	serverErr error
+}
+
+// status computes a Registry's status from what it was, what the steps saw, and how they ended.
+func status(r *v1alpha1.Registry, f facts, err error, now time.Time) v1alpha1.RegistryStatus {
+	st := *r.Status.DeepCopy()
+	st.LastHandledReconcileAt = r.Annotations[v1alpha1.RequestedAtAnnotation]
+	if len(st.LastHandledReconcileAt) > 256 {
+		st.LastHandledReconcileAt = st.LastHandledReconcileAt[:256]
+	}
+	if f.paused {
+		return pausedStatus(r, st, now)
+	}
+	st.URL = DesiredURL(r)
+	st.IndexURL = wire.IndexURL(st.URL)
+	if f.adminToken != "" {
+		st.AdminTokenSecretName = names.AdminSecret(r.Name)
+	}
+	if f.deployment != nil {
+		st.Replicas, st.ReadyReplicas = f.deployment.Status.Replicas, f.deployment.Status.ReadyReplicas
+	}
+	if f.server != nil {
+		st.Version, st.Crates, st.Versions = f.server.Version, &f.server.Crates, &f.server.Versions
+	}
+
+	causes := []metav1.Condition{
+		kept(r, v1alpha1.StorageReadyCondition, storageReady(r, f)),
+		kept(r, v1alpha1.WorkloadReadyCondition, workloadReady(r, f)),
+		kept(r, v1alpha1.ServerReachableCondition, serverReachable(r, f)),
+	}
+	if c := monitoringReady(r, f, err); c != nil {
+		causes = append(causes, *c)
+	}
+	summary := summarize(r, f, err, causes)
+	if err == nil && isTrue(summary, v1alpha1.ReadyCondition) || isStalled(err) || err == nil && replicas(r) == 0 {
+		st.ObservedGeneration = r.Generation
+	}
+	st.Conditions = conditions.Merge(r.Status.Conditions, append(summary, causes...), r.Generation, now)
+	return st
+}
+
+// summarize gives Ready and what goes with it.
+func summarize(r *v1alpha1.Registry, f facts, err error, causes []metav1.Condition) []metav1.Condition {
+	if err == nil && replicas(r) == 0 {
+		return []metav1.Condition{conditions.False(v1alpha1.ReadyCondition, v1alpha1.ReasonStopped, "stopped, because spec.replicas is 0; all data is kept")}
+	}
+	return conditions.Summary(err, firstCause(causes), fmt.Sprintf("serves %s", DesiredURL(r)))
+}
+
+// firstCause is the condition that keeps the Registry from being ready: the one that all behind it wait for. A pod cannot
+// start without its volume, but its own troubles (an image, a node) come first, since a volume may wait for the pod in turn.
+func firstCause(causes []metav1.Condition) *metav1.Condition {
+	var first *metav1.Condition
+	for i, c := range causes {
+		if c.Status == metav1.ConditionTrue || c.Type == v1alpha1.MonitoringReadyCondition {
+			continue
+		}
+		pending := c.Reason == v1alpha1.ReasonVolumePending || c.Reason == v1alpha1.ReasonUnknown
+		if first == nil || first.Reason == v1alpha1.ReasonVolumePending && !pending && c.Reason != v1alpha1.ReasonStarting {
+			first = &causes[i]
+		}
+	}
+	return first
+}
+
+// pausedStatus changes nothing but Paused. Ready has to be there, so an object that was never looked at says why it is not.
+func pausedStatus(r *v1alpha1.Registry, st v1alpha1.RegistryStatus, now time.Time) v1alpha1.RegistryStatus {
+	const message = "spec.reconciliation is Disabled: the operator leaves this Registry alone"
+	conds := []metav1.Condition{conditions.True(v1alpha1.PausedCondition, v1alpha1.ReasonPaused, message)}
+	for _, c := range r.Status.Conditions {
+		if c.Type != v1alpha1.PausedCondition {
+			conds = append(conds, c)
+		}
+	}
+	if meta.FindStatusCondition(conds, v1alpha1.ReadyCondition) == nil {
+		conds = append(conds, conditions.Unknown(v1alpha1.ReadyCondition, v1alpha1.ReasonPaused, message))
+	}
+	st.ObservedGeneration = r.Generation
+	st.Conditions = conditions.Merge(r.Status.Conditions, conds, r.Generation, now)
+	return st
+}
+
+// kept gives now, or the condition as it was when this reconcile did not come so far as to know.
+func kept(r *v1alpha1.Registry, typ string, now *metav1.Condition) metav1.Condition {
+	if now != nil {
+		return *now
+	}
+	if was := meta.FindStatusCondition(r.Status.Conditions, typ); was != nil {
+		return *was
+	}
+	return conditions.Unknown(typ, v1alpha1.ReasonUnknown, "not looked at yet")
+}
+
+func storageReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
+	const typ = v1alpha1.StorageReadyCondition
+	say := func(c metav1.Condition) *metav1.Condition { return &c }
+	name := names.Data(r.Name)
+	switch {
+	case f.volume == nil && f.storageClass != "":
+		return say(conditions.False(typ, v1alpha1.ReasonStorageClassMissing, f.storageClass))
+	case f.volume == nil && !f.applied:
+		return nil
+	case f.volume == nil: // just made
+	case f.volume.DeletionTimestamp != nil:
+		return say(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s is being deleted, by somebody else; its data goes when the pod stops", name)))
+	case f.volume.Status.Phase == corev1.ClaimLost:
+		return say(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s lost its volume; restore it, or delete the claim to begin with an empty one", name)))
+	case f.volume.Status.Phase == corev1.ClaimBound && f.larger != nil:
+		return say(conditions.True(typ, v1alpha1.ReasonVolumeBound, fmt.Sprintf("PersistentVolumeClaim %s is bound; it keeps its size, for a volume cannot shrink to the %s of the spec", name, f.larger)))
+	case f.volume.Status.Phase == corev1.ClaimBound:
+		return say(conditions.True(typ, v1alpha1.ReasonVolumeBound, fmt.Sprintf("PersistentVolumeClaim %s is bound", name)))
+	case f.storageClass != "":
+		return say(conditions.False(typ, v1alpha1.ReasonStorageClassMissing, f.storageClass))
+	}
+	return say(conditions.False(typ, v1alpha1.ReasonVolumePending, fmt.Sprintf("PersistentVolumeClaim %s waits for a volume; `kubectl describe pvc %s` says what its provisioner does", name, name)))
+}
+
+func serverReachable(r *v1alpha1.Registry, f facts) *metav1.Condition {
+	const typ = v1alpha1.ServerReachableCondition
+	var c metav1.Condition
+	switch {
+	case f.server != nil:
+		c = conditions.True(typ, v1alpha1.ReasonAnswers, "the server answers, version "+f.server.Version)
+	case client.IsUnauthorized(f.serverErr) || client.IsForbidden(f.serverErr):
+		c = conditions.False(typ, v1alpha1.ReasonAdminTokenRefused, fmt.Sprintf("the server does not accept the token in Secret %s: %v", names.AdminSecret(r.Name), f.serverErr))
+	case f.serverErr != nil:
+		c = conditions.False(typ, v1alpha1.ReasonUnreachable, fmt.Sprintf("the server does not answer the operator: %v", f.serverErr))
+	case f.applied && replicas(r) == 0:
+		c = conditions.False(typ, v1alpha1.ReasonStopped, "spec.replicas is 0")
+	case f.applied:
+		c = conditions.False(typ, v1alpha1.ReasonStarting, "no pod is ready yet")
+	default:
+		return nil
+	}
+	return &c
+}
+
+// monitoringReady is there while a ServiceMonitor is wanted. It stays after a failure, for it is how prune knows that there
+// may be one to remove.
+func monitoringReady(r *v1alpha1.Registry, f facts, err error) *metav1.Condition {
+	const typ = v1alpha1.MonitoringReadyCondition
+	switch {
+	case r.Spec.Monitoring.ServiceMonitor != v1alpha1.Enabled:
+		if was := meta.FindStatusCondition(r.Status.Conditions, typ); was != nil && err != nil {
+			return was
+		}
+		return nil
+	case f.serviceMonitorMissing:
+		c := conditions.False(typ, v1alpha1.ReasonServiceMonitorMissing, "the cluster does not know ServiceMonitors; install the Prometheus operator, or set spec.monitoring.serviceMonitor to Disabled")
+		return &c
+	}
+	if !f.applied {
+		c := kept(r, typ, nil)
+		return &c
+	}
+	c := conditions.True(typ, v1alpha1.ReasonSucceeded, "ServiceMonitor "+r.Name+" is there")
+	return &c
+}
+
+func hadServiceMonitor(r *v1alpha1.Registry) bool {
+	return meta.FindStatusCondition(r.Status.Conditions, v1alpha1.MonitoringReadyCondition) != nil
+}
+
+func isReady(r *v1alpha1.Registry) bool { return isTrue(r.Status.Conditions, v1alpha1.ReadyCondition) }
+
+func isTrue(conds []metav1.Condition, typ string) bool { return meta.IsStatusConditionTrue(conds, typ) }
+
+func isStalled(err error) bool {
+	_, ok := outcome.IsStalled(err)
+	return ok
+}

@@ -1,0 +1,103 @@
+package registry
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/conditions"
+	"github.com/crateyard/crateyard/controllers/internal/outcome"
+	"github.com/crateyard/crateyard/registry/client"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+func bound() *corev1.PersistentVolumeClaim {
+	return &corev1.PersistentVolumeClaim{Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound}}
+}
+
+func pending() *corev1.PersistentVolumeClaim {
+	return &corev1.PersistentVolumeClaim{Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending}}
+}
+
+func deployment(ready int32, conds ...appsv1.DeploymentCondition) *appsv1.Deployment {
+	return &appsv1.Deployment{Status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: ready, Conditions: conds}}
+}
+
+func waitingPod(reason, message string) corev1.Pod {
+	return corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{{
+		Image: "img:v1", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}},
+	}}}}
+}
+
+func crashing(t *corev1.ContainerStateTerminated) corev1.Pod {
+	p := waitingPod("CrashLoopBackOff", "back-off 10s restarting failed container=registry pod=acme-5d9-x_default(1-2-3)")
+	p.Status.ContainerStatuses[0].LastTerminationState.Terminated = t
+	return p
+}
+
+func unschedulable(message string) corev1.Pod {
+	return corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: message,
+	}}}}
+}
+
+func TestStatus(t *testing.T) {
+	ok := &wire.Status{Version: "v1", Crates: 3, Versions: 7}
+	for _, tt := range []struct {
+		name     string
+		facts    facts
+		err      error
+		reason   string // of Ready
+		contains string // in its message
+		abnormal string // Reconciling, Stalled or none
+	}{
+		{"works", facts{applied: true, volume: bound(), deployment: deployment(1), server: ok}, nil, v1alpha1.ReasonSucceeded, "serves http://acme.default.svc", ""},
+		{"just applied", facts{applied: true}, nil, v1alpha1.ReasonVolumePending, "acme-data waits", "Reconciling"},
+		{"volume pending", facts{applied: true, volume: pending(), deployment: deployment(0)}, nil, v1alpha1.ReasonVolumePending, "kubectl describe pvc acme-data", "Reconciling"},
+		{"no class", facts{applied: true, volume: pending(), deployment: deployment(0), storageClass: "there is no StorageClass fast"}, nil, v1alpha1.ReasonStorageClassMissing, "fast", "Reconciling"},
+		{"volume lost", facts{applied: true, volume: &corev1.PersistentVolumeClaim{Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimLost}}, deployment: deployment(0)}, nil, v1alpha1.ReasonVolumeDeleted, "lost", "Reconciling"},
+		{"starting", facts{applied: true, volume: bound(), deployment: deployment(0)}, nil, v1alpha1.ReasonStarting, "starting", "Reconciling"},
+		{"image", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{waitingPod("ErrImagePull", "not found")}}, nil, v1alpha1.ReasonImagePullFailed, "image img:v1 cannot be pulled; check spec.image", "Reconciling"},
+		{"image before volume", facts{applied: true, volume: pending(), deployment: deployment(0), pods: []corev1.Pod{waitingPod("ImagePullBackOff", "")}}, nil, v1alpha1.ReasonImagePullFailed, "img:v1", "Reconciling"},
+		{"config", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{waitingPod("CreateContainerConfigError", `secret "acme-admin" not found`)}}, nil, v1alpha1.ReasonContainerConfigInvalid, "acme-admin", "Reconciling"},
+		{"crash", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{crashing(&corev1.ContainerStateTerminated{ExitCode: 1, Message: "data folder is locked\n"})}}, nil, v1alpha1.ReasonCrashLooping, "exit code 1: data folder is locked", "Reconciling"},
+		{"out of memory", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{crashing(&corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"})}}, nil, v1alpha1.ReasonCrashLooping, "spec.resources.limits", "Reconciling"},
+		{"unschedulable", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{unschedulable("0/1 nodes are available: 1 Insufficient memory.")}}, nil, v1alpha1.ReasonUnschedulable, "Insufficient memory", "Reconciling"},
+		{"quota", facts{applied: true, volume: bound(), deployment: deployment(0, appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "exceeded quota"})}, nil, v1alpha1.ReasonPodsRefused, "exceeded quota", "Reconciling"},
+		{"not ready", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{{Status: corev1.PodStatus{Phase: corev1.PodRunning}}}}, nil, v1alpha1.ReasonNotReady, "kubectl logs deployment/acme", "Reconciling"},
+		{"unreachable", facts{applied: true, volume: bound(), deployment: deployment(1), serverErr: errors.New("dial tcp: refused")}, nil, v1alpha1.ReasonUnreachable, "refused", "Reconciling"},
+		{"token refused", facts{applied: true, volume: bound(), deployment: deployment(1), serverErr: &client.Error{StatusCode: 401, Detail: "unknown"}}, nil, v1alpha1.ReasonAdminTokenRefused, "acme-admin", "Reconciling"},
+		{"stalled", facts{}, outcome.Stall(v1alpha1.ReasonNameTaken, "Service acme exists"), v1alpha1.ReasonNameTaken, "Service acme", "Stalled"},
+		{"waiting", facts{}, outcome.WaitFor(time.Second, v1alpha1.ReasonProgressing, "is being deleted"), v1alpha1.ReasonProgressing, "deleted", "Reconciling"},
+		{"failed", facts{}, errors.New("with cy_0123456789abcdef in http://me:pw@host/"), v1alpha1.ReasonFailed, "with cy_… in http://…@host/", "Reconciling"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &v1alpha1.Registry{ObjectMeta: metav1.ObjectMeta{Name: "acme", Namespace: "default", Generation: 2}}
+			r.Status = status(r, tt.facts, tt.err, time.Now())
+			for _, broken := range conditions.Check(r, r.Status.ObservedGeneration) {
+				t.Error(broken)
+			}
+			ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ReadyCondition)
+			if ready.Reason != tt.reason || !strings.Contains(ready.Message, tt.contains) {
+				t.Errorf("Ready = %s %s (%s), want %s (%s)", ready.Status, ready.Reason, ready.Message, tt.reason, tt.contains)
+			}
+			for _, typ := range []string{v1alpha1.ReconcilingCondition, v1alpha1.StalledCondition} {
+				if got := meta.FindStatusCondition(r.Status.Conditions, typ) != nil; got != (typ == tt.abnormal) {
+					t.Errorf("%s is there: %t", typ, got)
+				}
+			}
+			// Nothing changed since: the status must be equal, or it would be written in a circle.
+			again := status(r, tt.facts, tt.err, time.Now().Add(time.Hour))
+			if len(again.Conditions) != len(r.Status.Conditions) || again.Conditions[0] != r.Status.Conditions[0] {
+				t.Errorf("the same facts gave another status:\n%v\n%v", r.Status.Conditions, again.Conditions)
+			}
+		})
+	}
+}

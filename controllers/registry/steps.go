@@ -1,0 +1,210 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/names"
+	"github.com/crateyard/crateyard/controllers/internal/outcome"
+	api "github.com/crateyard/crateyard/registry/client"
+)
+
+// validate stands behind the schema, for objects that were stored under an older one.
+func (s *scope) validate(context.Context) error {
+	if n := replicas(s.registry); n > 1 {
+		return outcome.Stall(v1alpha1.ReasonInvalidSpec, "spec.replicas is %d: replicas above 1 need spec.catalog.postgres and spec.storage.s3, which this version does not have yet; set replicas to 1", n)
+	}
+	if s.image() == "" {
+		return outcome.Stall(v1alpha1.ReasonInvalidSpec, "the operator was started without --image, and spec.image is empty; set one of them")
+	}
+	return nil
+}
+
+// observeVolume finds the volume of this Registry, or of an earlier one of its name.
+func (s *scope) observeVolume(ctx context.Context) error {
+	pvc := &corev1.PersistentVolumeClaim{}
+	err := s.Client.Get(ctx, s.key(names.Data(s.registry.Name)), pvc)
+	if apierrors.IsNotFound(err) {
+		err = s.Live.Get(ctx, s.key(names.Data(s.registry.Name)), pvc)
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the volume: %w", err)
+	}
+	s.facts.volume = pvc
+	if was := pvc.Annotations[names.RegistryUIDAnnotation]; was != "" && was != string(s.registry.UID) && pvc.DeletionTimestamp == nil {
+		s.facts.adopting = true
+	}
+	return nil
+}
+
+// ensureAdminToken makes the admin Secret once, with a random token, and reads it ever after.
+func (s *scope) ensureAdminToken(ctx context.Context) error {
+	secret := &corev1.Secret{}
+	key := s.key(names.AdminSecret(s.registry.Name))
+	err := s.Client.Get(ctx, key, secret)
+	if apierrors.IsNotFound(err) {
+		err = s.Live.Get(ctx, key, secret)
+	}
+	if apierrors.IsNotFound(err) {
+		return s.createAdminToken(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("reading Secret %s: %w", key.Name, err)
+	}
+	if err := s.owner.Check(secret, "Secret "+key.Name); err != nil {
+		return err
+	}
+	s.facts.adminToken = strings.TrimSpace(string(secret.Data[tokenKey]))
+	if why := weakness(s.facts.adminToken); why != "" {
+		return outcome.Stall(v1alpha1.ReasonAdminTokenInvalid, "Secret %s: %s; put a better one under the key %q, or delete the Secret to get a new token", key.Name, why, tokenKey)
+	}
+	return nil
+}
+
+func (s *scope) createAdminToken(ctx context.Context) error {
+	token := newAdminToken()
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: names.AdminSecret(s.registry.Name), Namespace: s.registry.Namespace,
+			Labels: names.ForRegistry(s.registry), Annotations: map[string]string{names.RegistryUIDAnnotation: string(s.registry.UID)},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: map[string][]byte{tokenKey: []byte(token)},
+	}
+	if err := s.Client.Create(ctx, secret, client.FieldOwner(names.FieldOwner+"-token")); err != nil {
+		return outcome.FromAPI(err, "creating Secret %s", secret.Name)
+	}
+	s.apply.Say(s.registry, "Created", "Created Secret %s with a new admin token", secret.Name)
+	s.facts.adminToken = token
+	return nil
+}
+
+// applyChildren builds all children and applies them in order.
+func (s *scope) applyChildren(ctx context.Context) error {
+	p := Params{Registry: s.registry, Image: s.Image, AdminToken: s.facts.adminToken, ServiceMonitors: s.knowsServiceMonitors()}
+	if s.facts.volume != nil {
+		size := s.facts.volume.Spec.Resources.Requests[corev1.ResourceStorage]
+		p.DataSize = &size
+		if want := p.wantedSize(); size.Cmp(want) > 0 {
+			s.facts.larger = &want
+		}
+	}
+	s.facts.serviceMonitorMissing = p.wantsServiceMonitor() && !p.ServiceMonitors
+	children, err := Build(p)
+	if err != nil {
+		return fmt.Errorf("building children: %w", err)
+	}
+	for _, child := range children {
+		fresh, err := s.apply.Apply(ctx, s.owner, child)
+		if err != nil {
+			return err
+		}
+		if child.GetKind() == "Deployment" {
+			s.deployed = s.Client
+			if !fresh {
+				s.deployed = s.Live // the cache would show the old pods as ready
+			}
+		}
+	}
+	s.facts.applied = true
+	if s.facts.adopting {
+		s.apply.Say(s.registry, "AdoptedData", "Adopted existing data: PersistentVolumeClaim %s of an earlier Registry of this name", names.Data(s.registry.Name))
+	}
+	return nil
+}
+
+// prune removes children that an earlier spec asked for.
+func (s *scope) prune(ctx context.Context) error {
+	for _, kind := range s.optional() {
+		if kind.wanted {
+			continue
+		}
+		err := kind.reader.Get(ctx, s.key(s.registry.Name), kind.obj)
+		if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("reading %s %s: %w", kind.name, s.registry.Name, err)
+		}
+		if !metav1.IsControlledBy(kind.obj, s.registry) || kind.obj.GetDeletionTimestamp() != nil {
+			continue
+		}
+		if err := s.apply.Delete(ctx, s.owner, kind.obj, kind.name+" "+s.registry.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// observeWorkload reads how the Deployment, its pods and its volume are.
+func (s *scope) observeWorkload(ctx context.Context) error {
+	d := &appsv1.Deployment{}
+	if err := s.deployed.Get(ctx, s.key(s.registry.Name), d); err != nil {
+		return client.IgnoreNotFound(err) // the cache lags behind its creation; its watch asks for another look
+	}
+	s.facts.deployment = d
+	pods := &corev1.PodList{}
+	err := s.Client.List(ctx, pods, client.InNamespace(s.registry.Namespace), client.MatchingLabels{names.RegistryLabel: s.registry.Name})
+	if err != nil {
+		return fmt.Errorf("listing pods: %w", err)
+	}
+	s.facts.pods = pods.Items
+	if s.facts.volume == nil || s.facts.volume.Status.Phase == corev1.ClaimPending {
+		s.facts.storageClass = s.checkStorageClass(ctx)
+	}
+	return nil
+}
+
+// askServer asks the server itself, once its pod is ready.
+func (s *scope) askServer(ctx context.Context) error {
+	if s.facts.deployment == nil || s.facts.deployment.Status.ReadyReplicas == 0 {
+		return nil
+	}
+	st, err := api.New(s.address(), s.facts.adminToken, api.WithVersion(s.Version)).Status(ctx)
+	if err != nil {
+		s.facts.serverErr = err
+		return nil //nolint:nilerr // a fact for the status, not a failure of the reconcile
+	}
+	s.facts.server = &st
+	return nil
+}
+
+func (s *scope) key(name string) client.ObjectKey {
+	return client.ObjectKey{Namespace: s.registry.Namespace, Name: name}
+}
+
+func (s *scope) image() string {
+	return Params{Registry: s.registry, Image: s.Image}.image()
+}
+
+// newAdminToken makes a token of 256 random bits.
+func newAdminToken() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails: the runtime ends the program instead
+	return "cy_" + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// weakness says why the server would refuse an admin token; empty when it would not.
+func weakness(token string) string {
+	if len(token) < 32 {
+		return fmt.Sprintf("the admin token has %d characters and needs at least 32", len(token))
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "the admin token has characters outside printable ASCII"
+	}
+	return ""
+}

@@ -1,0 +1,84 @@
+package controllers_test
+
+import (
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+)
+
+func TestRegistryBecomesReady(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
+	r, result := h.registry("acme")
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonVolumePending)
+	h.want(r, v1alpha1.ReconcilingCondition, metav1.ConditionTrue, v1alpha1.ReasonProgressing)
+	if result.RequeueAfter == 0 {
+		t.Error("a Registry that starts is not looked at again")
+	}
+	h.wantSaid("Created Deployment acme")
+
+	h.bindVolume("acme")
+	r, _ = h.registry("acme")
+	h.want(r, v1alpha1.StorageReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonVolumeBound)
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonStarting)
+
+	h.runPods("acme")
+	h.urls["acme"] = "http://127.0.0.1:1"
+	r, _ = h.registry("acme")
+	h.want(r, v1alpha1.WorkloadReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonRunning)
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonUnreachable)
+
+	h.startServer("acme")
+	r, _ = h.registry("acme")
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	if r.Status.Version != "v0.0.0-test" || r.Status.Crates == nil || *r.Status.Crates != 0 || r.Status.URL != "http://acme."+h.ns+".svc" {
+		t.Errorf("status = %+v", r.Status)
+	}
+
+	before := h.writes.Load()
+	for range 3 {
+		h.registry("acme")
+	}
+	if n := h.writes.Load() - before; n != 0 {
+		t.Errorf("reconciling a Registry that is as it should be wrote %d times", n)
+	}
+}
+
+func TestRegistrySpecChangesReachChildren(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.said()
+	r := get(h, "acme", &v1alpha1.Registry{})
+	r.Spec.Image = "example.com/crateyard:v2"
+	r.Spec.Access.AnonymousRead = v1alpha1.Disabled
+	h.must(h.client.Update(t.Context(), r))
+	r, _ = h.registry("acme")
+	h.wantSaid("image crateyard:test → example.com/crateyard:v2, configuration")
+	if r.Status.ObservedGeneration == r.Generation {
+		t.Error("observedGeneration moved before the new spec is in effect")
+	}
+	h.runPods("acme")
+	r, _ = h.registry("acme")
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	if got := get(h, "acme", &appsv1.Deployment{}).Spec.Template.Spec.Containers[0].Image; got != "example.com/crateyard:v2" {
+		t.Errorf("image = %s", got)
+	}
+}
+
+func TestDriftIsRepaired(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	d := get(h, "acme", &appsv1.Deployment{})
+	d.Spec.Template.Spec.Containers[0].Args = []string{"serve"}
+	h.must(h.client.Update(t.Context(), d))
+	h.must(h.client.Delete(t.Context(), get(h, "acme-metrics", &corev1.Service{})))
+	h.registry("acme")
+	if args := get(h, "acme", &appsv1.Deployment{}).Spec.Template.Spec.Containers[0].Args; len(args) != 3 {
+		t.Errorf("args = %q", args)
+	}
+	get(h, "acme-metrics", &corev1.Service{})
+}

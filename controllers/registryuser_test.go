@@ -1,0 +1,373 @@
+package controllers_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/registry/client"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// ciToken is a token of ninety days that is rotated in the last week.
+func ciToken() v1alpha1.TokenSpec {
+	return v1alpha1.TokenSpec{Name: "publish", Scopes: []v1alpha1.Scope{"publish-new", "publish-update"}, ExpiresAfter: "2160h", SecretName: "ci-cargo"}
+}
+
+func (h *harness) makeUser(name string, change func(*v1alpha1.RegistryUser)) {
+	h.Helper()
+	u := &v1alpha1.RegistryUser{ObjectMeta: metav1.ObjectMeta{Namespace: h.ns, Name: name}, Spec: v1alpha1.RegistryUserSpec{
+		RegistryRef: v1alpha1.LocalReference{Name: "acme"}, Tokens: []v1alpha1.TokenSpec{ciToken()},
+	}}
+	if change != nil {
+		change(u)
+	}
+	h.must(h.client.Create(h.Context(), u))
+}
+
+// changeUser updates a RegistryUser's spec.
+func (h *harness) changeUser(name string, change func(*v1alpha1.RegistryUserSpec)) {
+	h.Helper()
+	u := get(h, name, &v1alpha1.RegistryUser{})
+	change(&u.Spec)
+	h.must(h.client.Update(h.Context(), u))
+}
+
+func (h *harness) secret(name string) *corev1.Secret { return get(h, name, &corev1.Secret{}) }
+
+// works reports whether the registry takes a token. Any answer but 401 means that it knows it.
+func (h *harness) works(token string) bool {
+	h.Helper()
+	_, err := client.New(h.urls["acme"], token).Status(h.Context())
+	if err != nil && !client.IsForbidden(err) && !client.IsUnauthorized(err) {
+		h.Fatalf("asking with the token: %v", err)
+	}
+	return !client.IsUnauthorized(err)
+}
+
+func (h *harness) tokens(user string) []wire.Token {
+	h.Helper()
+	list, err := h.admin("acme").Tokens(h.Context(), user)
+	h.must(err)
+	return list
+}
+
+func TestUserGetsToken(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	u, result := h.user("ci")
+	h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	h.want(u, v1alpha1.TokensReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonTokensIssued)
+	if result.RequeueAfter <= 0 || result.RequeueAfter > 6*time.Minute {
+		t.Errorf("looked at again in %v", result.RequeueAfter)
+	}
+	s := h.secret("ci-cargo")
+	token := string(s.Data["token"])
+	for key, want := range map[string]string{
+		"config.toml": "index = \"sparse+http://acme." + h.ns + ".svc/index/\"", "credentials.toml": token,
+		"registry": "acme", "index": "sparse+http://acme." + h.ns + ".svc/index/", "token": "cy_",
+	} {
+		if !strings.Contains(string(s.Data[key]), want) {
+			t.Errorf("Secret key %s does not hold %s", key, want)
+		}
+	}
+	if !h.works(token) {
+		t.Error("the registry refuses the token")
+	}
+	got := h.tokens("ci")
+	if len(got) != 1 || !slices.Equal(got[0].Scopes, []string{"publish-new", "publish-update"}) || got[0].ID != u.Status.Tokens[0].ID {
+		t.Errorf("tokens = %+v, status = %+v", got, u.Status.Tokens)
+	}
+	if want := h.now.Add(2160 * time.Hour); !u.Status.Tokens[0].ExpiresAt.Time.Equal(want) || !u.Status.Tokens[0].RotatesAt.Time.Equal(want.Add(-168*time.Hour)) {
+		t.Errorf("status = %+v", u.Status.Tokens[0])
+	}
+	if said := h.said(); strings.Contains(said, token) || !strings.Contains(said, "Issued token publish into Secret ci-cargo") {
+		t.Errorf("events:\n%s", said)
+	}
+
+	before := h.writes.Load()
+	for range 3 {
+		h.user("ci")
+	}
+	if n := h.writes.Load() - before; n != 0 {
+		t.Errorf("reconciling a user that is as it should be wrote %d times", n)
+	}
+}
+
+func TestUserWaitsForRegistry(t *testing.T) {
+	h := newHarness(t)
+	h.makeUser("ci", nil)
+	u, result := h.user("ci")
+	c := h.want(u, v1alpha1.RegistryReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotFound)
+	h.wantContains(c, "there is no Registry acme")
+	h.want(u, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotFound)
+	if result.RequeueAfter != 0 {
+		t.Errorf("asks again in %v, and a watch would tell", result.RequeueAfter)
+	}
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
+	u, _ = h.user("ci")
+	h.want(u, v1alpha1.RegistryReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotReady)
+	h.registry("acme")
+	h.bindVolume("acme")
+	h.runPods("acme")
+	h.startServer("acme")
+	h.registry("acme")
+	u, _ = h.user("ci")
+	h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+}
+
+func TestTokenRotates(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	first := string(h.secret("ci-cargo").Data["token"])
+
+	h.now = h.now.Add((2160 - 168) * time.Hour).Add(-time.Minute)
+	_, result := h.user("ci")
+	if string(h.secret("ci-cargo").Data["token"]) != first {
+		t.Fatal("rotated too early")
+	}
+	if result.RequeueAfter > time.Minute {
+		t.Errorf("looked at again in %v, after the time to rotate", result.RequeueAfter)
+	}
+	h.now = h.now.Add(time.Minute)
+	u, _ := h.user("ci")
+	second := string(h.secret("ci-cargo").Data["token"])
+	if second == first {
+		t.Fatal("not rotated")
+	}
+	h.wantSaid("because it is due for rotation")
+	if !h.works(first) || !h.works(second) {
+		t.Error("both tokens must work during the grace period")
+	}
+	if r := u.Status.Tokens[0].Retiring; len(r) != 1 || !r[0].RevokedAt.Time.Equal(h.now.Add(24*time.Hour)) {
+		t.Errorf("retiring = %+v", r)
+	}
+	h.now = h.now.Add(24 * time.Hour)
+	u, _ = h.user("ci")
+	if h.works(first) || !h.works(second) {
+		t.Error("after the grace period the old token must be dead, and the new one live")
+	}
+	if len(u.Status.Tokens[0].Retiring) != 0 {
+		t.Errorf("retiring = %+v", u.Status.Tokens[0].Retiring)
+	}
+}
+
+func TestLostSecretIsMadeAnew(t *testing.T) {
+	for name, lose := range map[string]func(h *harness, s *corev1.Secret){
+		"deleted": func(h *harness, s *corev1.Secret) { h.must(h.client.Delete(h.Context(), s)) },
+		"edited": func(h *harness, s *corev1.Secret) {
+			s.Data["token"] = []byte("cy_mine")
+			h.must(h.client.Update(h.Context(), s))
+		},
+		"annotation edited": func(h *harness, s *corev1.Secret) {
+			delete(s.Annotations, "crateyard.dev/token-id")
+			h.must(h.client.Update(h.Context(), s))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.ready("acme")
+			h.makeUser("ci", nil)
+			h.user("ci")
+			old := string(h.secret("ci-cargo").Data["token"])
+			lose(h, h.secret("ci-cargo"))
+			u, _ := h.user("ci")
+			h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+			now := string(h.secret("ci-cargo").Data["token"])
+			if now == old || !h.works(now) || h.works(old) {
+				t.Errorf("new: %t, works: %t; the old one works: %t", now != old, h.works(now), h.works(old))
+			}
+			h.wantSaid("Revoked token publish")
+		})
+	}
+}
+
+func TestEditedConfigIsRepairedWithTheSameToken(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	s := h.secret("ci-cargo")
+	s.Data["config.toml"] = []byte("# mine")
+	h.must(h.client.Update(t.Context(), s))
+	h.user("ci")
+	now := h.secret("ci-cargo")
+	if string(now.Data["token"]) != string(s.Data["token"]) || string(now.Data["config.toml"]) == "# mine" {
+		t.Errorf("config.toml = %q", now.Data["config.toml"])
+	}
+}
+
+func TestRevokedAtRegistryIsMadeAnew(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	u, _ := h.user("ci")
+	h.must(h.admin("acme").DeleteToken(t.Context(), u.Status.Tokens[0].ID))
+	h.user("ci")
+	h.wantSaid("the registry does not know it any more")
+	if !h.works(string(h.secret("ci-cargo").Data["token"])) {
+		t.Error("the token in the Secret does not work")
+	}
+}
+
+func TestScopesChange(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	first := string(h.secret("ci-cargo").Data["token"])
+	h.changeUser("ci", func(s *v1alpha1.RegistryUserSpec) { s.Tokens[0].Scopes = append(s.Tokens[0].Scopes, "yank") })
+	h.user("ci")
+	second := string(h.secret("ci-cargo").Data["token"])
+	if first == second || !h.works(first) {
+		t.Error("wider scopes need a new token, and leave the old one its grace period")
+	}
+	h.changeUser("ci", func(s *v1alpha1.RegistryUserSpec) { s.Tokens[0].Scopes = []v1alpha1.Scope{"publish-update"} })
+	h.user("ci")
+	if h.works(first) || h.works(second) || !h.works(string(h.secret("ci-cargo").Data["token"])) {
+		t.Error("narrower scopes must end wider tokens at once")
+	}
+}
+
+func TestTokenRemovedAndRenamed(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", func(u *v1alpha1.RegistryUser) {
+		u.Spec.Tokens = append(u.Spec.Tokens, v1alpha1.TokenSpec{Name: "other"})
+	})
+	h.user("ci")
+	other := string(h.secret("ci-other").Data["token"])
+	byHand, err := h.admin("acme").CreateToken(t.Context(), wire.CreateToken{User: "ci", Name: "other"})
+	h.must(err)
+	h.changeUser("ci", func(s *v1alpha1.RegistryUserSpec) { s.Tokens = s.Tokens[:1]; s.Tokens[0].SecretName = "renamed" })
+	h.user("ci")
+	for _, name := range []string{"ci-other", "ci-cargo"} {
+		if err := h.client.Get(t.Context(), h.key(name), &corev1.Secret{}); !apierrors.IsNotFound(err) {
+			t.Errorf("Secret %s is still there: %v", name, err)
+		}
+	}
+	if h.works(other) || !h.works(string(h.secret("renamed").Data["token"])) {
+		t.Error("the removed token must be dead, the renamed one live")
+	}
+	if !h.works(byHand.Secret) {
+		t.Error("a token that somebody made by hand was revoked")
+	}
+}
+
+func TestUserRoleAndSuspension(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	h.changeUser("ci", func(s *v1alpha1.RegistryUserSpec) { s.Role = v1alpha1.RoleAdmin; s.Access = v1alpha1.AccessSuspended })
+	u, _ := h.user("ci")
+	h.want(u, v1alpha1.UserReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonUserSuspended)
+	got, err := h.admin("acme").User(t.Context(), "ci")
+	h.must(err)
+	if got.Role != "admin" || !got.Suspended {
+		t.Errorf("user = %+v", got)
+	}
+	h.wantSaid("role publisher → admin, suspended false → true")
+}
+
+func TestForeignSecretIsNotTouched(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: h.ns, Name: "ci-cargo"}, Data: map[string][]byte{"mine": []byte("yes")}}
+	h.must(h.client.Create(t.Context(), foreign))
+	h.makeUser("ci", nil)
+	for range 2 {
+		u, _ := h.user("ci")
+		c := h.want(u, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonNameTaken)
+		h.wantContains(c, "Secret ci-cargo exists and does not belong to this RegistryUser")
+	}
+	if s := h.secret("ci-cargo"); len(s.Data) != 1 || len(s.Labels) != 0 {
+		t.Errorf("the Secret was changed: %v", s)
+	}
+	if n := len(h.tokens("ci")); n != 0 {
+		t.Errorf("%d tokens were made for a Secret that cannot be written", n)
+	}
+}
+
+func TestNamesOfUsers(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("admin", nil)
+	u, _ := h.user("admin")
+	h.want(u, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonUserNameReserved)
+
+	h.makeUser("first", func(u *v1alpha1.RegistryUser) { u.Spec.Name = "ci" })
+	h.user("first")
+	h.makeUser("second", func(u *v1alpha1.RegistryUser) { u.Spec.Name = "ci"; u.Spec.Tokens[0].SecretName = "second" })
+	u, _ = h.user("second")
+	h.wantContains(h.want(u, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonUserNameTaken), "RegistryUser first already stands for user ci")
+
+	h.must(h.client.Delete(t.Context(), u))
+	if _, err := h.users.Reconcile(t.Context(), ctrl.Request{NamespacedName: h.key("second")}); err != nil {
+		t.Error(err)
+	}
+	if _, err := h.admin("acme").User(t.Context(), "ci"); err != nil {
+		t.Errorf("deleting the second RegistryUser took the first one's user along: %v", err)
+	}
+}
+
+func TestUserDeletion(t *testing.T) {
+	for policy, stays := range map[v1alpha1.DeletionPolicy]bool{v1alpha1.DeletionDelete: false, v1alpha1.DeletionRetain: true} {
+		t.Run(string(policy), func(t *testing.T) {
+			h := newHarness(t)
+			h.ready("acme")
+			h.makeUser("ci", func(u *v1alpha1.RegistryUser) { u.Spec.DeletionPolicy = policy })
+			h.user("ci")
+			token := string(h.secret("ci-cargo").Data["token"])
+			h.deleteUser("ci")
+			if h.works(token) {
+				t.Error("the token outlived its RegistryUser")
+			}
+			if _, err := h.admin("acme").User(t.Context(), "ci"); client.IsNotFound(err) == stays {
+				t.Errorf("user: %v", err)
+			}
+		})
+	}
+	t.Run("without registry", func(t *testing.T) {
+		h := newHarness(t)
+		r := h.ready("acme")
+		h.makeUser("ci", nil)
+		h.user("ci")
+		h.must(h.client.Delete(t.Context(), r))
+		h.deleteUser("ci")
+	})
+}
+
+// deleteUser deletes a RegistryUser, which must be gone after one reconcile.
+func (h *harness) deleteUser(name string) {
+	h.Helper()
+	h.must(h.client.Delete(h.Context(), get(h, name, &v1alpha1.RegistryUser{})))
+	if _, err := h.users.Reconcile(h.Context(), ctrl.Request{NamespacedName: h.key(name)}); err != nil {
+		h.Errorf("finalizing: %v", err)
+	}
+	if err := h.client.Get(h.Context(), h.key(name), &v1alpha1.RegistryUser{}); !apierrors.IsNotFound(err) {
+		h.Errorf("RegistryUser %s is still there: %v", name, err)
+	}
+}
+
+func TestExistingUserIsAdopted(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	_, err := h.admin("acme").CreateUser(t.Context(), wire.CreateUser{Name: "ci", Role: "reader"})
+	h.must(err)
+	h.makeUser("ci", nil)
+	u, _ := h.user("ci")
+	h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	h.wantSaid("role reader → publisher")
+}

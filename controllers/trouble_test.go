@@ -1,0 +1,209 @@
+package controllers_test
+
+import (
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+)
+
+func TestImageThatCannotBePulled(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{Image: "nowhere.example/crateyard:v0"})
+	h.registry("acme")
+	h.bindVolume("acme")
+	template := get(h, "acme", &appsv1.Deployment{}).Spec.Template
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: h.ns, Name: "acme-1", Labels: template.Labels}, Spec: template.Spec}
+	pod.Spec.ServiceAccountName = ""
+	h.must(h.client.Create(t.Context(), pod))
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "registry", Image: "nowhere.example/crateyard:v0", State: corev1.ContainerState{
+		Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "no such host"},
+	}}}
+	h.must(h.client.Status().Update(t.Context(), pod))
+	r, _ := h.registry("acme")
+	c := h.want(r, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonImagePullFailed)
+	for _, part := range []string{"nowhere.example/crateyard:v0", "check spec.image", "no such host"} {
+		h.wantContains(c, part)
+	}
+}
+
+func TestForeignChildStalls(t *testing.T) {
+	for name, foreign := range map[string]metav1.Object{
+		"Secret acme-admin": &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "acme-admin"}, Data: map[string][]byte{"token": []byte("mine")}},
+		"Service acme":      &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "acme"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}}},
+		"ConfigMap acme-config": &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "acme-config", Labels: map[string]string{
+			"app.kubernetes.io/managed-by": "crateyard", "crateyard.dev/registry": "other",
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			foreign.SetNamespace(h.ns)
+			switch o := foreign.(type) {
+			case *corev1.Secret:
+				h.must(h.client.Create(t.Context(), o))
+			case *corev1.Service:
+				h.must(h.client.Create(t.Context(), o))
+			case *corev1.ConfigMap:
+				h.must(h.client.Create(t.Context(), o))
+			}
+			h.makeRegistry("acme", v1alpha1.RegistrySpec{})
+			r, _ := h.registry("acme")
+			h.wantContains(h.want(r, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonNameTaken), name+" exists and does not belong to this Registry")
+			h.registry("acme") // now it sees the volume that it made
+			before := h.writes.Load()
+			h.registry("acme")
+			if n := h.writes.Load() - before; n != 0 {
+				t.Errorf("a stalled Registry wrote %d times", n)
+			}
+		})
+	}
+}
+
+func TestWeakAdminToken(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	s := h.secret("acme-admin")
+	first := string(s.Data["token"])
+	s.Data["token"] = []byte("letmein")
+	h.must(h.client.Update(t.Context(), s))
+	r, _ := h.registry("acme")
+	h.wantContains(h.want(r, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonAdminTokenInvalid), "7 characters and needs at least 32")
+
+	digest := get(h, "acme", &appsv1.Deployment{}).Spec.Template.Annotations["crateyard.dev/config"]
+	h.must(h.client.Delete(t.Context(), h.secret("acme-admin")))
+	h.registry("acme")
+	if now := string(h.secret("acme-admin").Data["token"]); now == first || len(now) != 46 {
+		t.Errorf("a new token has %d characters", len(now))
+	}
+	if get(h, "acme", &appsv1.Deployment{}).Spec.Template.Annotations["crateyard.dev/config"] == digest {
+		t.Error("a new admin token does not replace the pod, which has the old one")
+	}
+	if said := h.said(); strings.Contains(said, first) {
+		t.Errorf("events hold a token:\n%s", said)
+	}
+}
+
+func TestDeletionPolicies(t *testing.T) {
+	h := newHarness(t)
+	r := h.ready("acme")
+	uid := r.UID
+	for _, obj := range []metav1.Object{get(h, "acme-data", &corev1.PersistentVolumeClaim{}), h.secret("acme-admin")} {
+		if len(obj.GetOwnerReferences()) != 0 {
+			t.Errorf("%s has an owner, and goes with it", obj.GetName())
+		}
+	}
+	if !metav1.IsControlledBy(get(h, "acme", &appsv1.Deployment{}), r) {
+		t.Error("the Deployment has no owner")
+	}
+	token := string(h.secret("acme-admin").Data["token"])
+
+	// The Registry goes, its children with it (nobody plays the garbage collector but the test), and it is made again.
+	h.must(h.client.Delete(t.Context(), r))
+	for _, name := range []string{"acme", "acme-metrics"} {
+		h.must(h.client.Delete(t.Context(), get(h, name, &corev1.Service{})))
+	}
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{DeletionPolicy: v1alpha1.DeletionDelete})
+	r, _ = h.registry("acme")
+	if r.UID == uid {
+		t.Fatal("the Registry was not made anew")
+	}
+	h.wantContains(h.want(r, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonProgressing), "belongs to a deleted Registry of the same name")
+	h.must(h.client.Delete(t.Context(), get(h, "acme", &corev1.ServiceAccount{})))
+	h.must(h.client.Delete(t.Context(), get(h, "acme-config", &corev1.ConfigMap{})))
+	h.must(h.client.Delete(t.Context(), get(h, "acme", &appsv1.Deployment{})))
+	r, _ = h.registry("acme")
+	h.wantSaid("Adopted existing data")
+	if string(h.secret("acme-admin").Data["token"]) != token {
+		t.Error("the admin token was replaced")
+	}
+	for _, obj := range []metav1.Object{get(h, "acme-data", &corev1.PersistentVolumeClaim{}), h.secret("acme-admin")} {
+		if !metav1.IsControlledBy(obj, r) {
+			t.Errorf("%s has no owner, and would outlive a Registry with deletionPolicy Delete", obj.GetName())
+		}
+	}
+	r.Spec.DeletionPolicy = v1alpha1.DeletionRetain
+	h.must(h.client.Update(t.Context(), r))
+	h.registry("acme")
+	if len(get(h, "acme-data", &corev1.PersistentVolumeClaim{}).OwnerReferences) != 0 {
+		t.Error("back at Retain, the volume still has an owner")
+	}
+}
+
+func TestVolumeKeepsItsSize(t *testing.T) {
+	h := newHarness(t)
+	size := resource.MustParse("20Gi")
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{Storage: v1alpha1.StorageSpec{Filesystem: v1alpha1.FilesystemStorage{Size: &size}}})
+	h.registry("acme")
+	h.bindVolume("acme")
+	r := get(h, "acme", &v1alpha1.Registry{})
+	r.Spec.Storage = v1alpha1.StorageSpec{} // leaves the schema's rule nothing to compare
+	h.must(h.client.Update(t.Context(), r))
+	r, _ = h.registry("acme")
+	h.wantContains(h.want(r, v1alpha1.StorageReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonVolumeBound), "a volume cannot shrink")
+}
+
+func TestIngressComesAndGoes(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{Ingress: &v1alpha1.IngressSpec{Host: "crates.example.com", TLSSecretName: "tls"}})
+	r, _ := h.registry("acme")
+	if r.Status.URL != "https://crates.example.com" {
+		t.Errorf("url = %s", r.Status.URL)
+	}
+	get(h, "acme", &networkingv1.Ingress{})
+	r.Spec.Ingress = nil
+	h.must(h.client.Update(t.Context(), r))
+	h.registry("acme")
+	if err := h.client.Get(t.Context(), h.key("acme"), &networkingv1.Ingress{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the Ingress is still there: %v", err)
+	}
+}
+
+func TestServiceMonitorWithoutItsCRD(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{Monitoring: v1alpha1.MonitoringSpec{ServiceMonitor: v1alpha1.Enabled}})
+	h.registry("acme")
+	h.bindVolume("acme")
+	h.runPods("acme")
+	h.startServer("acme")
+	r, _ := h.registry("acme")
+	h.wantContains(h.want(r, v1alpha1.MonitoringReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonServiceMonitorMissing), "install the Prometheus operator")
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+}
+
+func TestStoppedAndPaused(t *testing.T) {
+	h := newHarness(t)
+	r := h.ready("acme")
+	var none int32
+	r.Spec.Replicas = &none
+	h.must(h.client.Update(t.Context(), r))
+	h.registry("acme")
+	h.runPods("acme")
+	r, result := h.registry("acme")
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonStopped)
+	if result.RequeueAfter != 0 || r.Status.ObservedGeneration != r.Generation {
+		t.Errorf("result = %v, status = %+v", result, r.Status)
+	}
+
+	r.Spec.Reconciliation, r.Spec.Image = v1alpha1.Disabled, "example.com/other:v1"
+	h.must(h.client.Update(t.Context(), r))
+	r, _ = h.registry("acme")
+	h.want(r, v1alpha1.PausedCondition, metav1.ConditionTrue, v1alpha1.ReasonPaused)
+	if got := get(h, "acme", &appsv1.Deployment{}).Spec.Template.Spec.Containers[0].Image; got != "crateyard:test" {
+		t.Errorf("a paused Registry was changed: image %s", got)
+	}
+	r.Spec.Reconciliation = v1alpha1.Enabled
+	h.must(h.client.Update(t.Context(), r))
+	r, _ = h.registry("acme")
+	for _, c := range r.Status.Conditions {
+		if c.Type == v1alpha1.PausedCondition {
+			t.Error("still called paused")
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package catalog
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+)
+
+func open(t *testing.T) *Catalog {
+	t.Helper()
+	c, err := Open(t.Context(), filepath.Join(t.TempDir(), "a %?# folder.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func anyone(Standing) error { return nil }
+
+func publish(t *testing.T, c *Catalog, name, num string) {
+	t.Helper()
+	v, err := crate.ParseVersion(num)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := c.User(t.Context(), "alice")
+	if fault.KindOf(err) == fault.NotFound {
+		u, err = c.CreateUser(t.Context(), User{Name: "alice", Role: "publisher"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Publication{Name: name, Version: v, SHA256: "00", Line: []byte(`{"vers":"` + num + `","yanked":false}` + "\n"), Metadata: []byte("{}"), UserID: u.ID, UserName: u.Name}
+	if err := c.Publish(t.Context(), p, anyone); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A catalog that a newer program made is refused, and left as it is.
+func TestNewerSchemaIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	c, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.rw.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "made by a newer crateyard") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The highest version is by precedence, not by time, and leaves yanked ones out.
+func TestMaxVersion(t *testing.T) {
+	c := open(t)
+	want := func(max string) {
+		t.Helper()
+		if found, err := c.Crate(t.Context(), "demo"); err != nil || found.MaxVersion != max {
+			t.Errorf("%q, %v; want %q", found.MaxVersion, err, max)
+		}
+	}
+	yank := func(num string, yanked bool) {
+		t.Helper()
+		if err := c.SetYanked(t.Context(), "demo", num, yanked, 0, anyone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(t, c, "demo", "1.10.0")
+	publish(t, c, "demo", "1.9.0")
+	publish(t, c, "demo", "2.0.0-rc.1")
+	want("2.0.0-rc.1")
+	yank("2.0.0-rc.1", true)
+	want("1.10.0")
+	yank("1.10.0", true)
+	yank("1.9.0", true)
+	want(noVersion)
+	publish(t, c, "demo", "0.1.0")
+	want("0.1.0")
+	yank("1.10.0", false)
+	want("1.10.0")
+	lines, err := c.IndexFile(t.Context(), "demo")
+	if err != nil || strings.Count(string(lines), `"yanked":true`) != 2 || !strings.HasPrefix(string(lines), `{"vers":"1.10.0","yanked":false}`) {
+		t.Errorf("%s %v", lines, err)
+	}
+}
+
+// Followers hear of a change once it is there, and of a refused or needless one never.
+func TestFollow(t *testing.T) {
+	c := open(t)
+	var heard []string
+	c.Follow(func(ch Change) { heard = append(heard, ch.Crate) })
+	publish(t, c, "demo", "1.0.0")
+	for range 2 {
+		if err := c.SetYanked(t.Context(), "demo", "1.0.0", true, 0, anyone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := c.SetYanked(t.Context(), "demo", "1.0.0", false, 0, func(Standing) error { return fault.New(fault.Forbidden, "no") })
+	if fault.KindOf(err) != fault.Forbidden {
+		t.Fatal(err)
+	}
+	if got := strings.Join(heard, " "); got != "demo demo" {
+		t.Errorf("heard %q", got)
+	}
+}
+
+func TestSearchTakesTextForItself(t *testing.T) {
+	c := open(t)
+	for _, name := range []string{"under_score", "dash-ed", "tokio", "tokio-util"} {
+		publish(t, c, name, "1.0.0")
+	}
+	for text, want := range map[string]string{"tokio": "tokio tokio-util", "_": "dash-ed under_score tokio-util", "%": "", `\`: "", "foo(": "", "'": "",
+		"DASH_ED": "dash-ed", "": "dash-ed tokio tokio-util under_score"} {
+		page, total, err := c.Search(t.Context(), text, 10, 0)
+		if err != nil || total != len(page) {
+			t.Errorf("%q: %d of %d, %v", text, len(page), total, err)
+		}
+		for _, found := range page {
+			if !strings.Contains(want, found.Name) {
+				t.Errorf("%q found %s", text, found.Name)
+			}
+		}
+		if len(page) != len(strings.Fields(want)) {
+			t.Errorf("%q: found %d, want %q", text, len(page), want)
+		}
+	}
+}
+
+// A deleted user leaves its crates, and no token of it.
+func TestDeleteUser(t *testing.T) {
+	c := open(t)
+	publish(t, c, "alone", "1.0.0")
+	publish(t, c, "shared", "1.0.0")
+	bob, err := c.CreateUser(t.Context(), User{Name: "bob", Role: "publisher"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AddOwners(t.Context(), "shared", []string{"bob"}, bob.ID, anyone); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CreateToken(t.Context(), Token{UserName: "alice", Name: "t"}, [32]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	ownerless, err := c.DeleteUser(t.Context(), "alice")
+	if err != nil || strings.Join(ownerless, " ") != "alone" {
+		t.Errorf("%v %v", ownerless, err)
+	}
+	if _, _, err := c.TokenByHash(t.Context(), [32]byte{1}); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("the token of a deleted user: %v", err)
+	}
+	if _, err := c.Crate(t.Context(), "alone"); err != nil {
+		t.Error(err)
+	}
+	again, err := c.CreateUser(t.Context(), User{Name: "alice", Role: "publisher"})
+	if err != nil || again.ID <= bob.ID {
+		t.Errorf("an id was used twice: %d after %d, %v", again.ID, bob.ID, err)
+	}
+}
