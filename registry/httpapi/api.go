@@ -59,7 +59,7 @@ func (a *API) Handler() http.Handler {
 	a.config = index.NewConfig(a.URL, a.Private).JSON()
 
 	rt := newRouter(a)
-	rt.handle("GET /index/{path...}", "index", readers, a.serveIndex)
+	rt.index = rt.route("index", readers, a.serveIndex)
 	rt.handle("GET /crates/{crate}/{version}/download", "download", readers, a.serveDownload)
 
 	rt.handle("PUT /api/v1/crates/new", "publish", holders, a.servePublish)

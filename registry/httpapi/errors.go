@@ -44,6 +44,7 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 		return // the answer has begun; the client sees it cut short
 	}
 	h := w.Header()
+	h.Set("X-Request-Id", w.requestID)
 	for _, name := range []string{"Etag", "Content-Encoding", "Content-Length", "Cache-Control", "Last-Modified"} {
 		h.Del(name)
 	}

@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/metrics"
 )
 
@@ -31,7 +34,7 @@ type file struct {
 
 type fileHeader struct{ etag, length []string }
 
-// fileCache holds index files by their lower-case name.
+// fileCache holds index files by their path below the root of the index.
 //
 // A file that was read from the catalog before a change must not stay after it. So a change first advances the generation
 // of its key and then drops the key; a reader keeps its file only when the generation is still the one from before it read.
@@ -60,26 +63,30 @@ func (c *fileCache) generation(key string) *atomic.Uint64 {
 
 // changed follows the catalog.
 func (c *fileCache) changed(ch catalog.Change) {
-	key := strings.ToLower(ch.Crate)
+	key := index.Path(ch.Crate)
 	c.generation(key).Add(1)
 	c.cache.Invalidate(key)
 }
 
 func (c *fileCache) bytes() uint64 { return c.cache.WeightedSize() }
 
-// get gives the file of a crate by its lower-case name. An unknown crate is fault.NotFound, and is not remembered: cargo asks
+// get gives the file at a path, such as se/rd/serde. An unknown crate, and a path that no crate has, is fault.NotFound, and is not remembered: cargo asks
 // for a crate right before it publishes it.
 func (c *fileCache) get(ctx context.Context, key string) (*file, error) {
 	if f, ok := c.cache.GetIfPresent(key); ok {
 		c.metrics.IndexHits.Inc()
 		return f, nil
 	}
+	name := key[strings.LastIndexByte(key, '/')+1:]
+	if crate.CheckDependencyName(name) != nil || key != index.Path(name) {
+		return nil, fault.New(fault.NotFound, "there is no index file %q", key)
+	}
 	c.metrics.IndexMisses.Inc()
 	gen := c.generation(key)
 	before := gen.Load()
 	v, err, _ := c.flight.Do(key+"\x00"+strconv.FormatUint(before, 36), func() (any, error) {
 		// Others wait for this read, so it must not end because the first of them went away.
-		lines, err := c.catalog.IndexFile(context.WithoutCancel(ctx), key)
+		lines, err := c.catalog.IndexFile(context.WithoutCancel(ctx), name)
 		if err != nil {
 			return nil, err
 		}
@@ -111,12 +118,14 @@ func newFile(lines []byte) *file {
 // gzipMark sets the ETag of the compressed form apart: a strong ETag names bytes (RFC 9110, 8.8.3).
 const gzipMark = "-gzip"
 
-// matches reports whether an If-None-Match header names the file in either form. Comparison is weak, as RFC 9110 asks.
-func (f *file) matches(ifNoneMatch string) bool {
-	for tag := range strings.SplitSeq(ifNoneMatch, ",") {
-		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-		if tag == "*" || len(tag) > 1 && strings.TrimSuffix(strings.Trim(tag, `"`), gzipMark) == f.hash {
-			return true
+// matches reports whether an If-None-Match header, in one or more lines, names the file in either form. Comparison is weak, as RFC 9110 asks.
+func (f *file) matches(ifNoneMatch []string) bool {
+	for _, header := range ifNoneMatch {
+		for tag := range strings.SplitSeq(header, ",") {
+			tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+			if tag == "*" || strings.TrimSuffix(strings.Trim(tag, `"`), gzipMark) == f.hash {
+				return true
+			}
 		}
 	}
 	return false

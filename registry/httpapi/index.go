@@ -5,10 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/crateyard/crateyard/registry/crate"
-	"github.com/crateyard/crateyard/registry/fault"
-	"github.com/crateyard/crateyard/registry/index"
 )
 
 // Header values that are the same for every file, as net/http keeps them.
@@ -28,7 +24,7 @@ const (
 
 // serveIndex answers for config.json and the files of crates. 404, and nothing else, means "no such crate" to cargo.
 func (a *API) serveIndex(w *response, r *http.Request) error {
-	p := r.PathValue("path")
+	p := r.URL.Path[len(indexPrefix):]
 	if p == "config.json" {
 		h := w.Header()
 		h["Content-Type"], h["Cache-Control"] = applicationJS, noCache
@@ -36,11 +32,7 @@ func (a *API) serveIndex(w *response, r *http.Request) error {
 		_, _ = w.Write(a.config) // the client is gone when this fails
 		return nil
 	}
-	name := p[strings.LastIndexByte(p, '/')+1:]
-	if crate.CheckDependencyName(name) != nil || p != index.Path(name) {
-		return fault.New(fault.NotFound, "there is no index file %q", p)
-	}
-	f, err := a.files.get(r.Context(), name)
+	f, err := a.files.get(r.Context(), p)
 	if err != nil {
 		return err
 	}
@@ -54,7 +46,7 @@ func (a *API) serveIndex(w *response, r *http.Request) error {
 		}
 	}
 	h["Etag"], h["Cache-Control"] = fh.etag, noCache
-	if inm := r.Header["If-None-Match"]; len(inm) > 0 && f.matches(strings.Join(inm, ",")) {
+	if inm := r.Header["If-None-Match"]; len(inm) > 0 && f.matches(inm) {
 		delete(h, "Content-Encoding")
 		w.WriteHeader(http.StatusNotModified)
 		return nil

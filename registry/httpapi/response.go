@@ -62,6 +62,7 @@ func (w *response) json(code int, body any) error {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
+	h.Set("X-Request-Id", w.requestID) // for who writes a log of their own; index files and archives do without
 	h.Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(code)
 	_, _ = w.Write(data) // the client is gone when this fails; the access record shows the bytes
