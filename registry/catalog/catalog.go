@@ -29,8 +29,8 @@ const readers = 8
 
 // Catalog is an open catalog. It is safe for concurrent use.
 type Catalog struct {
-	rw  *sql.DB // one connection: SQLite has one writer, and queueing here is fairer than its busy timeout
-	ro  *sql.DB
+	rw  *statements // one connection: SQLite has one writer, and queueing here is fairer than its busy timeout
+	ro  *statements
 	now func() time.Time
 
 	mu        sync.RWMutex
@@ -61,7 +61,7 @@ func Open(ctx context.Context, path string) (*Catalog, error) {
 	}
 	ro.SetMaxOpenConns(readers)
 	ro.SetMaxIdleConns(readers)
-	return &Catalog{rw: rw, ro: ro, now: time.Now}, nil
+	return &Catalog{rw: &statements{db: rw}, ro: &statements{db: ro}, now: time.Now}, nil
 }
 
 func dsn(path, extra string) string {
@@ -90,7 +90,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 }
 
 // Close closes the catalog. All that was acknowledged is on disk already.
-func (c *Catalog) Close() error { return errors.Join(c.ro.Close(), c.rw.Close()) }
+func (c *Catalog) Close() error { return errors.Join(c.ro.db.Close(), c.rw.db.Close()) }
 
 // Ping reports whether the catalog answers reads.
 func (c *Catalog) Ping(ctx context.Context) error {
@@ -100,7 +100,7 @@ func (c *Catalog) Ping(ctx context.Context) error {
 
 // Stats gives the figures of the two pools, by name.
 func (c *Catalog) Stats() map[string]sql.DBStats {
-	return map[string]sql.DBStats{"write": c.rw.Stats(), "read": c.ro.Stats()}
+	return map[string]sql.DBStats{"write": c.rw.db.Stats(), "read": c.ro.db.Stats()}
 }
 
 // Follow has f called after each committed change, before the call that made the change returns: who got an answer sees
@@ -112,24 +112,26 @@ func (c *Catalog) Follow(f func(Change)) {
 }
 
 // write runs f in a transaction, and tells the followers of the changes that it returns once they are durable.
-func (c *Catalog) write(ctx context.Context, f func(tx *sql.Tx) ([]Change, error)) error {
-	tx, err := c.rw.BeginTx(ctx, nil)
+func (c *Catalog) write(ctx context.Context, f func(tx *tx) ([]Change, error)) error {
+	sqlTx, err := c.rw.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	changes, err := f(tx)
+	defer func() { _ = sqlTx.Rollback() }() // after a commit it does nothing
+	t := &tx{Tx: sqlTx, stmts: c.rw}
+	changes, err := f(t)
 	if err != nil {
 		return err
 	}
 	for _, ch := range changes {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO changes (crate, at) VALUES (?, ?)", ch.Crate, c.now().Unix()); err != nil {
+		if _, err := t.ExecContext(ctx, "INSERT INTO changes (crate, at) VALUES (?, ?)", ch.Crate, c.now().Unix()); err != nil {
 			return err
 		}
 	}
-	if err := tx.Commit(); err != nil {
+	if err := t.Commit(); err != nil {
 		return err
 	}
+	t.keep(ctx)
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, ch := range changes {

@@ -34,7 +34,7 @@ func isOwner(ctx context.Context, q querier, crateID, userID int64) (bool, error
 
 // AddOwners makes users owners of a crate: all of them, or none when one of them does not exist or is an owner already.
 func (c *Catalog) AddOwners(ctx context.Context, name string, logins []string, userID int64, allow func(Standing) error) error {
-	return c.changeOwners(ctx, name, logins, userID, allow, func(tx *sql.Tx, crateID int64, u User, owner bool) error {
+	return c.changeOwners(ctx, name, logins, userID, allow, func(tx *tx, crateID int64, u User, owner bool) error {
 		if owner {
 			return fault.New(fault.Conflict, "`%s` is already an owner", u.Name)
 		}
@@ -46,7 +46,7 @@ func (c *Catalog) AddOwners(ctx context.Context, name string, logins []string, u
 // RemoveOwners takes users from the owners of a crate, all or none. The last owner stays: a crate without one could be
 // changed by nobody but an admin.
 func (c *Catalog) RemoveOwners(ctx context.Context, name string, logins []string, userID int64, allow func(Standing) error) error {
-	return c.changeOwners(ctx, name, logins, userID, allow, func(tx *sql.Tx, crateID int64, u User, owner bool) error {
+	return c.changeOwners(ctx, name, logins, userID, allow, func(tx *tx, crateID int64, u User, owner bool) error {
 		if !owner {
 			return fault.New(fault.Invalid, "`%s` is not an owner", u.Name)
 		}
@@ -62,8 +62,8 @@ func (c *Catalog) RemoveOwners(ctx context.Context, name string, logins []string
 }
 
 func (c *Catalog) changeOwners(ctx context.Context, name string, logins []string, userID int64, allow func(Standing) error,
-	change func(tx *sql.Tx, crateID int64, u User, owner bool) error) error {
-	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	change func(tx *tx, crateID int64, u User, owner bool) error) error {
+	return c.write(ctx, func(tx *tx) ([]Change, error) {
 		found, err := c.standing(ctx, tx, name, userID, allow)
 		if err != nil {
 			return nil, err

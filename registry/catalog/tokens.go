@@ -58,7 +58,7 @@ func (c *Catalog) Tokens(ctx context.Context, user string) ([]Token, error) {
 // CreateToken adds a token to the user named in it, by its hash.
 func (c *Catalog) CreateToken(ctx context.Context, t Token, hash [32]byte) (Token, error) {
 	t.CreatedAt = c.now().UTC().Truncate(time.Second)
-	err := c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	err := c.write(ctx, func(tx *tx) ([]Change, error) {
 		u, err := userByName(ctx, tx, t.UserName)
 		if err != nil {
 			return nil, err
@@ -69,7 +69,7 @@ func (c *Catalog) CreateToken(ctx context.Context, t Token, hash [32]byte) (Toke
 	return t, err
 }
 
-func insertToken(ctx context.Context, tx *sql.Tx, t *Token, hash [32]byte) error {
+func insertToken(ctx context.Context, tx *tx, t *Token, hash [32]byte) error {
 	res, err := tx.ExecContext(ctx, "INSERT INTO tokens (user_id, name, hash, scopes, crates, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		t.UserID, t.Name, hash[:], strings.Join(t.Scopes, " "), strings.Join(t.Crates, " "), t.CreatedAt.Unix(), toUnix(t.ExpiresAt))
 	if err != nil {
@@ -81,7 +81,7 @@ func insertToken(ctx context.Context, tx *sql.Tx, t *Token, hash [32]byte) error
 
 // ReplaceToken makes hash the one token of its name that the user has: the others of that name stop working.
 func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) error {
-	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	return c.write(ctx, func(tx *tx) ([]Change, error) {
 		u, err := userByName(ctx, tx, t.UserName)
 		if err != nil {
 			return nil, err
@@ -101,7 +101,7 @@ func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) erro
 
 // DeleteToken revokes a token for ever.
 func (c *Catalog) DeleteToken(ctx context.Context, id int64) error {
-	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	return c.write(ctx, func(tx *tx) ([]Change, error) {
 		res, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE id = ?", id)
 		if err != nil {
 			return nil, err
@@ -115,7 +115,7 @@ func (c *Catalog) DeleteToken(ctx context.Context, id int64) error {
 
 // TouchTokens notes when tokens were last used, by their id.
 func (c *Catalog) TouchTokens(ctx context.Context, used map[int64]time.Time) error {
-	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	return c.write(ctx, func(tx *tx) ([]Change, error) {
 		for id, at := range used {
 			if _, err := tx.ExecContext(ctx, "UPDATE tokens SET last_used_at = ? WHERE id = ?", at.Unix(), id); err != nil {
 				return nil, err

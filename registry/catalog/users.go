@@ -49,7 +49,7 @@ func (c *Catalog) Users(ctx context.Context) ([]User, error) {
 // CreateUser adds a user. A name that is taken is a Conflict.
 func (c *Catalog) CreateUser(ctx context.Context, u User) (User, error) {
 	u.CreatedAt = c.now().UTC().Truncate(time.Second)
-	err := c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	err := c.write(ctx, func(tx *tx) ([]Change, error) {
 		if _, err := userByName(ctx, tx, u.Name); err == nil {
 			return nil, fault.New(fault.Conflict, "user `%s` exists already", u.Name)
 		} else if fault.KindOf(err) != fault.NotFound {
@@ -68,7 +68,7 @@ func (c *Catalog) CreateUser(ctx context.Context, u User) (User, error) {
 
 // UpdateUser has change edit a user's role and suspension in one transaction.
 func (c *Catalog) UpdateUser(ctx context.Context, name string, change func(*User) error) (u User, err error) {
-	err = c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	err = c.write(ctx, func(tx *tx) ([]Change, error) {
 		if u, err = userByName(ctx, tx, name); err != nil {
 			return nil, err
 		}
@@ -84,7 +84,7 @@ func (c *Catalog) UpdateUser(ctx context.Context, name string, change func(*User
 // DeleteUser deletes a user with its tokens and ownerships, and names the crates that have no owner left: those can be
 // changed by an admin only, until the admin adds an owner.
 func (c *Catalog) DeleteUser(ctx context.Context, name string) (ownerless []string, err error) {
-	err = c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	err = c.write(ctx, func(tx *tx) ([]Change, error) {
 		u, err := userByName(ctx, tx, name)
 		if err != nil {
 			return nil, err

@@ -43,7 +43,7 @@ type Standing struct {
 // right that was just lost is lost here too; a new crate gets the publisher as its owner. A version that exists
 // already, build metadata aside, is a Conflict, and so is a name that differs from an existing one in case or '-'/'_' only.
 func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standing) error) error {
-	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	return c.write(ctx, func(tx *tx) ([]Change, error) {
 		crateID, maxVersion, err := checkPublish(ctx, tx, p, allow)
 		if err != nil {
 			return nil, err
@@ -72,36 +72,29 @@ func (c *Catalog) CheckPublish(ctx context.Context, p Publication, allow func(St
 
 func checkPublish(ctx context.Context, q querier, p Publication, allow func(Standing) error) (crateID int64, maxVersion string, err error) {
 	var name string
-	err = q.QueryRowContext(ctx, "SELECT id, name, max_version FROM crates WHERE canonical = ?", crate.Canonical(p.Name)).
-		Scan(&crateID, &name, &maxVersion)
-	if errors.Is(err, sql.ErrNoRows) {
+	var owner bool
+	var num sql.NullString // of the version that stands in the way
+	err = q.QueryRowContext(ctx, `SELECT c.id, c.name, c.max_version, EXISTS (SELECT 1 FROM owners WHERE crate_id = c.id AND user_id = ?),
+		(SELECT num FROM versions WHERE crate_id = c.id AND release = ?) FROM crates c WHERE c.canonical = ?`,
+		p.UserID, p.Version.Release(), crate.Canonical(p.Name)).Scan(&crateID, &name, &maxVersion, &owner, &num)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
 		return 0, "", allow(Standing{})
-	}
-	if err != nil {
+	case err != nil:
 		return 0, "", err
-	}
-	if name != p.Name {
+	case name != p.Name:
 		return 0, "", fault.New(fault.Conflict, "crate was previously named `%s`; `%s` is too close to it: publish it under the existing name or choose another", name, p.Name)
-	}
-	owner, err := isOwner(ctx, q, crateID, p.UserID)
-	if err != nil {
-		return 0, "", err
 	}
 	if err := allow(Standing{Exists: true, Owner: owner}); err != nil {
 		return 0, "", err
 	}
-	var num string
-	err = q.QueryRowContext(ctx, "SELECT num FROM versions WHERE crate_id = ? AND release = ?", crateID, p.Version.Release()).Scan(&num)
-	if err == nil {
-		return 0, "", fault.New(fault.Conflict, "crate version `%s@%s` is already uploaded; a published version never changes: raise the version", p.Name, num)
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return 0, "", err
+	if num.Valid {
+		return 0, "", fault.New(fault.Conflict, "crate version `%s@%s` is already uploaded; a published version never changes: raise the version", p.Name, num.String)
 	}
 	return crateID, maxVersion, nil
 }
 
-func insertCrate(ctx context.Context, tx *sql.Tx, p Publication, now int64) (int64, error) {
+func insertCrate(ctx context.Context, tx *tx, p Publication, now int64) (int64, error) {
 	res, err := tx.ExecContext(ctx, `INSERT INTO crates (name, canonical, description, max_version, created_at, updated_at)
 		VALUES (?, ?, ?, ?, ?, ?)`, p.Name, crate.Canonical(p.Name), p.Description, p.Version.String(), now, now)
 	if err != nil {
@@ -143,7 +136,7 @@ func versionByNum(ctx context.Context, q querier, name, num string) (Version, er
 
 // SetYanked yanks or unyanks a version; to do it twice is no error and no change.
 func (c *Catalog) SetYanked(ctx context.Context, name, num string, yanked bool, userID int64, allow func(Standing) error) error {
-	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	return c.write(ctx, func(tx *tx) ([]Change, error) {
 		found, err := c.standing(ctx, tx, name, userID, allow)
 		if err != nil {
 			return nil, err
@@ -200,7 +193,7 @@ func (c *Catalog) standing(ctx context.Context, q querier, name string, userID i
 
 // AddDownloads adds to the counts of versions, by their id, and of their crates.
 func (c *Catalog) AddDownloads(ctx context.Context, counts map[int64]int64) error {
-	return c.write(ctx, func(tx *sql.Tx) ([]Change, error) {
+	return c.write(ctx, func(tx *tx) ([]Change, error) {
 		for id, n := range counts {
 			if _, err := tx.ExecContext(ctx, "UPDATE versions SET downloads = downloads + ? WHERE id = ?", n, id); err != nil {
 				return nil, err

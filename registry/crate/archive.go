@@ -8,6 +8,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
@@ -42,12 +43,14 @@ var errUnpacked = errors.New("unpacked size")
 //   - no path twice; exactly one manifest at {name}-{version}/Cargo.toml, in that spelling;
 //   - the manifest's name and version are the metadata's.
 func CheckArchive(r io.Reader, name, version string, limits Limits) error {
-	compressed := bufio.NewReaderSize(r, 64<<10)
-	zr, err := gzip.NewReader(compressed)
-	if err != nil {
+	b := buffers.Get().(*buffer)
+	defer buffers.Put(b)
+	b.compressed.Reset(r)
+	defer b.compressed.Reset(nil)
+	compressed, zr := b.compressed, b.zr
+	if err := zr.Reset(compressed); err != nil {
 		return archiveError(err, "the archive is no gzip file")
 	}
-	defer func() { _ = zr.Close() }() // nothing is held open; every read error was seen
 	zr.Multistream(false)
 	c := checker{prefix: name + "-" + version, limits: limits, seen: map[string]bool{}}
 	stream := &cappedReader{r: zr, left: limits.Unpacked}
@@ -78,6 +81,14 @@ func CheckArchive(r io.Reader, name, version string, limits Limits) error {
 	}
 	return nil
 }
+
+// buffer is what reading an archive needs and what is worth keeping for the next one: some 110 KiB.
+type buffer struct {
+	compressed *bufio.Reader
+	zr         *gzip.Reader
+}
+
+var buffers = sync.Pool{New: func() any { return &buffer{bufio.NewReaderSize(nil, 64<<10), new(gzip.Reader)} }}
 
 type checker struct {
 	prefix   string
