@@ -8,6 +8,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,8 @@ const namespace = "crateyard-demo" // that of hack/demo
 type cluster struct {
 	root, tool string
 	env        []string
-	address    string // of the demo registry, on this machine
+	address    string          // of the demo registry, on this machine
+	before     map[string]bool // the machine's network before the cluster
 }
 
 // start brings the cluster up, with the image loaded and the operator running.
@@ -38,12 +40,14 @@ func start(t *testing.T) *cluster {
 			t.Fatalf("%v: run the tests with `make e2e`", err)
 		}
 	}
+	c.before = c.network(t)
 	t.Cleanup(func() {
 		if t.Failed() {
 			c.dump(t)
 		}
 		if !*keep {
 			c.must(t, c.tool, "down", "--name", "e2e")
+			c.leavesNothing(t)
 		}
 	})
 	c.must(t, c.tool, "up", "--name", "e2e")
@@ -54,6 +58,56 @@ func start(t *testing.T) *cluster {
 	c.sh(t, "kubectl kustomize config/default | kubectl apply --server-side -f -")
 	c.kubectl(t, "-n", "crateyard-system", "rollout", "status", "deployment/crateyard-operator", "--timeout=180s")
 	return c
+}
+
+// leavesNothing looks for what a cluster that was taken down could have left on the machine.
+func (c *cluster) leavesNothing(t *testing.T) {
+	state := filepath.Join(c.root, ".cluster-e2e")
+	for _, dir := range []string{state, "/run/crateyard-e2e", "/run/netns/crateyard-e2e"} {
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("left behind: %s", dir)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/mounts")
+	if err != nil || strings.Contains(string(mounts), state) {
+		t.Errorf("mounts left behind (%v):\n%s", err, mounts)
+	}
+	for line := range c.network(t) {
+		if !c.before[line] {
+			t.Errorf("left behind in the machine's network: %s", line)
+		}
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range processes {
+		if cmdline, err := os.ReadFile(p); err == nil && strings.Contains(string(cmdline), state+"/") { // else it ended meanwhile
+			t.Errorf("left behind: %s: %s", p, strings.ReplaceAll(string(cmdline), "\x00", " "))
+		}
+	}
+}
+
+// network is what the machine's own network has: interfaces and packet filter rules, a line each.
+func (c *cluster) network(t *testing.T) map[string]bool {
+	t.Helper()
+	lines := map[string]bool{}
+	links, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		lines["interface "+l.Name] = true
+	}
+	if _, err := exec.LookPath("iptables"); err != nil {
+		return lines // the cluster installs it
+	}
+	for rule := range strings.Lines(c.must(t, "iptables", "-S") + c.must(t, "iptables", "-t", "nat", "-S")) {
+		if !strings.HasPrefix(rule, "-P ") { // a policy is always there
+			lines[strings.TrimSpace(rule)] = true
+		}
+	}
+	return lines
 }
 
 // run runs a command in the repository's root and gives what it printed.
