@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,19 +80,27 @@ func writeFile(path, text string) error {
 const lockWait = 10 * time.Second
 
 // lockFolder takes a data folder for this process alone. The lock ends with the process, however it ends.
-func lockFolder(dir string) (*os.File, error) {
+func lockFolder(dir string, log *slog.Logger) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(lockWait); ; time.Sleep(100 * time.Millisecond) {
+	begin := time.Now()
+	for waited := false; ; time.Sleep(100 * time.Millisecond) {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return f, nil
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Since(begin) > lockWait {
 			break
 		}
+		if !waited {
+			log.Info("Waiting for another crateyard to leave the data folder", "data", dir, "most", lockWait.String())
+			waited = true
+		}
 	}
-	return nil, errors.Join(fmt.Errorf("data folder %s is in use by another crateyard: stop it first: %w", dir, err), f.Close())
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("data folder %s is in use by another crateyard: stop it first, or say another --data", dir)
+	}
+	return nil, errors.Join(err, f.Close())
 }

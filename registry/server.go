@@ -66,7 +66,9 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	if err := s.bootstrap(ctx); err != nil {
 		return nil, err
 	}
-	s.access = httpapi.NewAccessLog(logs, c.Log.Format == "json")
+	if level <= slog.LevelInfo {
+		s.access = httpapi.NewAccessLog(logs, c.Log.Format == "json")
+	}
 	private := s.config.Access.AnonymousRead == "Disabled"
 	limits := crate.DefaultLimits
 	limits.Archive = c.Limits.CrateSize
@@ -84,7 +86,7 @@ func (s *Server) openData(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.config.Data, 0o750); err != nil {
 		return err
 	}
-	if s.lock, err = lockFolder(s.config.Data); err != nil {
+	if s.lock, err = lockFolder(s.config.Data, s.log); err != nil {
 		return err
 	}
 	if s.store, err = storage.OpenFilesystem(filepath.Join(s.config.Data, "storage")); err != nil {
@@ -125,8 +127,9 @@ func (s *Server) OpsAddr() string {
 	return s.ops.Addr().String()
 }
 
-// Timeouts of the public listener. Bodies have deadlines of their own, by route (see httpapi).
+// Timeouts of the public listener. What a client sends, and downloads, have limits of their own (see httpapi).
 const (
+	answerTimeout = 5 * time.Minute // for a client to take an answer
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	stopTimeout   = 45 * time.Second // for what is in flight after a signal; below Kubernetes' grace period of 60 s
@@ -136,7 +139,7 @@ const (
 // Serve answers requests until ctx ends. Then it turns new publishes away, lets those in flight finish, answers reads for
 // the drain delay, and closes the folder. The error is nil after such an end.
 func (s *Server) Serve(ctx context.Context) error {
-	public := &http.Server{Handler: s.api.Handler(), ReadHeaderTimeout: headerTimeout,
+	public := &http.Server{Handler: s.api.Handler(), ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ConnContext: httpapi.ConnContext,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.metrics.Gauge("crateyard_index_cache_bytes", "Memory that index files take.", s.api.CacheBytes)
@@ -156,7 +159,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for running := true; running; {
 		select {
 		case <-flush.C:
-			s.flush(ctx)
+			s.flush(context.WithoutCancel(ctx)) // a signal now must not lose the counts
 		case err = <-failed:
 			running = false
 		case <-ctx.Done():

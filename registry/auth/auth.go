@@ -99,6 +99,9 @@ func (p *Principal) May(scope Scope, crate string) bool {
 	if p.scopes != nil && scope != ScopeRead && !slices.Contains(p.scopes, scope) {
 		return false
 	}
+	if scope == ScopeAdmin { // a token for some crates must not be able to make one for all
+		return p.crates == nil
+	}
 	return scope == ScopeRead || crate == "" || p.crates == nil || slices.ContainsFunc(p.crates, func(pattern string) bool {
 		if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 			return strings.HasPrefix(crate, prefix)

@@ -18,21 +18,22 @@ func TestMay(t *testing.T) {
 		crate string
 		want  bool
 	}{
-		"nobody":                     {nil, ScopeRead, "", false},
-		"reader reads":               {&Principal{Role: Reader}, ScopeRead, "a", true},
-		"reader publishes":           {&Principal{Role: Reader}, ScopePublishNew, "a", false},
-		"publisher publishes":        {&Principal{Role: Publisher}, ScopePublishNew, "a", true},
-		"publisher manages":          {&Principal{Role: Publisher}, ScopeAdmin, "", false},
-		"admin manages":              {&Principal{Role: Admin}, ScopeAdmin, "", true},
-		"scope that is missing":      {&Principal{Role: Admin, scopes: []Scope{ScopeYank}}, ScopeAdmin, "", false},
-		"every scope reads":          {&Principal{Role: Publisher, scopes: []Scope{ScopeYank}, crates: []string{"b"}}, ScopeRead, "a", true},
-		"scope beyond the role":      {&Principal{Role: Reader, scopes: []Scope{ScopePublishNew}}, ScopePublishNew, "a", false},
-		"pattern fits":               {&Principal{Role: Publisher, crates: []string{"b", "acme-*"}}, ScopeYank, "acme-x", true},
-		"pattern is a prefix only":   {&Principal{Role: Publisher, crates: []string{"acme-*"}}, ScopeYank, "my-acme-x", false},
-		"name is no prefix":          {&Principal{Role: Publisher, crates: []string{"acme"}}, ScopeYank, "acme2", false},
-		"everything":                 {&Principal{Role: Publisher, crates: []string{"*"}}, ScopeYank, "a", true},
-		"unknown role":               {&Principal{Role: "odd"}, ScopeRead, "a", false},
-		"no crate in particular yet": {&Principal{Role: Publisher, crates: []string{"acme"}}, ScopePublishNew, "", true},
+		"nobody":                      {nil, ScopeRead, "", false},
+		"reader reads":                {&Principal{Role: Reader}, ScopeRead, "a", true},
+		"reader publishes":            {&Principal{Role: Reader}, ScopePublishNew, "a", false},
+		"publisher publishes":         {&Principal{Role: Publisher}, ScopePublishNew, "a", true},
+		"publisher manages":           {&Principal{Role: Publisher}, ScopeAdmin, "", false},
+		"admin manages":               {&Principal{Role: Admin}, ScopeAdmin, "", true},
+		"patterns keep from managing": {&Principal{Role: Admin, crates: []string{"*"}}, ScopeAdmin, "", false},
+		"scope that is missing":       {&Principal{Role: Admin, scopes: []Scope{ScopeYank}}, ScopeAdmin, "", false},
+		"every scope reads":           {&Principal{Role: Publisher, scopes: []Scope{ScopeYank}, crates: []string{"b"}}, ScopeRead, "a", true},
+		"scope beyond the role":       {&Principal{Role: Reader, scopes: []Scope{ScopePublishNew}}, ScopePublishNew, "a", false},
+		"pattern fits":                {&Principal{Role: Publisher, crates: []string{"b", "acme-*"}}, ScopeYank, "acme-x", true},
+		"pattern is a prefix only":    {&Principal{Role: Publisher, crates: []string{"acme-*"}}, ScopeYank, "my-acme-x", false},
+		"name is no prefix":           {&Principal{Role: Publisher, crates: []string{"acme"}}, ScopeYank, "acme2", false},
+		"everything":                  {&Principal{Role: Publisher, crates: []string{"*"}}, ScopeYank, "a", true},
+		"unknown role":                {&Principal{Role: "odd"}, ScopeRead, "a", false},
+		"no crate in particular yet":  {&Principal{Role: Publisher, crates: []string{"acme"}}, ScopePublishNew, "", true},
 	} {
 		if got := tc.p.May(tc.scope, tc.crate); got != tc.want {
 			t.Errorf("%s: %v", name, got)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -45,6 +46,14 @@ type Change struct {
 // Open opens the SQLite catalog at path, creates it when it is not there, and brings its schema up to date. It refuses a
 // schema that is newer than this program's.
 func Open(ctx context.Context, path string) (*Catalog, error) {
+	// SQLite would make the file readable for everybody; its log takes the file's mode.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
 	// A publish changes some ten pages, mostly the same ones: to copy them into the database every 4,000 pages (16 MiB of log)
 	// instead of every 1,000 makes a publish a fifth faster. What is durable is the same.
 	rw, err := sql.Open("sqlite", dsn(path, "_txlock=immediate&_pragma=wal_autocheckpoint(4000)"))

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"crypto/sha256"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,7 +39,11 @@ func publish(t *testing.T, c *Catalog, name, num string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := Publication{Name: name, Version: v, SHA256: "00", Line: []byte(`{"vers":"` + num + `","yanked":false}` + "\n"), Metadata: []byte("{}"), UserID: u.ID, UserName: u.Name}
+	tok, err := c.CreateToken(t.Context(), Token{UserName: "alice", Name: "test"}, sha256.Sum256([]byte(name+num)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Publication{TokenID: tok.ID, Role: u.Role, Name: name, Version: v, SHA256: "00", Line: []byte(`{"vers":"` + num + `","yanked":false}` + "\n"), Metadata: []byte("{}"), UserID: u.ID, UserName: u.Name}
 	if err := c.Publish(t.Context(), p, anyone); err != nil {
 		t.Fatal(err)
 	}

@@ -99,17 +99,18 @@ func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) erro
 	})
 }
 
-// DeleteToken revokes a token for ever.
-func (c *Catalog) DeleteToken(ctx context.Context, id int64) error {
+// DeleteToken revokes a token for ever. Those with the name and the user of keep stay, as if they were not there.
+func (c *Catalog) DeleteToken(ctx context.Context, id int64, keep Token) error {
 	return c.write(ctx, func(tx *tx) ([]Change, error) {
-		res, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE id = ?", id)
+		res, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE id = ? AND NOT (name = ? AND user_id = (SELECT id FROM users WHERE name = ?))`,
+			id, keep.Name, keep.UserName)
 		if err != nil {
 			return nil, err
 		}
 		if n, err := res.RowsAffected(); err != nil || n > 0 {
 			return nil, err
 		}
-		return nil, fault.New(fault.NotFound, "token %d does not exist", id)
+		return nil, fault.New(fault.NotFound, "there is no token %d that could be revoked", id)
 	})
 }
 

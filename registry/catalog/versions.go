@@ -31,6 +31,8 @@ type Publication struct {
 	Metadata    []byte // JSON as cargo sent it
 	UserID      int64
 	UserName    string
+	Role        string // of the user, when the request began
+	TokenID     int64
 }
 
 // Standing says how the crate of a request stands to the user who asks, as the catalog sees it inside the transaction.
@@ -44,6 +46,9 @@ type Standing struct {
 // already, build metadata aside, is a Conflict, and so is a name that differs from an existing one in case or '-'/'_' only.
 func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standing) error) error {
 	return c.write(ctx, func(tx *tx) ([]Change, error) {
+		if err := c.stillValid(ctx, tx, p); err != nil {
+			return nil, err
+		}
 		crateID, maxVersion, err := checkPublish(ctx, tx, p, allow)
 		if err != nil {
 			return nil, err
@@ -62,6 +67,24 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 			string(p.Line), p.UserName, now, string(p.Metadata))
 		return []Change{{Crate: p.Name}}, err
 	})
+}
+
+// stillValid refuses a publish whose token was revoked or whose user was suspended while it uploaded.
+func (c *Catalog) stillValid(ctx context.Context, q querier, p Publication) error {
+	var role string
+	var suspended bool
+	var expires sql.NullInt64
+	err := q.QueryRowContext(ctx, "SELECT u.role, u.suspended, t.expires_at FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.id = ?", p.TokenID).
+		Scan(&role, &suspended, &expires)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && expires.Valid && expires.Int64 <= c.now().Unix():
+		return fault.New(fault.Unauthenticated, "the token was revoked or expired during the upload")
+	case err != nil:
+		return err
+	case suspended || role != p.Role:
+		return fault.New(fault.Forbidden, "the rights of user `%s` changed during the upload; publish again", p.UserName)
+	}
+	return nil
 }
 
 // CheckPublish asks what Publish would, so that a publish that cannot succeed leaves no blob behind.

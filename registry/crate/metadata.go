@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 )
@@ -125,6 +126,12 @@ func (d Dependency) check(p *problems) {
 	if err := CheckRequirement(d.Req); err != nil {
 		p.add("deps: %s: %v", clip(d.Name), err)
 	}
+	if d.Registry != "" && !isRegistry(d.Registry) {
+		p.add("deps: %s: registry %q is no index address; it looks like sparse+https://example.com/index/", clip(d.Name), clip(d.Registry))
+	}
+	if d.Target != "" && !isTarget(d.Target) {
+		p.add("deps: %s: target %q is neither a triple nor a cfg(…)", clip(d.Name), clip(d.Target))
+	}
 	switch d.Kind {
 	case "", "normal", "build", "dev":
 	default:
@@ -143,6 +150,14 @@ func (m *Metadata) checkFeatures(p *problems) {
 		return
 	}
 	optional := map[string]bool{} // name in the manifest → whether any of its entries is optional
+	named := map[string]bool{}    // dependencies that stand as dep:x somewhere, and so are no features by themselves
+	for _, values := range m.Features {
+		for _, v := range values {
+			if dep, ok := strings.CutPrefix(v, "dep:"); ok {
+				named[dep] = true
+			}
+		}
+	}
 	for _, d := range m.Deps {
 		if d.Kind != "dev" {
 			optional[cmp.Or(d.Alias, d.Name)] = optional[cmp.Or(d.Alias, d.Name)] || d.Optional
@@ -157,14 +172,14 @@ func (m *Metadata) checkFeatures(p *problems) {
 			continue
 		}
 		for _, v := range values {
-			if why := m.checkFeatureValue(v, optional); why != "" {
+			if why := m.checkFeatureValue(v, optional, named); why != "" {
 				p.add("features: %q includes %q, %s", clip(name), clip(v), why)
 			}
 		}
 	}
 }
 
-func (m *Metadata) checkFeatureValue(v string, optional map[string]bool) string {
+func (m *Metadata) checkFeatureValue(v string, optional, named map[string]bool) string {
 	if dep, ok := strings.CutPrefix(v, "dep:"); ok {
 		if isOptional, exists := optional[dep]; !exists || !isOptional {
 			return "which is no optional dependency"
@@ -172,12 +187,16 @@ func (m *Metadata) checkFeatureValue(v string, optional map[string]bool) string 
 		return ""
 	}
 	if dep, _, ok := strings.Cut(v, "/"); ok {
-		if _, exists := optional[strings.TrimSuffix(dep, "?")]; !exists {
+		isOptional, exists := optional[strings.TrimSuffix(dep, "?")]
+		if !exists {
 			return "which is no feature of a dependency"
+		}
+		if strings.HasSuffix(dep, "?") && !isOptional {
+			return "whose '?' needs an optional dependency"
 		}
 		return ""
 	}
-	if _, exists := m.Features[v]; !exists && !optional[v] {
+	if _, exists := m.Features[v]; !exists && (!optional[v] || named[v]) {
 		return "which is neither a feature nor an optional dependency"
 	}
 	return ""
@@ -197,4 +216,37 @@ func isRustVersion(s string) bool {
 		}
 	}
 	return len(s) <= 32
+}
+
+// isRegistry reports whether s is an index address that cargo can parse; an entry with another is skipped without a word.
+func isRegistry(s string) bool {
+	u, err := url.Parse(strings.TrimPrefix(s, "sparse+"))
+	return err == nil && u.Scheme != "" && (u.Host != "" || u.Scheme == "file")
+}
+
+// isTarget reports whether s is a target triple, or has the form of a cfg expression: words, strings, commas and '=' in
+// parentheses that match.
+func isTarget(s string) bool {
+	const word = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+	body, isCfg := strings.CutPrefix(s, "cfg(")
+	if !isCfg {
+		return strings.Trim(s, word) == ""
+	}
+	depth, inString := 1, false
+	for i, c := range body {
+		switch {
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '(':
+			depth++
+		case c == ')':
+			if depth--; depth == 0 && i != len(body)-1 {
+				return false
+			}
+		case c != ' ' && c != ',' && c != '=' && !strings.ContainsRune(word, c):
+			return false
+		}
+	}
+	return depth == 0 && !inString && strings.TrimSpace(body) != ")"
 }

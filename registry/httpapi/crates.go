@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -70,7 +69,7 @@ func (a *API) changeOwners(w *response, r *http.Request, change func(context.Con
 	var body struct {
 		Users []string `json:"users"`
 	}
-	if err := readJSON(w, r, &body); err != nil {
+	if err := readJSON(r, &body); err != nil {
 		return err
 	}
 	if len(body.Users) == 0 || len(body.Users) > maxLogins {
@@ -136,18 +135,12 @@ func number(s, name string, missing, most int) (int, error) {
 	return n, nil
 }
 
-// maxBody and bodyTime bound the JSON body of every request but a publish.
-const (
-	maxBody  = 64 << 10
-	bodyTime = 10 * time.Second
-)
+// maxBody bounds the JSON body of every request but a publish.
+const maxBody = 64 << 10
 
 // readJSON reads a JSON body whole; a DELETE may have one, too. Unknown fields are refused where a typing mistake could
 // widen a right.
-func readJSON(w *response, r *http.Request, into any) error {
-	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)); err != nil {
-		return err
-	}
+func readJSON(r *http.Request, into any) error {
 	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		return fault.Wrap(fault.Invalid, err, "the request's body was cut off")

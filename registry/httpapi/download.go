@@ -44,11 +44,9 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	if a.Private {
 		h["Cache-Control"] = []string{"private, max-age=31536000, immutable"}
 	}
-	done, err := w.writeWithin(downloadTime)
-	if err != nil {
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)); err != nil {
 		return err
 	}
-	defer done()
 	http.ServeContent(w, r, "", info.ModTime(), blob)
 	a.Metrics.DownloadedBytes.Add(float64(w.bytes))
 	if r.Method == http.MethodGet && w.status == http.StatusOK && w.bytes == v.Size {

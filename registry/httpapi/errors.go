@@ -48,6 +48,7 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 	for _, name := range []string{"Etag", "Content-Encoding", "Content-Length", "Cache-Control", "Last-Modified"} {
 		h.Del(name)
 	}
+	h.Set("Cache-Control", "no-store") // a proxy that remembers "no such crate" would hide the publish that follows
 	switch status {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", fmt.Sprintf("Cargo login_url=%q", a.URL+"/me"))

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Header values that are the same for every file, as net/http keeps them.
@@ -14,12 +13,6 @@ var (
 	acceptVary    = []string{"Accept-Encoding"}
 	gzipEncoding  = []string{"gzip"}
 	applicationJS = []string{"application/json"}
-)
-
-// A file that the kernel's buffer may not take whole needs a reader who keeps up.
-const (
-	bigFile     = 64 << 10
-	bigFileTime = 5 * time.Minute
 )
 
 // serveIndex answers for config.json and the files of crates. 404, and nothing else, means "no such crate" to cargo.
@@ -52,13 +45,6 @@ func (a *API) serveIndex(w *response, r *http.Request) error {
 		return nil
 	}
 	h["Content-Type"], h["Content-Length"] = textPlain, fh.length
-	if len(body) > bigFile {
-		done, err := w.writeWithin(bigFileTime)
-		if err != nil {
-			return err
-		}
-		defer done()
-	}
 	if len(body) > serverBuffer && r.Method == http.MethodGet {
 		gather(r.Context())
 	}

@@ -46,7 +46,7 @@ func (a *API) serveUser(w *response, r *http.Request) error {
 
 func (a *API) serveCreateUser(w *response, r *http.Request) error {
 	var body wire.CreateUser
-	if err := readJSON(w, r, &body); err != nil {
+	if err := readJSON(r, &body); err != nil {
 		return err
 	}
 	if err := auth.CheckUserName(body.Name); err != nil {
@@ -66,7 +66,7 @@ func (a *API) serveCreateUser(w *response, r *http.Request) error {
 
 func (a *API) serveUpdateUser(w *response, r *http.Request) error {
 	var body wire.UpdateUser
-	if err := readJSON(w, r, &body); err != nil {
+	if err := readJSON(r, &body); err != nil {
 		return err
 	}
 	u, err := a.Catalog.UpdateUser(r.Context(), r.PathValue("user"), func(u *catalog.User) error {
@@ -127,11 +127,14 @@ const maxPatterns = 100
 
 func (a *API) serveCreateToken(w *response, r *http.Request) error {
 	var body wire.CreateToken
-	if err := readJSON(w, r, &body); err != nil {
+	if err := readJSON(r, &body); err != nil {
 		return err
 	}
 	if len(body.Name) > 100 || len(body.Scopes) > maxPatterns || len(body.Crates) > maxPatterns {
 		return fault.New(fault.Invalid, "a token has a name of at most 100 bytes and at most %d scopes and crate patterns", maxPatterns)
+	}
+	if body.User == auth.BootstrapUser && body.Name == auth.BootstrapToken {
+		return fault.New(fault.Invalid, "the token `%s` of user `%s` is the one that the server was started with; give this one another name", body.Name, body.User)
 	}
 	if err := auth.CheckScopes(body.Scopes); err != nil {
 		return fault.New(fault.Invalid, "%v", err)
@@ -160,7 +163,7 @@ func (a *API) serveDeleteToken(w *response, r *http.Request) error {
 	if err != nil {
 		return fault.New(fault.Invalid, "a token's id is a number, not %q", r.PathValue("id"))
 	}
-	if err := a.Catalog.DeleteToken(r.Context(), id); err != nil {
+	if err := a.Catalog.DeleteToken(r.Context(), id, catalog.Token{UserName: auth.BootstrapUser, Name: auth.BootstrapToken}); err != nil {
 		return err
 	}
 	a.changed(w, "Revoked token", "id", id)

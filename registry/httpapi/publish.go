@@ -14,6 +14,9 @@ import (
 // uploadStall is how long an upload may stand still. cargo itself gives up after 30 seconds without progress.
 const uploadStall = 30 * time.Second
 
+// uploadMost is how long an upload may take in all: 10 MiB at 6 kB/s.
+const uploadMost = 30 * time.Minute
+
 // servePublish takes an upload. No Content-Type is asked for: cargo before 1.96 sends none.
 func (a *API) servePublish(w *response, r *http.Request) error {
 	done, ok := a.beginPublish()
@@ -21,7 +24,7 @@ func (a *API) servePublish(w *response, r *http.Request) error {
 		return fault.New(fault.Unavailable, "the registry is shutting down or being upgraded; publish again in a moment")
 	}
 	defer done()
-	body := &upload{r: r.Body, deadline: http.NewResponseController(w).SetReadDeadline}
+	body := &upload{r: r.Body, end: time.Now().Add(uploadMost), deadline: http.NewResponseController(w).SetReadDeadline}
 	err := a.acceptPublish(w, r, body)
 	if err != nil {
 		a.Metrics.Publishes.WithLabelValues(map[bool]string{true: "failed", false: "refused"}[fault.KindOf(err) == fault.Internal]).Inc()
@@ -57,17 +60,22 @@ func (a *API) acceptPublish(w *response, r *http.Request, body io.Reader) error 
 type upload struct {
 	r        io.Reader
 	deadline func(time.Time) error
+	end      time.Time
 	begun    bool
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	u.begun = true
-	if err := u.deadline(time.Now().Add(uploadStall)); err != nil {
+	until := time.Now().Add(uploadStall)
+	if until.After(u.end) {
+		until = u.end
+	}
+	if err := u.deadline(until); err != nil {
 		return 0, err
 	}
 	n, err := u.r.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fault.New(fault.TimedOut, "the upload stood still for %s; publish again", uploadStall)
+		err = fault.New(fault.TimedOut, "the upload stood still for %s, or took more than %s; publish again", uploadStall, uploadMost)
 	}
 	return n, err
 }

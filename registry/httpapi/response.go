@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
 )
@@ -99,12 +98,4 @@ func harmless(id string) bool {
 		}
 	}
 	return true
-}
-
-// writeWithin gives the client a time to take the answer, and takes the limit off the connection in done: the next request on
-// it has limits of its own.
-func (w *response) writeWithin(d time.Duration) (done func(), err error) {
-	rc := http.NewResponseController(w)
-	err = rc.SetWriteDeadline(time.Now().Add(d))
-	return func() { _ = rc.SetWriteDeadline(time.Time{}) }, err // a connection that is gone needs no deadline
 }

@@ -97,6 +97,10 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		*resp = response{}
 		rt.pool.Put(resp)
 	}()
+	if r.ContentLength != 0 {
+		// net/http reads a body that nobody wants before it sends the answer; a sender that stands still must not hold us there.
+		_ = http.NewResponseController(w).SetReadDeadline(start.Add(bodyTime)) // a connection that is gone needs no deadline
+	}
 	if p, ok := rt.clean(r.URL.Path); !ok {
 		http.NotFound(resp, r)
 		return
@@ -114,6 +118,9 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rt.mux.ServeHTTP(resp, r)
 }
+
+// bodyTime is how long a request's body may take to arrive; a publish has limits of its own.
+const bodyTime = 30 * time.Second
 
 // indexPrefix begins the path of every index file.
 const indexPrefix = "/index/"

@@ -61,6 +61,7 @@ func (p *Publisher) Publish(ctx context.Context, who *auth.Principal, body io.Re
 	}
 	pub := catalog.Publication{
 		Name: meta.Name, Version: version, Description: meta.Description, Metadata: data, UserID: who.UserID, UserName: who.User,
+		Role: string(who.Role), TokenID: who.TokenID,
 	}
 	allow := func(s catalog.Standing) error { return auth.AllowPublish(who, meta.Name, s) }
 	// Asked before the archive is read, so that an upload in vain costs no disk, and asked again in the transaction.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -17,7 +18,8 @@ const incoming = "incoming"
 
 // Filesystem is a Store in one folder. Keys cannot lead out of it: every access goes through an os.Root.
 type Filesystem struct {
-	root *os.Root
+	root    *os.Root
+	durable sync.Map // folders that are known to outlive a crash; one entry a crate
 }
 
 // OpenFilesystem opens the store in folder dir, and makes the folder when it is not there. One process may have it open.
@@ -34,6 +36,9 @@ func OpenFilesystem(dir string) (*Filesystem, error) {
 		return nil, errors.Join(err, root.Close())
 	}
 	if err := root.Mkdir(incoming, 0o750); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	if err := f.syncDir("."); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
 	return f, nil
@@ -81,6 +86,9 @@ type fsWriter struct {
 // Commit makes the file's bytes durable first, then its name. The folders are made before that and synced beside the file:
 // a journaling filesystem then writes them all at once.
 func (w *fsWriter) Commit(_ context.Context, key string) error {
+	if !fs.ValidPath(key) {
+		return errors.Join(fmt.Errorf("invalid key %q", key), w.Cancel())
+	}
 	dir := path.Dir(key)
 	made, err := w.store.mkdirAll(dir)
 	if err == nil {
@@ -98,6 +106,7 @@ func (w *fsWriter) Commit(_ context.Context, key string) error {
 		return errors.Join(err, w.Cancel())
 	}
 	w.done = true
+	w.store.madeDurable(dir)
 	return errors.Join(w.Close(), w.store.syncDir(dir))
 }
 
@@ -109,23 +118,27 @@ func (w *fsWriter) Cancel() error {
 	return errors.Join(w.Close(), w.store.root.Remove(w.name))
 }
 
-// mkdirAll makes the folder and those above it, and gives the folders that got an entry by that.
-func (f *Filesystem) mkdirAll(dir string) (changed []string, err error) {
-	err = f.root.Mkdir(dir, 0o750)
-	switch {
-	case err == nil:
-		return []string{path.Dir(dir)}, nil
-	case errors.Is(err, fs.ErrExist):
+// mkdirAll makes the folder and those above it, and gives the folders whose entries this process does not know to be durable:
+// another publish may have made a folder a moment ago and not synced it yet.
+func (f *Filesystem) mkdirAll(dir string) (unsynced []string, err error) {
+	if _, ok := f.durable.Load(dir); ok || dir == "." {
 		return nil, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
 	}
 	above, err := f.mkdirAll(path.Dir(dir))
 	if err != nil {
 		return nil, err
 	}
-	here, err := f.mkdirAll(dir)
-	return append(above, here...), err
+	if err := f.root.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return append(above, path.Dir(dir)), nil
+}
+
+// madeDurable notes that the folder and those above it will be there after a crash.
+func (f *Filesystem) madeDurable(dir string) {
+	for ; dir != "."; dir = path.Dir(dir) {
+		f.durable.Store(dir, true)
+	}
 }
 
 func (f *Filesystem) syncDir(dir string) error {
