@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -15,7 +16,7 @@ func newCargoConfigCommand() *cobra.Command {
 	var address, name string
 	cmd := &cobra.Command{
 		Use: "cargo-config", Short: "Print the config.toml lines for a registry", Args: args(cobra.NoArgs),
-		Example: "  crateyard cargo-config --url https://crates.example.com --name acme >> ~/.cargo/config.toml",
+		Example: "  crateyard cargo-config --url https://crates.example.com --name acme > .cargo/config.toml",
 	}
 	cmd.Flags().StringVar(&address, "url", "", "the registry's address; or CRATEYARD_URL (default http://127.0.0.1:8080)")
 	cmd.Flags().StringVar(&name, "name", "crateyard", "what to call the registry")
@@ -23,6 +24,9 @@ func newCargoConfigCommand() *cobra.Command {
 		a := strings.TrimRight(firstOf(address, os.Getenv("CRATEYARD_URL"), "http://127.0.0.1:8080"), "/")
 		if u, err := url.Parse(a); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return usageError{fmt.Errorf("--url %q: it must begin with http:// or https://", a)}
+		}
+		if err := registry.CheckName(name); err != nil {
+			return usageError{fmt.Errorf("--name: %w", err)}
 		}
 		_, err := fmt.Fprint(cmd.OutOrStdout(), wire.CargoConfig(name, a))
 		return err

@@ -45,14 +45,23 @@ and the Kubernetes operator that runs such registries.
 
 Try it:  crateyard serve --data ./data`,
 		Version:       Version(),
+		RunE:          noSubcommand,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newServeCommand(), newUserCommand(), newTokenCommand(), newCargoConfigCommand(), newOperatorCommand())
+	root.AddCommand(newServeCommand(), newUserCommand(), newTokenCommand(), newCargoConfigCommand(), newOperatorCommand(), newVersionCommand())
 	return root
+}
+
+// noSubcommand is what a command that only has subcommands does by itself: a script that mistypes one must not go on.
+func noSubcommand(c *cobra.Command, a []string) error {
+	if len(a) > 0 {
+		return usageError{fmt.Errorf("unknown command %q; see `%s --help`", a[0], c.CommandPath())}
+	}
+	return c.Help()
 }
 
 // args wraps cobra's checks of arguments, so that a wrong number of them is a usage error.

@@ -22,6 +22,17 @@ func newServeCommand() *cobra.Command {
 
 Each setting can stand in three places; a flag goes before an environment variable, and that before the file of --config:
   --url https://crates.example.com   CRATEYARD_URL=…   url: … (YAML)
+The keys of the file, with their defaults:
+  name: crateyard              # --name
+  url: ""                      # --url; empty: http:// and the listen address
+  listen: 127.0.0.1:8080       # --listen
+  opsListen: 127.0.0.1:9090    # --ops-listen
+  data: ""                     # --data
+  adminTokenFile: ""           # --admin-token-file
+  access: {anonymousRead: Enabled}   # --anonymous-read
+  limits: {crateSize: 10485760}      # --crate-size, bytes
+  log: {format: text, level: info}   # --log-format, --log-level
+  drainDelay: 0s               # --drain-delay
 The admin's token comes from --admin-token-file or CRATEYARD_ADMIN_TOKEN; with neither, the first start writes DIR/admin-token.`,
 		Example: `  crateyard serve --data ./data
   CRATEYARD_URL=http://127.0.0.1:8080 crateyard user create alice --role publisher --token-file ./data/admin-token`,

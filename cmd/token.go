@@ -14,7 +14,7 @@ import (
 
 func newTokenCommand() *cobra.Command {
 	cf := &clientFlags{}
-	cmd := &cobra.Command{Use: "token", Short: "Manage the tokens of a registry", Args: args(cobra.NoArgs)}
+	cmd := &cobra.Command{Use: "token", Short: "Manage the tokens of a registry", RunE: noSubcommand}
 	cf.add(cmd)
 	cmd.AddCommand(newTokenCreateCommand(cf), newTokenListCommand(cf), newTokenRevokeCommand(cf))
 	return cmd

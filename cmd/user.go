@@ -13,7 +13,7 @@ import (
 
 func newUserCommand() *cobra.Command {
 	cf := &clientFlags{}
-	cmd := &cobra.Command{Use: "user", Short: "Manage the users of a registry", Args: args(cobra.NoArgs)}
+	cmd := &cobra.Command{Use: "user", Short: "Manage the users of a registry", RunE: noSubcommand}
 	cf.add(cmd)
 	cmd.AddCommand(newUserCreateCommand(cf), newUserListCommand(cf), newUserUpdateCommand(cf), newUserDeleteCommand(cf))
 	return cmd

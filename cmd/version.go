@@ -1,6 +1,11 @@
 package cmd
 
-import "runtime/debug"
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
 
 // version is set by the linker for releases and images: -X github.com/crateyard/crateyard/cmd.version=v0.1.0.
 var version string
@@ -14,4 +19,14 @@ func Version() string {
 		return info.Main.Version
 	}
 	return "dev"
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), Version())
+			return err
+		},
+	}
 }

@@ -74,7 +74,7 @@ func TestUserGetsToken(t *testing.T) {
 	token := string(s.Data["token"])
 	for key, want := range map[string]string{
 		"config.toml": "index = \"sparse+http://acme." + h.ns + ".svc/index/\"", "credentials.toml": token,
-		"registry": "acme", "index": "sparse+http://acme." + h.ns + ".svc/index/", "token": "cy_",
+		"name": "acme", "index": "sparse+http://acme." + h.ns + ".svc/index/", "token": "cy_",
 	} {
 		if !strings.Contains(string(s.Data[key]), want) {
 			t.Errorf("Secret key %s does not hold %s", key, want)
@@ -370,4 +370,30 @@ func TestExistingUserIsAdopted(t *testing.T) {
 	u, _ := h.user("ci")
 	h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 	h.wantSaid("role reader → publisher")
+
+	// It was there before, so it outlives the object; the object's tokens do not.
+	byHand, err := h.admin("acme").CreateToken(t.Context(), wire.CreateToken{User: "ci", Name: "by hand"})
+	h.must(err)
+	token := string(h.secret("ci-cargo").Data["token"])
+	h.deleteUser("ci")
+	if _, err := h.admin("acme").User(t.Context(), "ci"); err != nil || h.works(token) || !h.works(byHand.Secret) {
+		t.Errorf("user %v, our token works: %t, the other: %t", err, h.works(token), h.works(byHand.Secret))
+	}
+}
+
+// A RegistryUser that went while its Registry was away could not take its token back; the Registry does when it returns.
+func TestOrphanedTokensAreRevoked(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	orphan, err := h.admin("acme").CreateToken(t.Context(), wire.CreateToken{User: "admin", Name: "kubernetes/left"})
+	h.must(err)
+	byHand, err := h.admin("acme").CreateToken(t.Context(), wire.CreateToken{User: "admin", Name: "by hand"})
+	h.must(err)
+	h.registry("acme")
+	h.wantSaid("Revoked token kubernetes/left")
+	if token := string(h.secret("ci-cargo").Data["token"]); h.works(orphan.Secret) || !h.works(byHand.Secret) || !h.works(token) {
+		t.Errorf("orphan works: %t, by hand: %t, wanted: %t", h.works(orphan.Secret), h.works(byHand.Secret), h.works(token))
+	}
 }

@@ -10,8 +10,7 @@ stop_forward
 kubectl -n crateyard-demo delete registryusers --all --ignore-not-found --timeout=60s
 kubectl delete namespace crateyard-demo --ignore-not-found --timeout=120s
 if [ -f "$work/operator-installed" ]; then
-  for folder in manager rbac; do
-    kubectl kustomize "$root/config/default" | kubectl delete --ignore-not-found -l "app.kubernetes.io/component in (operator),app.kubernetes.io/name=crateyard" -f - || true
-  done
+  kubectl delete --ignore-not-found -k "$root/config/rbac"
+  kubectl delete --ignore-not-found -k "$root/config/manager"
   rm -f "$work/operator-installed"
 fi

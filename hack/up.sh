@@ -5,6 +5,13 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 mkdir -p "$work"
 
+command -v cargo >/dev/null || die "cargo is not on the PATH: the last step publishes a crate with it"
+if [ "$cluster" = current ] || ! "$bin/cluster" status >/dev/null 2>&1; then
+  if (exec 3<>"/dev/tcp/${address%:*}/${address##*:}") 2>/dev/null; then
+    die "somebody listens on $address already, where the registry should answer; choose another with CRATEYARD_DEMO_ADDRESS=127.0.0.1:PORT make up"
+  fi
+fi
+
 if [ "$cluster" = local ]; then
   say "Starting a one-node Kubernetes (the first time it is compiled: some ten minutes)"
   "$bin/cluster" up
@@ -15,6 +22,7 @@ elif [ "$image" = crateyard:dev ]; then
 fi
 
 say "Installing the operator"
+kubectl -n crateyard-system get deployment crateyard-operator >/dev/null 2>&1 || touch "$work/operator-installed"
 kubectl kustomize "$root/config/default" | sed "s|crateyard:dev|$image|g" | kubectl apply --server-side -f - >/dev/null
 kubectl -n crateyard-system rollout restart deployment/crateyard-operator >/dev/null # the tag may name a new image
 kubectl -n crateyard-system rollout status deployment/crateyard-operator --timeout=180s
@@ -37,9 +45,9 @@ else
   echo $! >"$work/forward.pid"
   disown
   for _ in $(seq 50); do grep -q Forwarding "$work/forward.log" && break; sleep 0.2; done
+  grep -q Forwarding "$work/forward.log" || die "kubectl port-forward did not start: $(cat "$work/forward.log")"
 fi
 
-command -v cargo >/dev/null || die "the cluster is up, but there is no cargo on the PATH to publish with"
 say "Publishing a crate with the Secret of the RegistryUser, and building another from it"
 "$root/hack/try.sh"
 
@@ -48,7 +56,8 @@ cat <<END
 Crateyard is up. In another terminal, this does the same again:
 
   export KUBECONFIG=${KUBECONFIG:-$HOME/.kube/config}
-  $root/hack/try.sh
+  CRATEYARD_CLUSTER=$cluster $root/hack/try.sh
+  ${KUBECTL:-$(command -v kubectl)} -n crateyard-demo get registries,registryusers
 
 or step by step:
 

@@ -85,7 +85,8 @@ func ReadConfig(path string, c *Config) error {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) { // an empty file says nothing, which is allowed
-		return fmt.Errorf("config file %s: %w", path, err)
+		text := strings.ReplaceAll(strings.ReplaceAll(err.Error(), " in type registry.Config", ""), " in type registry.", " in ")
+		return fmt.Errorf("config file %s: %s; `crateyard serve --help` shows all keys", path, text)
 	}
 	return nil
 }
@@ -93,12 +94,20 @@ func ReadConfig(path string, c *Config) error {
 // registryName is what a TOML key, an environment variable and cargo's --registry can all hold.
 var registryName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}$`)
 
+// CheckName reports why a registry cannot have a name in cargo's configuration.
+func CheckName(name string) error {
+	if !registryName.MatchString(name) {
+		return fmt.Errorf("name %q: it must be at most 63 letters, digits, '-' and '_'", name)
+	}
+	return nil
+}
+
 // Check reports all that is wrong with c.
 func (c *Config) Check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !registryName.MatchString(c.Name) {
-		bad("name %q: it must be at most 63 letters, digits, '-' and '_'", c.Name)
+	if err := CheckName(c.Name); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Data == "" {
 		bad("no data folder: say --data DIR")

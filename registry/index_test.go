@@ -1,14 +1,22 @@
 package registry_test
 
 import (
+	"bufio"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/client"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 func sha256Hex(s string) string {
@@ -129,5 +137,105 @@ func TestDownloadHeaders(t *testing.T) {
 	}
 	if a := y.do("GET", "/crates/demo/1.0.0+b.1/download", "", nil, "Range", "bytes=0-9"); a.status != 206 || a.body != string(crate[:10]) {
 		t.Errorf("a range: %d %q", a.status, a.body)
+	}
+}
+
+// Answers that leave in one system call stay whole and in order, whatever else goes over the connection.
+func TestAnswersOfOneConnection(t *testing.T) {
+	y := open(t, nil)
+	for i := range 60 { // 11 KB, more than net/http's buffer
+		if a := y.publish(good(t, "demo", fmt.Sprintf("1.%d.0", i))); a.status != 200 {
+			t.Fatal(a)
+		}
+	}
+	if a := y.publish(good(t, "small", "1.0.0")); a.status != 200 {
+		t.Fatal(a)
+	}
+	big := y.do("GET", "/index/de/mo/demo", "", nil)
+	if len(big.body) < 10_000 {
+		t.Fatalf("%d bytes", len(big.body))
+	}
+	small := y.do("GET", "/index/sm/al/small", "", nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(y.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	type request struct {
+		method, path, header string
+		status               int
+		body                 string
+	}
+	kinds := []request{
+		{"GET", "/index/de/mo/demo", "", 200, big.body},
+		{"HEAD", "/index/de/mo/demo", "", 200, ""},
+		{"GET", "/index/de/mo/demo", "If-None-Match: " + big.header.Get("Etag") + "\r\n", 304, ""},
+		{"GET", "/index/sm/al/small", "", 200, small.body},
+		{"GET", "/index/no/ne/none", "", 404, "crate `none` does not exist\n"},
+	}
+	var sent []request
+	var all strings.Builder
+	for i := range 100 { // sent at once, before any answer is read
+		r := kinds[i*i%len(kinds)]
+		sent = append(sent, r)
+		fmt.Fprintf(&all, "%s %s HTTP/1.1\r\nHost: x\r\n%s\r\n", r.method, r.path, r.header)
+	}
+	go func() { _, _ = io.WriteString(conn, all.String()) }() // the answers tell whether it arrived
+	br := bufio.NewReader(conn)
+	for i, r := range sent {
+		resp, err := http.ReadResponse(br, &http.Request{Method: r.method})
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != r.status || string(body) != r.body {
+			t.Fatalf("answer %d to %s %s: %d, %d bytes, %v", i, r.method, r.path, resp.StatusCode, len(body), err)
+		}
+	}
+}
+
+// A token that is revoked, or a user that is suspended, during an upload publishes nothing.
+func TestRightsLostDuringUpload(t *testing.T) {
+	suspended := true
+	for name, lose := range map[string]func(*yard, *client.Client) error{
+		"suspended": func(y *yard, c *client.Client) error {
+			_, err := c.UpdateUser(t.Context(), "alice", wire.UpdateUser{Suspended: &suspended})
+			return err
+		},
+		"revoked": func(y *yard, c *client.Client) error {
+			tokens, err := c.Tokens(t.Context(), "alice")
+			if err != nil {
+				return err
+			}
+			return c.DeleteToken(t.Context(), tokens[0].ID)
+		},
+		"deleted": func(y *yard, c *client.Client) error {
+			_, err := c.DeleteUser(t.Context(), "alice")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			y := open(t, nil)
+			body := good(t, "demo", "1.0.0")
+			r, w := pipe()
+			result := make(chan answer, 1)
+			go func() { result <- y.do("PUT", "/api/v1/crates/new", y.alice, r) }()
+			mustWrite(t, w, body[:len(body)-5])
+			eventually(t, "the upload has begun", func() bool {
+				files, err := os.ReadDir(filepath.Join(y.data, "storage", "incoming"))
+				return err == nil && len(files) > 0
+			})
+			if err := lose(y, client.New(y.url, y.admin)); err != nil {
+				t.Fatal(err)
+			}
+			mustWrite(t, w, body[len(body)-5:])
+			_ = w.Close()
+			if a := <-result; a.status != 401 && a.status != 403 || !strings.Contains(a.detail(t), "during the upload") {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+			if a := y.do("GET", "/index/de/mo/demo", "", nil); a.status != 404 || a.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("in the index: %d %v", a.status, a.header)
+			}
+		})
 	}
 }

@@ -99,15 +99,17 @@ func (s *Server) openData(ctx context.Context) (err error) {
 func (s *Server) listen(ctx context.Context) (err error) {
 	var lc net.ListenConfig
 	if s.public, err = lc.Listen(ctx, "tcp", s.config.Listen); err != nil {
-		return err
+		return fmt.Errorf("public address (--listen): %w", err)
 	}
 	if s.config.URL == "" {
 		s.config.URL = "http://" + s.Addr()
 	}
 	if s.config.OpsListen != "" {
-		s.ops, err = lc.Listen(ctx, "tcp", s.config.OpsListen)
+		if s.ops, err = lc.Listen(ctx, "tcp", s.config.OpsListen); err != nil {
+			return fmt.Errorf("address of metrics and health (--ops-listen): %w", err)
+		}
 	}
-	return err
+	return nil
 }
 
 // URL is the public address of the registry.

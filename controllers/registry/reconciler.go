@@ -34,7 +34,7 @@ import (
 
 // How often a Registry is looked at when no watch asks for it.
 const (
-	pollReady   = time.Minute      // its version and counts
+	pollReady   = 30 * time.Second // its version and counts
 	pollTrying  = 10 * time.Second // a server that does not answer yet
 	pollFresh   = time.Second      // the same, while its Service may just not have reached all nodes
 	fresh       = 30 * time.Second // how long after its pod became ready that is likely
@@ -77,6 +77,7 @@ var steps = []step{
 	(*scope).prune,
 	(*scope).observeWorkload,
 	(*scope).askServer,
+	(*scope).revokeOrphans,
 }
 
 // Reconcile brings one Registry closer to its spec.
@@ -92,6 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	before := registry.DeepCopy()
 	defer func() {
 		registry.Status = status(registry, s.facts, err, r.now())
+		s.apply.Warn(registry, before.Status.Conditions, registry.Status.Conditions)
 		if perr := r.writeStatus(ctx, before, registry); perr != nil && err == nil {
 			err = perr
 		}

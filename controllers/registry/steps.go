@@ -17,7 +17,6 @@ import (
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/names"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
-	api "github.com/crateyard/crateyard/registry/client"
 )
 
 // validate stands behind the schema, for objects that were stored under an older one.
@@ -174,7 +173,7 @@ func (s *scope) askServer(ctx context.Context) error {
 	if s.facts.deployment == nil || s.facts.deployment.Status.ReadyReplicas == 0 {
 		return nil
 	}
-	st, err := api.New(s.address(), s.facts.adminToken, api.WithVersion(s.Version)).Status(ctx)
+	st, err := s.client().Status(ctx)
 	if err != nil {
 		s.facts.serverErr = err
 		return nil //nolint:nilerr // a fact for the status, not a failure of the reconcile

@@ -39,7 +39,7 @@ func buildSecret(user *v1alpha1.RegistryUser, reg *v1alpha1.Registry, spec v1alp
 			WithName(user.Name).WithUID(user.UID).WithController(true).WithBlockOwnerDeletion(true)).
 		WithData(map[string][]byte{
 			"token":            []byte(h.token),
-			"registry":         []byte(reg.Name),
+			"name":             []byte(reg.Name), // not "registry": mounted as a cargo home, that would be a file where cargo needs a folder
 			"index":            []byte(wire.IndexURL(url)),
 			"config.toml":      []byte(wire.CargoConfig(reg.Name, url)),
 			"credentials.toml": []byte(wire.CargoCredentials(reg.Name, h.token)),

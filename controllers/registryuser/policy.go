@@ -139,7 +139,7 @@ func retireOthers(d *decision, in input) {
 		if t.ID == d.held.id {
 			continue
 		}
-		at := d.held.issuedAt.Add(in.life.grace)
+		at := replacedAt(t, in.listed, d.held).Add(in.life.grace)
 		if t.ExpiresAt != nil && t.ExpiresAt.Before(at) {
 			at = *t.ExpiresAt
 		}
@@ -150,6 +150,18 @@ func retireOthers(d *decision, in input) {
 		}
 		d.retiring = append(d.retiring, v1alpha1.RetiringToken{ID: t.ID, RevokedAt: seconds(at)})
 	}
+}
+
+// replacedAt is when a token was replaced: when the next younger one was made. Measured from the newest, each rotation would
+// give all older ones another grace period.
+func replacedAt(t wire.Token, listed []wire.Token, h held) time.Time {
+	next, at := h.id, h.issuedAt
+	for _, o := range listed {
+		if t.ID < o.ID && o.ID < next {
+			next, at = o.ID, o.CreatedAt
+		}
+	}
+	return at
 }
 
 // lifetimeChanged reports whether a token lives longer than its spec now says, or ends although it should not. One that

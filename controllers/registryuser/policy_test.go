@@ -65,10 +65,12 @@ func TestDecide(t *testing.T) {
 		{name: "old one retires", secret: holding(0), listed: []wire.Token{{ID: 4}, five}, at: day - time.Second, retiring: []int64{4}},
 		{name: "old one is done", secret: holding(0), listed: []wire.Token{{ID: 4}, five}, at: day, revoke: []int64{4}},
 		{name: "old one ended", secret: holding(0), listed: []wire.Token{{ID: 4, ExpiresAt: &end}, five}, at: 10 * time.Hour, revoke: []int64{4}},
+		{name: "rotated more often than the grace period", secret: holding(0), at: time.Hour, revoke: []int64{2}, retiring: []int64{3, 4},
+			listed: []wire.Token{{ID: 2}, {ID: 3, CreatedAt: t0.Add(-24 * time.Hour)}, {ID: 4, CreatedAt: t0.Add(-12 * time.Hour)}, five}},
 		{name: "no grace", spec: v1alpha1.TokenSpec{GracePeriod: "0s"}, secret: holding(0), listed: []wire.Token{{ID: 4}, five}, revoke: []int64{4}},
 		{name: "younger one that no Secret holds", secret: holding(0), listed: []wire.Token{five, {ID: 6}}, revoke: []int64{6}},
 		{name: "old one may do more", spec: v1alpha1.TokenSpec{Scopes: []v1alpha1.Scope{"yank"}}, secret: holding(0),
-			listed: []wire.Token{{ID: 3, Scopes: []string{"yank"}}, {ID: 4}, {ID: 5, Scopes: []string{"yank"}}}, at: time.Hour, retiring: []int64{3}, revoke: []int64{4}},
+			listed: []wire.Token{{ID: 3, Scopes: []string{"yank"}}, {ID: 4, CreatedAt: t0.Add(-time.Hour)}, {ID: 5, Scopes: []string{"yank"}}}, at: time.Hour, retiring: []int64{3}, revoke: []int64{4}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			life, err := parseLifetime(tt.spec)

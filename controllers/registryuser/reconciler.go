@@ -78,6 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	defer func() {
 		if user.DeletionTimestamp == nil || controllerutil.ContainsFinalizer(user, names.UserFinalizer) {
 			user.Status = status(user, s.facts, err, r.now())
+			s.apply.Warn(user, before.Status.Conditions, user.Status.Conditions)
 			if perr := r.writeStatus(ctx, before, user); perr != nil && err == nil {
 				err = perr
 			}

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -52,7 +53,7 @@ func (s *scope) findRegistry(ctx context.Context) error {
 	r := &v1alpha1.Registry{}
 	err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.user.Namespace, Name: name}, r)
 	if apierrors.IsNotFound(err) {
-		return outcome.WaitFor(0, v1alpha1.ReasonRegistryNotFound, "there is no Registry %s in namespace %s; make it, or make this RegistryUser with another spec.registryRef", name, s.user.Namespace)
+		return outcome.WaitFor(0, v1alpha1.ReasonRegistryNotFound, "there is no Registry %s in namespace %s; make it, or delete this RegistryUser and make one with another spec.registryRef", name, s.user.Namespace)
 	}
 	if err != nil {
 		return fmt.Errorf("reading Registry %s: %w", name, err)
@@ -124,6 +125,14 @@ func older(a, b *v1alpha1.RegistryUser) bool {
 	return a.Name < b.Name
 }
 
+// noteCreated remembers that the user at the registry is this object's own. One that was there before may have crates and
+// tokens that somebody made by hand, so it outlives the object.
+func (s *scope) noteCreated(ctx context.Context) error {
+	was := s.user.DeepCopy()
+	metav1.SetMetaDataAnnotation(&s.user.ObjectMeta, names.CreatedUserAnnotation, s.user.UserName())
+	return s.Client.Patch(ctx, s.user, client.MergeFrom(was), client.FieldOwner(names.FieldOwner))
+}
+
 // ensureUser makes the user at the registry as the spec says. One that is there already is taken over.
 func (s *scope) ensureUser(ctx context.Context) error {
 	name := s.user.UserName()
@@ -135,6 +144,7 @@ func (s *scope) ensureUser(ctx context.Context) error {
 		u, err = s.server.CreateUser(ctx, wire.CreateUser{Name: name, Role: role, Suspended: suspended})
 		if err == nil {
 			s.apply.Say(s.user, "CreatedUser", "Created user %s with role %s", name, role)
+			err = s.noteCreated(ctx)
 		}
 	case err == nil && (u.Role != role || u.Suspended != suspended):
 		was := u
@@ -150,7 +160,8 @@ func (s *scope) ensureUser(ctx context.Context) error {
 	return nil
 }
 
-// finalize revokes what this object made. A registry that is gone, or on its way, takes its users with it.
+// finalize takes back what this object made. Where the registry is gone nobody can be asked; should its data come back,
+// the Registry revokes tokens that no RegistryUser stands for.
 func (s *scope) finalize(ctx context.Context) error {
 	if !controllerutil.ContainsFinalizer(s.user, names.UserFinalizer) {
 		return nil
@@ -162,10 +173,14 @@ func (s *scope) finalize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.user.Spec.DeletionPolicy == v1alpha1.DeletionRetain {
+	if s.user.Spec.DeletionPolicy == v1alpha1.DeletionRetain || s.user.Annotations[names.CreatedUserAnnotation] == "" {
 		err = s.revokeAll(ctx)
 	} else {
-		_, err = s.server.DeleteUser(ctx, s.user.UserName())
+		var deleted wire.DeletedUser
+		if deleted, err = s.server.DeleteUser(ctx, s.user.UserName()); len(deleted.Ownerless) > 0 {
+			s.apply.Say(s.user, "OwnerlessCrates", "Deleted user %s; these crates have no owner now, and only an admin can change them: %s",
+				s.user.UserName(), strings.Join(deleted.Ownerless, ", "))
+		}
 	}
 	if err != nil && !api.IsNotFound(err) {
 		return fromServer(err, "deleting user "+s.user.UserName())
@@ -176,7 +191,9 @@ func (s *scope) finalize(ctx context.Context) error {
 func (s *scope) release(ctx context.Context) error {
 	was := s.user.DeepCopy()
 	controllerutil.RemoveFinalizer(s.user, names.UserFinalizer)
-	return client.IgnoreNotFound(s.Client.Patch(ctx, s.user, client.MergeFrom(was), client.FieldOwner(names.FieldOwner)))
+	// Locked, because a merge patch replaces the whole list, and another controller may have added to it.
+	patch := client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
+	return client.IgnoreNotFound(s.Client.Patch(ctx, s.user, patch, client.FieldOwner(names.FieldOwner)))
 }
 
 // fromServer tells what the registry will refuse again from what trying again may mend.

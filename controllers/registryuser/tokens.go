@@ -19,10 +19,6 @@ import (
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
-// namePrefix begins the names of our tokens at the registry. Tokens that somebody made by hand have other names and are
-// left alone.
-const namePrefix = "kubernetes/"
-
 // ensureTokens makes every token of the spec valid and lie in its Secret, and revokes those that are in the spec no more.
 func (s *scope) ensureTokens(ctx context.Context) error {
 	all, err := s.server.Tokens(ctx, s.user.UserName())
@@ -30,7 +26,7 @@ func (s *scope) ensureTokens(ctx context.Context) error {
 		return fromServer(err, "listing tokens")
 	}
 	for _, t := range all {
-		name, ours := strings.CutPrefix(t.Name, namePrefix)
+		name, ours := strings.CutPrefix(t.Name, names.TokenPrefix)
 		if ours && !slices.ContainsFunc(s.user.Spec.Tokens, func(spec v1alpha1.TokenSpec) bool { return spec.Name == name }) {
 			if err := s.revoke(ctx, t.ID, name, "it is not in the spec any more"); err != nil {
 				return err
@@ -38,7 +34,7 @@ func (s *scope) ensureTokens(ctx context.Context) error {
 		}
 	}
 	for _, spec := range s.user.Spec.Tokens {
-		listed := slices.DeleteFunc(slices.Clone(all), func(t wire.Token) bool { return t.Name != namePrefix+spec.Name })
+		listed := slices.DeleteFunc(slices.Clone(all), func(t wire.Token) bool { return t.Name != names.TokenPrefix+spec.Name })
 		if err := s.ensureToken(ctx, spec, listed); err != nil {
 			return fmt.Errorf("token %s: %w", spec.Name, err)
 		}
@@ -78,7 +74,7 @@ func (s *scope) ensureToken(ctx context.Context, spec v1alpha1.TokenSpec, listed
 
 // issue makes a new token and puts it into the Secret; then it decides again, now about the old ones.
 func (s *scope) issue(ctx context.Context, in input, why decision) (decision, error) {
-	body := wire.CreateToken{User: s.user.UserName(), Name: namePrefix + in.spec.Name, Scopes: plain(in.spec.Scopes), Crates: plain(in.spec.Crates)}
+	body := wire.CreateToken{User: s.user.UserName(), Name: names.TokenPrefix + in.spec.Name, Scopes: plain(in.spec.Scopes), Crates: plain(in.spec.Crates)}
 	h := held{issuedAt: in.now.UTC().Truncate(time.Second)}
 	if in.life.expiresAfter > 0 {
 		h.expiresAt = h.issuedAt.Add(in.life.expiresAfter)
@@ -134,7 +130,7 @@ func (s *scope) revokeAll(ctx context.Context) error {
 		return err
 	}
 	for _, t := range all {
-		if name, ours := strings.CutPrefix(t.Name, namePrefix); ours {
+		if name, ours := strings.CutPrefix(t.Name, names.TokenPrefix); ours {
 			if err := s.revoke(ctx, t.ID, name, "its RegistryUser is deleted"); err != nil {
 				return err
 			}

@@ -16,6 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -103,6 +104,22 @@ func (a *Applier) Say(owner client.Object, reason, format string, args ...any) {
 		action = strings.ToValidUTF8(action[:maxAction], "")
 	}
 	a.Events.Eventf(owner, nil, corev1.EventTypeNormal, reason, action, "%s", text)
+}
+
+// Warn records a warning when Ready has become false for a reason that asks for somebody's attention.
+func (a *Applier) Warn(owner client.Object, before, after []metav1.Condition) {
+	is, was := meta.FindStatusCondition(after, v1alpha1.ReadyCondition), meta.FindStatusCondition(before, v1alpha1.ReadyCondition)
+	if is == nil || is.Status != metav1.ConditionFalse || passing[is.Reason] || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+		return
+	}
+	a.Events.Eventf(owner, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", outcome.Message(is.Message))
+}
+
+// passing are the reasons that go by themselves, or that the spec asks for.
+var passing = map[string]bool{
+	v1alpha1.ReasonProgressing: true, v1alpha1.ReasonProgressingWithRetry: true, v1alpha1.ReasonStarting: true, v1alpha1.ReasonUnknown: true,
+	v1alpha1.ReasonStopped: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonVolumePending: true, v1alpha1.ReasonRegistryNotReady: true,
+	v1alpha1.ReasonUnreachable: true, v1alpha1.ReasonUserSuspended: true,
 }
 
 // maxAction is the most bytes of an event's action that the API server takes.

@@ -37,6 +37,8 @@ const (
 	RegistryUIDAnnotation = "crateyard.dev/registry-uid"
 	// ConfigAnnotation on a pod holds a digest of its configuration and admin token: a change replaces the pod.
 	ConfigAnnotation = "crateyard.dev/config"
+	// CreatedUserAnnotation on a RegistryUser names the user that was made for it, and goes with it.
+	CreatedUserAnnotation = "crateyard.dev/created-user"
 	// TokenIDAnnotation and the others describe the token in a Secret.
 	TokenIDAnnotation   = "crateyard.dev/token-id"
 	IssuedAtAnnotation  = "crateyard.dev/issued-at"
@@ -69,3 +71,7 @@ func ForRegistry(r *v1alpha1.Registry) map[string]string {
 func SelectorFor(registry string) map[string]string {
 	return map[string]string{NameLabel: "crateyard", InstanceLabel: registry, ComponentLabel: "registry"}
 }
+
+// TokenPrefix begins the names of the operator's tokens at a registry. Tokens that somebody made by hand have other names and
+// are left alone.
+const TokenPrefix = "kubernetes/"
