@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/crateyard/crateyard/registry/crate"
 	"github.com/crateyard/crateyard/registry/fault"
@@ -20,7 +21,7 @@ type Version struct {
 	Yanked bool
 }
 
-// Publication is a version about to become visible. Its blob is durable already.
+// Publication is a version about to become visible.
 type Publication struct {
 	Name        string
 	Version     crate.Version
@@ -33,6 +34,9 @@ type Publication struct {
 	UserName    string
 	Role        string // of the user, when the request began
 	TokenID     int64
+	// Durable waits until the blob is durable. The transaction asks it last, right before it commits, so that the disk works
+	// on both at once. Nil: it is already.
+	Durable func() error
 }
 
 // Standing says how the crate of a request stands to the user who asks, as the catalog sees it inside the transaction.
@@ -65,6 +69,11 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 		_, err = tx.ExecContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, created_at, metadata)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, crateID, p.Version.String(), p.Version.Release(), p.SHA256, p.Size,
 			string(p.Line), p.UserName, now, string(p.Metadata))
+		if err == nil && p.Durable != nil {
+			if err = p.Durable(); err != nil {
+				err = fmt.Errorf("store crate: %w", err)
+			}
+		}
 		return []Change{{Crate: p.Name}}, err
 	})
 }

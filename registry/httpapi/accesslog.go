@@ -17,10 +17,12 @@ type AccessLog struct {
 	w    io.Writer
 	json bool
 
-	mu   sync.Mutex
-	buf  []byte
-	stop chan struct{}
-	done chan struct{}
+	mu     sync.Mutex
+	buf    []byte
+	second int64  // for which stamp is
+	stamp  []byte // date and time of that second; to format it for each record would be half of a record's cost
+	stop   chan struct{}
+	done   chan struct{}
 }
 
 const (
@@ -72,8 +74,11 @@ func (l *AccessLog) Close() {
 func (l *AccessLog) record(w *response, r *http.Request, path string, now time.Time, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if s := now.Unix(); s != l.second {
+		l.second, l.stamp = s, now.UTC().AppendFormat(l.stamp[:0], logSecond)
+	}
 	rec := record{b: l.buf, json: l.json}
-	rec.begin(now)
+	rec.begin(l.stamp, now)
 	rec.text("request", w.requestID)
 	rec.text("method", r.Method)
 	rec.text("path", path)
@@ -110,14 +115,18 @@ type record struct {
 	json bool
 }
 
-// logTime is the layout of slog's text handler; its JSON handler's differs in the digits of the second only.
-const logTime = "2006-01-02T15:04:05.000Z07:00"
+// logSecond is what the layout of slog's text handler has before the milliseconds; times are in UTC.
+const logSecond = "2006-01-02T15:04:05"
 
-func (r *record) begin(now time.Time) {
+func (r *record) begin(second []byte, now time.Time) {
+	ms := now.Nanosecond() / int(time.Millisecond)
+	fraction := [...]byte{'.', byte('0' + ms/100), byte('0' + ms/10%10), byte('0' + ms%10), 'Z'}
 	if r.json {
-		r.b = append(now.AppendFormat(append(r.b, `{"time":"`...), logTime), `","level":"INFO","msg":"request"`...)
+		r.b = append(append(append(r.b, `{"time":"`...), second...), fraction[:]...)
+		r.b = append(r.b, `","level":"INFO","msg":"request"`...)
 	} else {
-		r.b = append(now.AppendFormat(append(r.b, "time="...), logTime), " level=INFO msg=request"...)
+		r.b = append(append(append(r.b, "time="...), second...), fraction[:]...)
+		r.b = append(r.b, " level=INFO msg=request"...)
 	}
 }
 

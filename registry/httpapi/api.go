@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/maypok86/otter/v2"
+
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/index"
@@ -34,6 +36,7 @@ type API struct {
 	Web       http.Handler // pages
 
 	files     *fileCache
+	versions  *otter.Cache[string, catalog.Version]
 	config    []byte
 	downloads tally
 
@@ -55,6 +58,7 @@ const (
 // Handler gives the public handler.
 func (a *API) Handler() http.Handler {
 	a.files = newFileCache(a.Catalog, a.Metrics)
+	a.versions = otter.Must(&otter.Options[string, catalog.Version]{MaximumSize: versionsMost})
 	a.Catalog.Follow(a.files.changed)
 	a.config = index.NewConfig(a.URL, a.Private).JSON()
 

@@ -1,12 +1,14 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/storage"
 )
 
@@ -16,7 +18,7 @@ const downloadTime = 30 * time.Minute
 // serveDownload sends an archive. Its bytes never change, so it may be cached for ever; and it is never compressed again:
 // a Content-Encoding would make cargo's checksum fail.
 func (a *API) serveDownload(w *response, r *http.Request) error {
-	v, err := a.Catalog.Version(r.Context(), r.PathValue("crate"), r.PathValue("version"))
+	v, err := a.version(r.Context(), r.PathValue("crate"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
@@ -55,3 +57,19 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	}
 	return nil
 }
+
+// version finds a version, in memory first: what a download needs of it never changes once it is published.
+func (a *API) version(ctx context.Context, crate, num string) (catalog.Version, error) {
+	key := crate + "@" + num
+	if v, ok := a.versions.GetIfPresent(key); ok {
+		return v, nil
+	}
+	v, err := a.Catalog.Version(ctx, crate, num)
+	if err == nil {
+		a.versions.Set(key, v)
+	}
+	return v, err
+}
+
+// versionsMost bounds the versions that are kept in memory for downloads: some 4 MB.
+const versionsMost = 10_000

@@ -1,7 +1,7 @@
 // Package publish is the write path: frame → archive check → blob → catalog → index.
 //
 // The archive is checked, hashed and stored in one pass while it arrives. Its blob is durable before the catalog's
-// transaction, which makes version, index line and change visible together, and only then does cargo get its answer. A
+// transaction commits, which makes version, index line and change visible together, and only then does cargo get its answer. A
 // crash at any point leaves the version fully there or fully absent; at worst a blob remains that nobody names.
 package publish
 
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
@@ -78,9 +79,12 @@ func (p *Publisher) Publish(ctx context.Context, who *auth.Principal, body io.Re
 	}
 	entry := index.NewEntry(meta, pub.SHA256, time.Now(), p.isOwn)
 	pub.Line = entry.Line()
-	if err := blob.Commit(ctx, storage.CrateKey(pub.Name, version.String(), pub.SHA256)); err != nil {
+	durable, err := blob.Commit(ctx, storage.CrateKey(pub.Name, version.String(), pub.SHA256))
+	if err != nil {
 		return Result{}, fmt.Errorf("store crate: %w", err)
 	}
+	pub.Durable = sync.OnceValue(durable)
+	defer func() { _ = pub.Durable() }() // where the catalog refused, the store is still not to be left at work
 	if err := p.Catalog.Publish(ctx, pub, allow); err != nil {
 		return Result{}, err
 	}

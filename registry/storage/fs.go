@@ -85,9 +85,9 @@ type fsWriter struct {
 
 // Commit makes the file's bytes durable first, then its name. The folders are made before that and synced beside the file:
 // a journaling filesystem then writes them all at once.
-func (w *fsWriter) Commit(_ context.Context, key string) error {
+func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
 	if !fs.ValidPath(key) {
-		return errors.Join(fmt.Errorf("invalid key %q", key), w.Cancel())
+		return nil, errors.Join(fmt.Errorf("invalid key %q", key), w.Cancel())
 	}
 	dir := path.Dir(key)
 	made, err := w.store.mkdirAll(dir)
@@ -103,11 +103,13 @@ func (w *fsWriter) Commit(_ context.Context, key string) error {
 		err = w.store.root.Rename(w.name, key)
 	}
 	if err != nil {
-		return errors.Join(err, w.Cancel())
+		return nil, errors.Join(err, w.Cancel())
 	}
 	w.done = true
 	w.store.madeDurable(dir)
-	return errors.Join(w.Close(), w.store.syncDir(dir))
+	synced := make(chan error, 1)
+	go func() { synced <- errors.Join(w.Close(), w.store.syncDir(dir)) }()
+	return func() error { return <-synced }, nil
 }
 
 func (w *fsWriter) Cancel() error {

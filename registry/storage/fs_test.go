@@ -43,7 +43,11 @@ func TestFilesystemCommitAndCancel(t *testing.T) {
 	if _, err := f.Open(t.Context(), key); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("visible before its commit: %v", err)
 	}
-	if err := w.Commit(t.Context(), key); err != nil {
+	durable, err := w.Commit(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := durable(); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Cancel(); err != nil {
@@ -90,7 +94,7 @@ func TestFilesystemKeysStayInside(t *testing.T) {
 		if _, err := f.Open(t.Context(), key); err == nil {
 			t.Errorf("%q can be read", key)
 		}
-		if err := write(t, f, "x").Commit(t.Context(), key); err == nil {
+		if _, err := write(t, f, "x").Commit(t.Context(), key); err == nil {
 			t.Errorf("%q can be written", key)
 		}
 	}

@@ -2,7 +2,7 @@
 // written once and never changed. What a blob means is the catalog's to know; a blob that the catalog does not name is
 // rubbish of a publish that failed and may be swept when it is old.
 //
-// A writer's bytes become visible with Commit, whole and durable, or not at all.
+// A writer's bytes become visible with Commit, whole, or not at all.
 package storage
 
 import (
@@ -25,8 +25,9 @@ type Store interface {
 // Writer takes the bytes of one blob. Exactly one of Commit and Cancel ends it; Cancel after Commit does nothing.
 type Writer interface {
 	io.Writer
-	// Commit makes the blob durable under key. A blob that has the key already stays as it is: same digest, same bytes.
-	Commit(ctx context.Context, key string) error
+	// Commit gives the blob its key. It is durable once durable has returned nil, and not before: the caller may do other work
+	// meanwhile. A blob that has the key already has the same digest, so the same bytes.
+	Commit(ctx context.Context, key string) (durable func() error, err error)
 	// Cancel throws the bytes away.
 	Cancel() error
 }
