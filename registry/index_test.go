@@ -9,8 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -22,15 +20,6 @@ import (
 func sha256Hex(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:])
-}
-
-func pipe() (*io.PipeReader, *io.PipeWriter) { return io.Pipe() }
-
-func mustWrite(t *testing.T, w io.Writer, b []byte) {
-	t.Helper()
-	if _, err := w.Write(b); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestIndexConditionalRequests(t *testing.T) {
@@ -216,21 +205,11 @@ func TestRightsLostDuringUpload(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			y := open(t, nil)
-			body := good(t, "demo", "1.0.0")
-			r, w := pipe()
-			result := make(chan answer, 1)
-			go func() { result <- y.do("PUT", "/api/v1/crates/new", y.alice, r) }()
-			mustWrite(t, w, body[:len(body)-5])
-			eventually(t, "the upload has begun", func() bool {
-				files, err := os.ReadDir(filepath.Join(y.data, "storage", "incoming"))
-				return err == nil && len(files) > 0
-			})
+			finish := y.beginUpload(good(t, "demo", "1.0.0"))
 			if err := lose(y, client.New(y.url, y.admin)); err != nil {
 				t.Fatal(err)
 			}
-			mustWrite(t, w, body[len(body)-5:])
-			_ = w.Close()
-			if a := <-result; a.status != 401 && a.status != 403 || !strings.Contains(a.detail(t), "during the upload") {
+			if a := finish(); a.status != 401 && a.status != 403 || !strings.Contains(a.detail(t), "during the upload") {
 				t.Errorf("%d %s", a.status, a.body)
 			}
 			if a := y.do("GET", "/index/de/mo/demo", "", nil); a.status != 404 || a.header.Get("Cache-Control") != "no-store" {

@@ -193,15 +193,7 @@ func TestPublishAtOnce(t *testing.T) {
 // A signal lets a publish that has begun finish and turns a new one away with a clear answer, while reads go on.
 func TestStopFinishesPublishes(t *testing.T) {
 	y := open(t, func(c *registry.Config) { c.DrainDelay = registry.Duration(300e6) })
-	body := good(t, "demo", "1.0.0")
-	r, w := pipe()
-	result := make(chan answer, 1)
-	go func() { result <- y.do("PUT", "/api/v1/crates/new", y.alice, r) }()
-	mustWrite(t, w, body[:len(body)-5])
-	eventually(t, "the upload has begun", func() bool {
-		files, err := os.ReadDir(filepath.Join(y.data, "storage", "incoming"))
-		return err == nil && len(files) > 0
-	})
+	finish := y.beginUpload(good(t, "demo", "1.0.0"))
 	y.cancelOnly()
 	eventually(t, "readiness goes", func() bool {
 		resp, err := http.Get(y.ops + "/readyz")
@@ -218,9 +210,7 @@ func TestStopFinishesPublishes(t *testing.T) {
 	if a := y.do("GET", "/index/config.json", "", nil); a.status != 200 {
 		t.Errorf("a read got %d", a.status)
 	}
-	mustWrite(t, w, body[len(body)-5:])
-	_ = w.Close()
-	if a := <-result; a.status != 200 {
+	if a := finish(); a.status != 200 {
 		t.Errorf("the publish in flight got %d %s", a.status, a.body)
 	}
 	y.stopped = true

@@ -224,3 +224,26 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// beginUpload sends all of a publish but its end and waits until the server is at work on it; finish sends the end.
+func (y *yard) beginUpload(body []byte) (finish func() answer) {
+	y.t.Helper()
+	r, w := io.Pipe()
+	result := make(chan answer, 1)
+	go func() { result <- y.do("PUT", "/api/v1/crates/new", y.alice, r) }()
+	head, tail := body[:len(body)-5], body[len(body)-5:]
+	if _, err := w.Write(head); err != nil {
+		y.t.Fatal(err)
+	}
+	eventually(y.t, "the upload has begun", func() bool {
+		files, err := os.ReadDir(filepath.Join(y.data, "storage", "incoming"))
+		return err == nil && len(files) > 0
+	})
+	return func() answer {
+		if _, err := w.Write(tail); err != nil {
+			y.t.Fatal(err)
+		}
+		_ = w.Close() // of a pipe: cannot fail
+		return <-result
+	}
+}
