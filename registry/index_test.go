@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bufio"
 	"compress/gzip"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -145,6 +146,15 @@ func TestAnswersOfOneConnection(t *testing.T) {
 		t.Fatalf("%d bytes", len(big.body))
 	}
 	small := y.do("GET", "/index/sm/al/small", "", nil)
+	noise := make([]byte, 300_000)
+	if _, err := rand.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	crate := string(archive(t, file("noise-1.0.0/Cargo.toml", manifest("noise", "1.0.0")), file("noise-1.0.0/src/lib.rs", string(noise))))
+	if a := y.publish(frame(metadata("noise", "1.0.0"), []byte(crate))); a.status != 200 {
+		t.Fatal(a)
+	}
+	const download = "/crates/noise/1.0.0/download"
 	conn, err := net.Dial("tcp", strings.TrimPrefix(y.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -160,12 +170,16 @@ func TestAnswersOfOneConnection(t *testing.T) {
 		{"HEAD", "/index/de/mo/demo", "", 200, ""},
 		{"GET", "/index/de/mo/demo", "If-None-Match: " + big.header.Get("Etag") + "\r\n", 304, ""},
 		{"GET", "/index/sm/al/small", "", 200, small.body},
+		{"GET", download, "", 200, crate},
+		{"HEAD", download, "", 200, ""},
+		{"GET", download, "Range: bytes=5-9\r\n", 206, crate[5:10]},
+		{"GET", download, "If-None-Match: *\r\n", 304, ""},
 		{"GET", "/index/no/ne/none", "", 404, "crate `none` does not exist\n"},
 	}
 	var sent []request
 	var all strings.Builder
 	for i := range 100 { // sent at once, before any answer is read
-		r := kinds[i*i%len(kinds)]
+		r := kinds[(i*i+i/3)%len(kinds)] // in changing order
 		sent = append(sent, r)
 		fmt.Fprintf(&all, "%s %s HTTP/1.1\r\nHost: x\r\n%s\r\n", r.method, r.path, r.header)
 	}

@@ -49,6 +49,9 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)); err != nil {
 		return err
 	}
+	if v.Size > serverBuffer && plainGet(r) {
+		gather(r.Context())
+	}
 	http.ServeContent(w, r, "", info.ModTime(), blob)
 	a.Metrics.DownloadedBytes.Add(float64(w.bytes))
 	if r.Method == http.MethodGet && w.status == http.StatusOK && w.bytes == v.Size {
@@ -56,6 +59,19 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 		a.downloads.add(v.ID)
 	}
 	return nil
+}
+
+// plainGet says whether the answer is the whole file for certain, and not a part of it, headers alone or 304.
+func plainGet(r *http.Request) bool {
+	if r.Method != http.MethodGet {
+		return false
+	}
+	for _, h := range []string{"Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
+		if _, ok := r.Header[h]; ok {
+			return false
+		}
+	}
+	return true
 }
 
 // version finds a version, in memory first: what a download needs of it never changes once it is published.

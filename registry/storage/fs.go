@@ -83,32 +83,45 @@ type fsWriter struct {
 	done  bool
 }
 
-// Commit makes the file's bytes durable first, then its name. The folders are made before that and synced beside the file:
-// a journaling filesystem then writes them all at once.
+// Commit gives the file its name at once and syncs it, its folder and the folders above in the background, side by side: a
+// journaling filesystem then writes them all in one go. Until then a crash may leave a file under the key that is not whole,
+// which nobody reads, since the catalog does not name it yet. What another publish has stored under the same key,
+// the catalog may name: it is replaced by a file that is already whole on disk, and only so.
 func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
 	if !fs.ValidPath(key) {
 		return nil, errors.Join(fmt.Errorf("invalid key %q", key), w.Cancel())
 	}
 	dir := path.Dir(key)
 	made, err := w.store.mkdirAll(dir)
-	if err == nil {
-		var syncs errgroup.Group
-		syncs.Go(w.Sync)
-		for _, d := range made {
-			syncs.Go(func() error { return w.store.syncDir(d) })
-		}
-		err = syncs.Wait()
-	}
-	if err == nil {
-		err = w.store.root.Rename(w.name, key)
-	}
 	if err != nil {
 		return nil, errors.Join(err, w.Cancel())
 	}
+	linked := w.store.root.Link(w.name, key) == nil
+	if !linked { // something is there, or the filesystem knows no links
+		if err := w.Sync(); err != nil {
+			return nil, errors.Join(err, w.Cancel())
+		}
+		if err := w.store.root.Rename(w.name, key); err != nil {
+			return nil, errors.Join(err, w.Cancel())
+		}
+	}
 	w.done = true
-	w.store.madeDurable(dir)
 	synced := make(chan error, 1)
-	go func() { synced <- errors.Join(w.Close(), w.store.syncDir(dir)) }()
+	go func() {
+		var syncs errgroup.Group
+		syncs.Go(w.Sync)
+		for _, d := range append(made, dir) {
+			syncs.Go(func() error { return w.store.syncDir(d) })
+		}
+		if linked {
+			_ = w.store.root.Remove(w.name) // the next start removes what stays
+		}
+		err := syncs.Wait()
+		if err == nil {
+			w.store.madeDurable(dir)
+		}
+		synced <- errors.Join(err, w.Close())
+	}()
 	return func() error { return <-synced }, nil
 }
 

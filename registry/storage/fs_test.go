@@ -74,6 +74,29 @@ func TestFilesystemCommitAndCancel(t *testing.T) {
 	}
 }
 
+// What is stored under a key already is replaced as a whole: two publishes of the same bytes must not take each other's away,
+// and half a file that a crash left under the key must not stay.
+func TestFilesystemCommitTwice(t *testing.T) {
+	dir := t.TempDir()
+	f := openFS(t, dir)
+	key := CrateKey("demo", "1.0.0", "00ff")
+	for _, text := range []string{"half", "whole"} {
+		durable, err := write(t, f, text).Commit(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := durable(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, key)); err != nil || string(text) != "whole" {
+		t.Errorf("%q %v", text, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, incoming)); err != nil || len(left) > 0 {
+		t.Errorf("left: %v %v", left, err)
+	}
+}
+
 // What was being written when a server died is gone at the next start.
 func TestFilesystemForgetsWhatWasNotCommitted(t *testing.T) {
 	dir := t.TempDir()

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package httpapi
+
+import "net"
+
+// writeMore writes p. Only Linux can be told that more follows.
+func writeMore(c *net.TCPConn, p []byte) error {
+	_, err := c.Write(p)
+	return err
+}
