@@ -10,20 +10,26 @@ type User struct {
 	Name      string    `json:"name"`
 	Role      string    `json:"role"` // reader, publisher or admin
 	Suspended bool      `json:"suspended"`
+	Groups    []string  `json:"groups"` // those that the user is a member of, by name
+	Claims    []string  `json:"claims"` // patterns of the names that it may give to new crates; empty: any name
 	CreatedAt time.Time `json:"created_at"`
 }
 
 // CreateUser is the body of POST /api/v1/users.
 type CreateUser struct {
-	Name      string `json:"name"`
-	Role      string `json:"role"`
-	Suspended bool   `json:"suspended,omitempty"`
+	Name      string   `json:"name"`
+	Role      string   `json:"role"`
+	Suspended bool     `json:"suspended,omitempty"`
+	Groups    []string `json:"groups,omitempty"` // groups that do not exist are made
+	Claims    []string `json:"claims,omitempty"` // patterns such as acme-*; empty: any name
 }
 
 // UpdateUser is the body of PATCH /api/v1/users/{name}; what is nil stays as it is.
 type UpdateUser struct {
-	Role      *string `json:"role,omitempty"`
-	Suspended *bool   `json:"suspended,omitempty"`
+	Role      *string   `json:"role,omitempty"`
+	Suspended *bool     `json:"suspended,omitempty"`
+	Groups    *[]string `json:"groups,omitempty"` // exactly these from now on; groups that do not exist are made
+	Claims    *[]string `json:"claims,omitempty"` // exactly these from now on; empty: any name
 }
 
 // DeletedUser answers DELETE /api/v1/users/{name}.
