@@ -30,7 +30,7 @@ func (s *Server) bootstrap(ctx context.Context) error {
 	if err := auth.CheckAdminToken(token); err != nil {
 		return err
 	}
-	_, err = s.catalog.CreateUser(ctx, catalog.User{Name: auth.BootstrapUser, Role: string(auth.Admin)})
+	_, err = s.catalog.CreateUser(ctx, catalog.Actor{}, catalog.User{Name: auth.BootstrapUser, Role: string(auth.Admin)})
 	if err != nil && fault.KindOf(err) != fault.Conflict {
 		return err
 	}

@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/crateyard/crateyard/registry/httpapi"
+	"github.com/crateyard/crateyard/registry/ratelimit"
 )
 
 // Config is what a server needs to know. The YAML of --config has the same names; the operator renders it.
@@ -31,10 +36,18 @@ type Config struct {
 	// Data/admin-token, mode 0600.
 	AdminTokenFile string `yaml:"adminTokenFile"`
 	// AdminToken is the token itself, from the environment only.
-	AdminToken string `yaml:"-"`
-	Access     Access `yaml:"access"`
-	Limits     Limits `yaml:"limits"`
-	Log        Log    `yaml:"log"`
+	AdminToken string     `yaml:"-"`
+	Access     Access     `yaml:"access"`
+	Publishing Publishing `yaml:"publishing"`
+	Limits     Limits     `yaml:"limits"`
+	RateLimits RateLimits `yaml:"rateLimits"`
+	// TrustedProxies are the networks, as 10.0.0.0/8, of proxies whose X-Forwarded-For is believed: for the log, the audit and
+	// the rate limits.
+	TrustedProxies []string `yaml:"trustedProxies"`
+	// GitIndex, Enabled (default) or Disabled, serves the index over git for cargo before 1.68, too.
+	GitIndex string `yaml:"gitIndex"`
+	Audit    Audit  `yaml:"audit"`
+	Log      Log    `yaml:"log"`
 	// DrainDelay is how long the server still answers reads after it was told to stop, for a load balancer to notice.
 	DrainDelay Duration `yaml:"drainDelay"`
 }
@@ -42,6 +55,48 @@ type Config struct {
 // Access says who may read.
 type Access struct {
 	AnonymousRead string `yaml:"anonymousRead"` // Enabled (default) or Disabled
+	// AllowedRegistries are those that dependencies may come from, besides this one: crates-io, or index addresses such as
+	// sparse+https://crates.example.com/index/. Left out: crates-io.
+	AllowedRegistries []string `yaml:"allowedRegistries"`
+}
+
+// Publishing says what a version must have to be published, beyond what cargo itself needs.
+type Publishing struct {
+	// Profile is private (default), which asks for nothing more, or crates-io, which asks for all that crates.io asks for. What
+	// stands beside it goes further.
+	Profile string `yaml:"profile"`
+	// RequiredFields must be there: description, license (or license-file), documentation, homepage, repository, readme, keywords,
+	// categories, rust-version.
+	RequiredFields []string `yaml:"requiredFields"`
+	// Licenses is Any or SPDX: a licence must be an SPDX expression. Empty: as the profile has it.
+	Licenses string `yaml:"licenses"`
+	// Categories is Any or Known: categories must be among those of crates.io. Empty: as the profile has it.
+	Categories string `yaml:"categories"`
+	// NewCrates is Open (default) or Restricted: new crates are seen by their owners and those on their access list only.
+	NewCrates string `yaml:"newCrates"`
+}
+
+// RateLimits bound how often a user may publish and yank, and how often an address may send tokens that do not work. The
+// figures are crates.io's where nothing else is said. Admins are not bounded.
+type RateLimits struct {
+	// Mode is Auto (default: publish and yank are bounded with the profile crates-io only, since a release of a workspace is one
+	// publish a crate), Enabled or Disabled.
+	Mode          string `yaml:"mode"`
+	PublishNew    Rate   `yaml:"publishNew"`    // new crates; 5, and one more every 10 minutes
+	PublishUpdate Rate   `yaml:"publishUpdate"` // versions; 30, and one more a minute
+	Yank          Rate   `yaml:"yank"`          // and unyank; 100, and one more a minute
+	FailedAuth    Rate   `yaml:"failedAuth"`    // 100, and one more a second
+}
+
+// Rate is a burst, and how long it takes to get one of it back.
+type Rate struct {
+	Burst int      `yaml:"burst"`
+	Every Duration `yaml:"every"`
+}
+
+// Audit says how long the record of changes is kept.
+type Audit struct {
+	Keep Duration `yaml:"keep"` // 0: for ever
 }
 
 // Limits bound uploads.
@@ -72,7 +127,11 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 func DefaultConfig() Config {
 	return Config{
 		Name: "crateyard", Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:9090",
-		Access: Access{AnonymousRead: "Enabled"}, Limits: Limits{CrateSize: 10 << 20}, Log: Log{Format: "text", Level: "info"},
+		Access: Access{AnonymousRead: "Enabled", AllowedRegistries: []string{"crates-io"}}, GitIndex: "Enabled",
+		Publishing: Publishing{Profile: ProfilePrivate, NewCrates: "Open"},
+		RateLimits: RateLimits{Mode: "Auto", PublishNew: Rate{5, Duration(10 * time.Minute)}, PublishUpdate: Rate{30, Duration(time.Minute)},
+			Yank: Rate{100, Duration(time.Minute)}, FailedAuth: Rate{100, Duration(time.Second)}},
+		Limits: Limits{CrateSize: 10 << 20}, Log: Log{Format: "text", Level: "info"},
 	}
 }
 
@@ -102,6 +161,41 @@ func CheckName(name string) error {
 	return nil
 }
 
+// The profiles of publishing.
+const (
+	ProfilePrivate  = "private"
+	ProfileCratesIO = "crates-io"
+)
+
+// trustedProxies reads the networks.
+func (c *Config) trustedProxies() ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, s := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("trustedProxies %q: it must be a network such as 10.0.0.0/8", s)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
+}
+
+// rateLimits makes the limiters that the configuration asks for.
+func (c *Config) rateLimits() httpapi.RateLimits {
+	limiter := func(on bool, r Rate) *ratelimit.Limiter {
+		if !on {
+			return nil
+		}
+		return ratelimit.New(ratelimit.Rate{Burst: r.Burst, Every: time.Duration(r.Every)})
+	}
+	r := c.RateLimits
+	changes := r.Mode == "Enabled" || r.Mode == "Auto" && c.Publishing.Profile == ProfileCratesIO
+	return httpapi.RateLimits{
+		PublishNew: limiter(changes, r.PublishNew), PublishUpdate: limiter(changes, r.PublishUpdate), Yank: limiter(changes, r.Yank),
+		FailedAuth: limiter(r.Mode != "Disabled", r.FailedAuth),
+	}
+}
+
 // Check reports all that is wrong with c.
 func (c *Config) Check() error {
 	var errs []error
@@ -127,6 +221,34 @@ func (c *Config) Check() error {
 	}
 	if c.Access.AnonymousRead != "Enabled" && c.Access.AnonymousRead != "Disabled" {
 		bad("access.anonymousRead %q: it must be Enabled or Disabled", c.Access.AnonymousRead)
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			last := len(allowed) - 1
+			bad("%s %q: it must be %s or %s", key, value, strings.Join(allowed[:last], ", "), allowed[last])
+		}
+	}
+	oneOf("publishing.profile", c.Publishing.Profile, ProfilePrivate, ProfileCratesIO)
+	oneOf("publishing.newCrates", c.Publishing.NewCrates, "Open", "Restricted")
+	if c.Publishing.Licenses != "" {
+		oneOf("publishing.licenses", c.Publishing.Licenses, "Any", "SPDX")
+	}
+	if c.Publishing.Categories != "" {
+		oneOf("publishing.categories", c.Publishing.Categories, "Any", "Known")
+	}
+	oneOf("rateLimits.mode", c.RateLimits.Mode, "Auto", "Enabled", "Disabled")
+	oneOf("gitIndex", c.GitIndex, "Enabled", "Disabled")
+	for key, r := range map[string]Rate{"publishNew": c.RateLimits.PublishNew, "publishUpdate": c.RateLimits.PublishUpdate,
+		"yank": c.RateLimits.Yank, "failedAuth": c.RateLimits.FailedAuth} {
+		if r.Burst < 1 || r.Burst > 1_000_000 || r.Every < Duration(time.Millisecond) || r.Every > Duration(24*time.Hour) {
+			bad("rateLimits.%s: burst must be 1 to 1000000 and every 1ms to 24h", key)
+		}
+	}
+	if _, err := c.trustedProxies(); err != nil {
+		errs = append(errs, err)
+	}
+	if c.Audit.Keep < 0 {
+		bad("audit.keep: it must not be negative")
 	}
 	if c.Limits.CrateSize < 1<<10 || c.Limits.CrateSize > 1<<30 {
 		bad("limits.crateSize %d: it must be 1 KiB to 1 GiB, in bytes", c.Limits.CrateSize)

@@ -73,11 +73,17 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	limits := crate.DefaultLimits
 	limits.Archive = c.Limits.CrateSize
 	limits.Unpacked = max(limits.Unpacked, limits.Archive)
+	proxies, err := s.config.trustedProxies()
+	if err != nil {
+		return nil, err
+	}
 	s.api = &httpapi.API{
 		Name: c.Name, URL: s.config.URL, Version: version, Private: private,
 		Catalog: s.catalog, Store: s.store, Auth: s.auth, Metrics: s.metrics, Log: s.log, Access: s.access,
-		Publisher: &publish.Publisher{Catalog: s.catalog, Store: s.store, Limits: limits, URL: s.config.URL},
-		Web:       web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
+		Limits: s.config.rateLimits(), TrustedProxies: proxies,
+		Publisher: &publish.Publisher{Catalog: s.catalog, Store: s.store, Limits: limits, URL: s.config.URL,
+			NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
+		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
 	}
 	return s, nil
 }
@@ -136,6 +142,7 @@ const (
 	idleTimeout   = 2 * time.Minute
 	stopTimeout   = 45 * time.Second // for what is in flight after a signal; below Kubernetes' grace period of 60 s
 	flushEvery    = 10 * time.Second // of download counts and last-used times
+	pruneEvery    = time.Hour        // of the audit
 )
 
 // Serve answers requests until ctx ends. Then it turns new publishes away, lets those in flight finish, answers reads for
@@ -157,11 +164,16 @@ func (s *Server) Serve(ctx context.Context) error {
 
 	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()
+	prune := time.NewTicker(pruneEvery)
+	defer prune.Stop()
+	s.prune(ctx)
 	var err error
 	for running := true; running; {
 		select {
 		case <-flush.C:
 			s.flush(context.WithoutCancel(ctx)) // a signal now must not lose the counts
+		case <-prune.C:
+			s.prune(context.WithoutCancel(ctx))
 		case err = <-failed:
 			running = false
 		case <-ctx.Done():
@@ -210,6 +222,19 @@ func (s *Server) flush(ctx context.Context) {
 		if err := s.catalog.TouchTokens(ctx, used); err != nil {
 			s.log.Warn("Last-used times of tokens are lost", "error", err)
 		}
+	}
+}
+
+// prune drops records of the audit that are too old to keep.
+func (s *Server) prune(ctx context.Context) {
+	keep := time.Duration(s.config.Audit.Keep)
+	if keep == 0 {
+		return
+	}
+	if n, err := s.catalog.PruneAudit(ctx, keep); err != nil {
+		s.log.Warn("Old records of the audit stay", "error", err)
+	} else if n > 0 {
+		s.log.Info("Dropped old records of the audit", "records", n, "keep", keep.String())
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/catalog"
 )
 
 // Role is what a user may do at most.
@@ -72,6 +75,14 @@ func CheckPatterns(patterns []string) error {
 	return nil
 }
 
+// CheckGroupName reports why name cannot name a group; the rules are those of users.
+func CheckGroupName(name string) error {
+	if err := CheckUserName(name); err != nil {
+		return fmt.Errorf("invalid group name %q: it is at most 253 letters, digits, '.', '_' and '-', the first a letter or digit", name)
+	}
+	return nil
+}
+
 // CheckUserName reports why name cannot name a user: it stands in addresses and on command lines.
 func CheckUserName(name string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -83,12 +94,53 @@ func CheckUserName(name string) error {
 
 // Principal is who makes a request.
 type Principal struct {
-	UserID  int64
-	User    string
-	Role    Role
-	TokenID int64
-	scopes  []Scope  // nil: all of the role
-	crates  []string // nil: every crate
+	UserID    int64
+	User      string
+	Role      Role
+	TokenID   int64
+	TokenName string
+	expires   *time.Time // of the token; nil: never
+	scopes    []Scope    // nil: all of the role
+	crates    []string   // nil: every crate
+	claims    []string   // nil: any name for a new crate
+}
+
+// Actor is the principal as the catalog knows it; address is the client's. A nil principal is nobody.
+func (p *Principal) Actor(address string) catalog.Actor {
+	if p == nil {
+		return catalog.Actor{User: "anonymous", Address: address}
+	}
+	return catalog.Actor{UserID: p.UserID, User: p.User, Role: string(p.Role), TokenID: p.TokenID, TokenName: p.TokenName, Address: address}
+}
+
+// MayClaim reports whether the principal may give a new crate this name.
+func (p *Principal) MayClaim(crate string) bool {
+	return p.IsAdmin() || len(p.claims) == 0 || matches(p.claims, crate)
+}
+
+// matches reports whether one of the patterns fits: a name, or the beginning of names with '*' behind it.
+func matches(patterns []string, crate string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+			return strings.HasPrefix(crate, prefix)
+		}
+		return pattern == crate
+	})
+}
+
+// CheckNarrower reports why a token with these scopes, crate patterns and end could do more than the principal's own, whose
+// holder makes it; nil when it could not.
+func (p *Principal) CheckNarrower(scopes, crates []string, expires *time.Time) error {
+	if p.scopes != nil && (len(scopes) == 0 || slices.ContainsFunc(scopes, func(s string) bool { return !slices.Contains(p.scopes, Scope(s)) })) {
+		return fmt.Errorf("the token that asks has the scopes %v only; a new one must name some of these", p.scopes)
+	}
+	if p.crates != nil && (len(crates) == 0 || slices.ContainsFunc(crates, func(c string) bool { return !matches(p.crates, c) })) {
+		return fmt.Errorf("the token that asks is for the crates %v only; a new one must name some of these", p.crates)
+	}
+	if p.expires != nil && (expires == nil || expires.After(*p.expires)) {
+		return fmt.Errorf("the token that asks ends at %s; a new one must not live longer", p.expires.Format(time.RFC3339))
+	}
+	return nil
 }
 
 // May reports whether the principal may use scope on a crate; an empty crate name means none in particular.
@@ -102,12 +154,7 @@ func (p *Principal) May(scope Scope, crate string) bool {
 	if scope == ScopeAdmin { // a token for some crates must not be able to make one for all
 		return p.crates == nil
 	}
-	return scope == ScopeRead || crate == "" || p.crates == nil || slices.ContainsFunc(p.crates, func(pattern string) bool {
-		if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
-			return strings.HasPrefix(crate, prefix)
-		}
-		return pattern == crate
-	})
+	return scope == ScopeRead || crate == "" || p.crates == nil || matches(p.crates, crate)
 }
 
 // IsAdmin reports whether the principal's role lets it act on crates that it does not own.

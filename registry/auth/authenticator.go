@@ -72,7 +72,7 @@ func (a *Authenticator) look(ctx context.Context, hash [32]byte, now time.Time) 
 		return cached{}, fault.New(fault.Forbidden, "user `%s` is suspended; ask an administrator of this registry", u.Name)
 	}
 	c := cached{expires: t.ExpiresAt, until: now.Add(CacheFor), principal: &Principal{
-		UserID: u.ID, User: u.Name, Role: Role(u.Role), TokenID: t.ID, crates: t.Crates,
+		UserID: u.ID, User: u.Name, Role: Role(u.Role), TokenID: t.ID, TokenName: t.Name, expires: t.ExpiresAt, crates: t.Crates, claims: u.Claims,
 	}}
 	if len(t.Crates) == 0 {
 		c.principal.crates = nil

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"strings"
+
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
 )
@@ -14,18 +16,33 @@ func AllowPublish(who *Principal, name string, s catalog.Standing) error {
 	if err := Require(who, scope, name); err != nil {
 		return err
 	}
-	if s.Exists && !s.Owner && !who.IsAdmin() {
+	switch {
+	case !s.Exists && !who.MayClaim(name):
+		return fault.New(fault.Forbidden, "user `%s` may make new crates only under the names %s; ask an administrator of this registry", who.User, strings.Join(who.claims, ", "))
+	case s.Exists && !s.Visible && !who.IsAdmin():
+		return fault.New(fault.Forbidden, "the name `%s` is taken by a crate that you cannot see; choose another", name)
+	case s.Exists && !s.Owner && !who.IsAdmin():
 		return fault.New(fault.Forbidden, "this crate exists and you don't own it; ask an owner to run `cargo owner --add %s %s`", who.User, name)
 	}
 	return nil
 }
 
-// AllowChange decides whether who may yank versions (ScopeYank) or change owners (ScopeChangeOwners) of a crate.
+// AllowChange decides whether who may yank versions (ScopeYank), or change owners and access (ScopeChangeOwners), of a crate. Who
+// owns it through a group may do the first and not the second, as on crates.io. Who may not see it does not learn that it exists.
 func AllowChange(who *Principal, scope Scope, name string, s catalog.Standing) error {
+	if who.IsAdmin() {
+		return Require(who, scope, name)
+	}
+	if !s.Visible {
+		return fault.New(fault.NotFound, "crate `%s` does not exist", name)
+	}
 	if err := Require(who, scope, name); err != nil {
 		return err
 	}
-	if !s.Owner && !who.IsAdmin() {
+	switch {
+	case scope == ScopeChangeOwners && s.Owner && !s.InPerson:
+		return fault.New(fault.Forbidden, "only owners in person of `%s` may do this; `%s` owns it through a group", name, who.User)
+	case !s.Owner:
 		return fault.New(fault.Forbidden, "only owners of `%s` may do this, and `%s` is none", name, who.User)
 	}
 	return nil

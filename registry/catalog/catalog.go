@@ -38,11 +38,6 @@ type Catalog struct {
 	followers []func(Change)
 }
 
-// Change is one committed change to a crate's index lines.
-type Change struct {
-	Crate string // the crate's name as published
-}
-
 // Open opens the SQLite catalog at path, creates it when it is not there, and brings its schema up to date. It refuses a
 // schema that is newer than this program's.
 func Open(ctx context.Context, path string) (*Catalog, error) {
@@ -121,7 +116,7 @@ func (c *Catalog) Follow(f func(Change)) {
 }
 
 // write runs f in a transaction, and tells the followers of the changes that it returns once they are durable.
-func (c *Catalog) write(ctx context.Context, f func(tx *tx) ([]Change, error)) error {
+func (c *Catalog) write(ctx context.Context, f func(tx *tx) ([]change, error)) error {
 	sqlTx, err := c.rw.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -133,7 +128,7 @@ func (c *Catalog) write(ctx context.Context, f func(tx *tx) ([]Change, error)) e
 		return err
 	}
 	for _, ch := range changes {
-		if _, err := t.ExecContext(ctx, "INSERT INTO changes (crate, at) VALUES (?, ?)", ch.Crate, c.now().Unix()); err != nil {
+		if err := c.insertChange(ctx, t, ch); err != nil {
 			return err
 		}
 	}
@@ -145,7 +140,7 @@ func (c *Catalog) write(ctx context.Context, f func(tx *tx) ([]Change, error)) e
 	defer c.mu.RUnlock()
 	for _, ch := range changes {
 		for _, f := range c.followers {
-			f(ch)
+			f(Change{Crate: ch.crate, Kind: ch.kind})
 		}
 	}
 	return nil
@@ -163,6 +158,10 @@ func collect[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, err
 	if err != nil {
 		return nil, err
 	}
+	return scanAll(rows, scan)
+}
+
+func scanAll[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (out []T, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		v, err := scan(rows)

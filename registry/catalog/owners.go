@@ -9,78 +9,153 @@ import (
 	"github.com/crateyard/crateyard/registry/fault"
 )
 
-// Owners lists the owners of a crate in the order in which they were made users.
-func (c *Catalog) Owners(ctx context.Context, name string) ([]User, error) {
-	found, err := crateByName(ctx, c.ro, name)
-	if err != nil {
-		return nil, err
+// GroupPrefix begins the login of a group where cargo names owners: `cargo owner --add group:platform`.
+const GroupPrefix = "group:"
+
+// Owner is a user or a group that owns a crate, or may read it.
+type Owner struct {
+	ID    int64
+	Name  string // of the user or the group, without GroupPrefix
+	Group bool
+}
+
+// Login is the owner as cargo names it.
+func (o Owner) Login() string {
+	if o.Group {
+		return GroupPrefix + o.Name
 	}
-	return owners(ctx, c.ro, found.ID)
+	return o.Name
 }
 
-func owners(ctx context.Context, q querier, crateID int64) ([]User, error) {
-	return collect(ctx, q, func(r *sql.Rows) (User, error) { return scanUser(r) },
-		"SELECT "+userColumns+" FROM users WHERE id IN (SELECT user_id FROM owners WHERE crate_id = ?) ORDER BY id", crateID)
+func logins(owners []Owner) []string {
+	list := make([]string, 0, len(owners))
+	for _, o := range owners {
+		list = append(list, o.Login())
+	}
+	return list
 }
 
-func isOwner(ctx context.Context, q querier, crateID, userID int64) (bool, error) {
+// Owners lists the owners of a crate, by its id: users first, then groups, in the order in which they were made.
+func (c *Catalog) Owners(ctx context.Context, crateID int64) ([]Owner, error) {
+	return listOwners(ctx, c.ro, "owners", "group_owners", crateID)
+}
+
+// listOwners reads one of the two pairs of tables: owners or readers.
+func listOwners(ctx context.Context, q querier, users, groups string, crateID int64) ([]Owner, error) {
+	return collect(ctx, q, func(r *sql.Rows) (o Owner, err error) {
+		err = r.Scan(&o.Group, &o.ID, &o.Name)
+		return o, err
+	}, "SELECT 0 AS is_group, u.id, u.name FROM users u JOIN "+users+" o ON o.user_id = u.id WHERE o.crate_id = ? UNION ALL SELECT 1, g.id, g.name FROM groups g JOIN "+
+		groups+" o ON o.group_id = g.id WHERE o.crate_id = ? ORDER BY 1, 2", crateID, crateID)
+}
+
+// ownerByLogin finds a user or, with its prefix, a group.
+func ownerByLogin(ctx context.Context, q querier, login string) (Owner, error) {
+	login = strings.TrimSpace(login)
+	if name, ok := strings.CutPrefix(login, GroupPrefix); ok {
+		g, err := groupByName(ctx, q, name)
+		return Owner{ID: g.ID, Name: g.Name, Group: true}, err
+	}
+	u, err := userByName(ctx, q, login)
+	if fault.KindOf(err) == fault.NotFound {
+		if _, gerr := groupByName(ctx, q, login); gerr == nil {
+			return Owner{}, fault.New(fault.NotFound, "user `%s` does not exist; the group of that name is `%s%s`", login, GroupPrefix, login)
+		}
+	}
+	return Owner{ID: u.ID, Name: u.Name}, err
+}
+
+// AddOwners makes users and groups owners of a crate: all of them, or none when one of them does not exist or is an owner already.
+func (c *Catalog) AddOwners(ctx context.Context, by Actor, name string, logins []string, allow func(Standing) error) error {
+	return c.changeOwners(ctx, by, name, logins, allow, func(tx *tx, crateID int64, o Owner) error {
+		is, err := has(ctx, tx, ownerTable[o.Group], crateID, o)
+		if err != nil {
+			return err
+		}
+		if is {
+			return fault.New(fault.Conflict, "`%s` is already an owner", o.Login())
+		}
+		return insert(ctx, tx, ownerTable[o.Group], crateID, o)
+	})
+}
+
+// RemoveOwners takes users and groups from the owners of a crate, all or none. The last user among them stays: groups cannot change
+// owners, so nobody but an admin could mend a crate without one.
+func (c *Catalog) RemoveOwners(ctx context.Context, by Actor, name string, logins []string, allow func(Standing) error) error {
+	return c.changeOwners(ctx, by, name, logins, allow, func(tx *tx, crateID int64, o Owner) error {
+		is, err := has(ctx, tx, ownerTable[o.Group], crateID, o)
+		if err != nil {
+			return err
+		}
+		if !is {
+			return fault.New(fault.Invalid, "`%s` is not an owner", o.Login())
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+ownerTable[o.Group].in+" WHERE crate_id = ? AND "+ownerTable[o.Group].id+" = ?", crateID, o.ID); err != nil || o.Group {
+			return err
+		}
+		var one int
+		err = tx.QueryRowContext(ctx, "SELECT 1 FROM owners WHERE crate_id = ? LIMIT 1", crateID).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fault.New(fault.Invalid, "cannot remove all individual owners of a crate; add another owner first")
+		}
+		return err
+	})
+}
+
+// table is where users or groups stand to a crate in one way.
+type table struct{ in, id string }
+
+var (
+	ownerTable  = map[bool]table{false: {"owners", "user_id"}, true: {"group_owners", "group_id"}}
+	readerTable = map[bool]table{false: {"readers", "user_id"}, true: {"group_readers", "group_id"}}
+)
+
+func has(ctx context.Context, q querier, t table, crateID int64, o Owner) (bool, error) {
 	var one int
-	err := q.QueryRowContext(ctx, "SELECT 1 FROM owners WHERE crate_id = ? AND user_id = ?", crateID, userID).Scan(&one)
+	err := q.QueryRowContext(ctx, "SELECT 1 FROM "+t.in+" WHERE crate_id = ? AND "+t.id+" = ?", crateID, o.ID).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// AddOwners makes users owners of a crate: all of them, or none when one of them does not exist or is an owner already.
-func (c *Catalog) AddOwners(ctx context.Context, name string, logins []string, userID int64, allow func(Standing) error) error {
-	return c.changeOwners(ctx, name, logins, userID, allow, func(tx *tx, crateID int64, u User, owner bool) error {
-		if owner {
-			return fault.New(fault.Conflict, "`%s` is already an owner", u.Name)
-		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO owners (crate_id, user_id) VALUES (?, ?)", crateID, u.ID)
-		return err
-	})
+func insert(ctx context.Context, tx *tx, t table, crateID int64, o Owner) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO "+t.in+" (crate_id, "+t.id+") VALUES (?, ?)", crateID, o.ID)
+	return err
 }
 
-// RemoveOwners takes users from the owners of a crate, all or none. The last owner stays: a crate without one could be
-// changed by nobody but an admin.
-func (c *Catalog) RemoveOwners(ctx context.Context, name string, logins []string, userID int64, allow func(Standing) error) error {
-	return c.changeOwners(ctx, name, logins, userID, allow, func(tx *tx, crateID int64, u User, owner bool) error {
-		if !owner {
-			return fault.New(fault.Invalid, "`%s` is not an owner", u.Name)
-		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM owners WHERE crate_id = ? AND user_id = ?", crateID, u.ID); err != nil {
-			return err
-		}
-		left, err := owners(ctx, tx, crateID)
-		if err == nil && len(left) == 0 {
-			err = fault.New(fault.Invalid, "cannot remove all owners of a crate; add another owner first")
-		}
-		return err
-	})
-}
-
-func (c *Catalog) changeOwners(ctx context.Context, name string, logins []string, userID int64, allow func(Standing) error,
-	change func(tx *tx, crateID int64, u User, owner bool) error) error {
-	return c.write(ctx, func(tx *tx) ([]Change, error) {
-		found, err := c.standing(ctx, tx, name, userID, allow)
+func (c *Catalog) changeOwners(ctx context.Context, by Actor, name string, names []string, allow func(Standing) error,
+	change1 func(tx *tx, crateID int64, o Owner) error) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		found, _, err := c.standing(ctx, tx, name, by.UserID, allow)
 		if err != nil {
 			return nil, err
 		}
-		for _, login := range logins {
-			u, err := userByName(ctx, tx, strings.TrimSpace(login))
+		before, err := listOwners(ctx, tx, "owners", "group_owners", found.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, login := range names {
+			o, err := ownerByLogin(ctx, tx, login)
 			if err != nil {
 				return nil, err
 			}
-			owner, err := isOwner(ctx, tx, found.ID, u.ID)
-			if err != nil {
-				return nil, err
-			}
-			if err := change(tx, found.ID, u, owner); err != nil {
+			if err := change1(tx, found.ID, o); err != nil {
 				return nil, err
 			}
 		}
-		return nil, nil
+		after, err := listOwners(ctx, tx, "owners", "group_owners", found.ID)
+		if err != nil {
+			return nil, err
+		}
+		return nil, c.audit(ctx, tx, by, Record{Action: ActionOwners, Crate: name},
+			map[string]any{"owners": logins(before)}, map[string]any{"owners": logins(after)})
 	})
+}
+
+// IsOwner reports whether a user owns a crate, both by id, in person or through a group.
+func (c *Catalog) IsOwner(ctx context.Context, crateID, userID int64) (bool, error) {
+	var owner bool
+	err := c.ro.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM crate_users WHERE crate_id = ? AND user_id = ? AND owner = 1)", crateID, userID).Scan(&owner)
+	return owner, err
 }

@@ -40,12 +40,13 @@ func scanToken(row interface{ Scan(...any) error }, more ...any) (Token, error) 
 // TokenByHash finds a token and its user by the SHA-256 of the token.
 func (c *Catalog) TokenByHash(ctx context.Context, hash [32]byte) (Token, User, error) {
 	var u User
-	t, err := scanToken(c.ro.QueryRowContext(ctx, "SELECT "+tokenColumns+", u.role, u.suspended FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.hash = ?",
-		hash[:]), &u.Role, &u.Suspended)
+	var claims string
+	t, err := scanToken(c.ro.QueryRowContext(ctx, "SELECT "+tokenColumns+", u.role, u.suspended, u.claims FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.hash = ?",
+		hash[:]), &u.Role, &u.Suspended, &claims)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Token{}, User{}, fault.New(fault.NotFound, "no such token")
 	}
-	u.ID, u.Name = t.UserID, t.UserName
+	u.ID, u.Name, u.Claims = t.UserID, t.UserName, strings.Fields(claims)
 	return t, u, err
 }
 
@@ -56,17 +57,27 @@ func (c *Catalog) Tokens(ctx context.Context, user string) ([]Token, error) {
 }
 
 // CreateToken adds a token to the user named in it, by its hash.
-func (c *Catalog) CreateToken(ctx context.Context, t Token, hash [32]byte) (Token, error) {
+func (c *Catalog) CreateToken(ctx context.Context, by Actor, t Token, hash [32]byte) (Token, error) {
 	t.CreatedAt = c.now().UTC().Truncate(time.Second)
-	err := c.write(ctx, func(tx *tx) ([]Change, error) {
+	err := c.write(ctx, func(tx *tx) ([]change, error) {
 		u, err := userByName(ctx, tx, t.UserName)
 		if err != nil {
 			return nil, err
 		}
 		t.UserID = u.ID
-		return nil, insertToken(ctx, tx, &t, hash)
+		if err := insertToken(ctx, tx, &t, hash); err != nil {
+			return nil, err
+		}
+		return nil, c.audit(ctx, tx, by, Record{Action: ActionCreateToken, Subject: t.subject()}, nil, t.state())
 	})
 	return t, err
+}
+
+// subject and state are what the audit tells of a token.
+func (t Token) subject() string { return t.UserName + "/" + t.Name }
+
+func (t Token) state() map[string]any {
+	return map[string]any{"id": t.ID, "scopes": append([]string{}, t.Scopes...), "crates": append([]string{}, t.Crates...), "expires_at": t.ExpiresAt}
 }
 
 func insertToken(ctx context.Context, tx *tx, t *Token, hash [32]byte) error {
@@ -81,7 +92,7 @@ func insertToken(ctx context.Context, tx *tx, t *Token, hash [32]byte) error {
 
 // ReplaceToken makes hash the one token of its name that the user has: the others of that name stop working.
 func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) error {
-	return c.write(ctx, func(tx *tx) ([]Change, error) {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
 		u, err := userByName(ctx, tx, t.UserName)
 		if err != nil {
 			return nil, err
@@ -95,28 +106,34 @@ func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) erro
 			return nil, err
 		}
 		t.UserID, t.CreatedAt = u.ID, c.now()
-		return nil, insertToken(ctx, tx, &t, hash)
+		if err := insertToken(ctx, tx, &t, hash); err != nil {
+			return nil, err
+		}
+		return nil, c.audit(ctx, tx, Actor{}, Record{Action: ActionCreateToken, Subject: t.subject()}, nil, t.state())
 	})
 }
 
-// DeleteToken revokes a token for ever. Those with the name and the user of keep stay, as if they were not there.
-func (c *Catalog) DeleteToken(ctx context.Context, id int64, keep Token) error {
-	return c.write(ctx, func(tx *tx) ([]Change, error) {
-		res, err := tx.ExecContext(ctx, `DELETE FROM tokens WHERE id = ? AND NOT (name = ? AND user_id = (SELECT id FROM users WHERE name = ?))`,
-			id, keep.Name, keep.UserName)
+// DeleteToken revokes a token for ever. owner, where it is not empty, is the user whose it must be. Those with the name and the
+// user of keep stay, as if they were not there.
+func (c *Catalog) DeleteToken(ctx context.Context, by Actor, id int64, owner string, keep Token) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		t, err := scanToken(tx.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.id = ?", id))
+		if errors.Is(err, sql.ErrNoRows) || err == nil && (t.subject() == keep.subject() || owner != "" && t.UserName != owner) {
+			return nil, fault.New(fault.NotFound, "there is no token %d that could be revoked", id)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if n, err := res.RowsAffected(); err != nil || n > 0 {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE id = ?", id); err != nil {
 			return nil, err
 		}
-		return nil, fault.New(fault.NotFound, "there is no token %d that could be revoked", id)
+		return nil, c.audit(ctx, tx, by, Record{Action: ActionDeleteToken, Subject: t.subject()}, t.state(), nil)
 	})
 }
 
 // TouchTokens notes when tokens were last used, by their id.
 func (c *Catalog) TouchTokens(ctx context.Context, used map[int64]time.Time) error {
-	return c.write(ctx, func(tx *tx) ([]Change, error) {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
 		for id, at := range used {
 			if _, err := tx.ExecContext(ctx, "UPDATE tokens SET last_used_at = ? WHERE id = ?", at.Unix(), id); err != nil {
 				return nil, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/fault"
@@ -13,17 +15,21 @@ import (
 type User struct {
 	ID        int64 // cargo's owner id; fits 32 bits and is never used twice
 	Name      string
-	Role      string // reader, publisher or admin (registry/auth)
-	Suspended bool   // its tokens do not work; its crates stay
+	Role      string   // reader, publisher or admin (registry/auth)
+	Suspended bool     // its tokens do not work; its crates stay
+	Claims    []string // patterns of names that it may give to new crates; empty: any
+	Groups    []string // sorted
 	CreatedAt time.Time
 }
 
-const userColumns = "id, name, role, suspended, created_at"
+const userColumns = "id, name, role, suspended, claims, created_at"
 
 func scanUser(row interface{ Scan(...any) error }) (User, error) {
 	var u User
 	var created int64
-	err := row.Scan(&u.ID, &u.Name, &u.Role, &u.Suspended, &created)
+	var claims string
+	err := row.Scan(&u.ID, &u.Name, &u.Role, &u.Suspended, &claims, &created)
+	u.Claims = strings.Fields(claims)
 	u.CreatedAt = time.Unix(created, 0).UTC()
 	return u, err
 }
@@ -38,64 +44,95 @@ func userByName(ctx context.Context, q querier, name string) (User, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, fault.New(fault.NotFound, "user `%s` does not exist", name)
 	}
+	if err != nil {
+		return User{}, err
+	}
+	u.Groups, err = userGroups(ctx, q, u.ID)
 	return u, err
 }
 
 // Users lists all users by name.
 func (c *Catalog) Users(ctx context.Context) ([]User, error) {
-	return collect(ctx, c.ro, func(r *sql.Rows) (User, error) { return scanUser(r) }, "SELECT "+userColumns+" FROM users ORDER BY name")
+	users, err := collect(ctx, c.ro, func(r *sql.Rows) (User, error) { return scanUser(r) }, "SELECT "+userColumns+" FROM users ORDER BY name")
+	for i := range users {
+		if err == nil {
+			users[i].Groups, err = userGroups(ctx, c.ro, users[i].ID)
+		}
+	}
+	return users, err
 }
 
 // CreateUser adds a user. A name that is taken is a Conflict.
-func (c *Catalog) CreateUser(ctx context.Context, u User) (User, error) {
+func (c *Catalog) CreateUser(ctx context.Context, by Actor, u User) (User, error) {
 	u.CreatedAt = c.now().UTC().Truncate(time.Second)
-	err := c.write(ctx, func(tx *tx) ([]Change, error) {
+	err := c.write(ctx, func(tx *tx) ([]change, error) {
 		if _, err := userByName(ctx, tx, u.Name); err == nil {
 			return nil, fault.New(fault.Conflict, "user `%s` exists already", u.Name)
 		} else if fault.KindOf(err) != fault.NotFound {
 			return nil, err
 		}
-		res, err := tx.ExecContext(ctx, "INSERT INTO users (name, role, suspended, created_at) VALUES (?, ?, ?, ?)",
-			u.Name, u.Role, u.Suspended, u.CreatedAt.Unix())
+		res, err := tx.ExecContext(ctx, "INSERT INTO users (name, role, suspended, claims, created_at) VALUES (?, ?, ?, ?, ?)",
+			u.Name, u.Role, u.Suspended, strings.Join(u.Claims, " "), u.CreatedAt.Unix())
 		if err != nil {
 			return nil, err
 		}
-		u.ID, err = res.LastInsertId()
-		return nil, err
+		if u.ID, err = res.LastInsertId(); err != nil {
+			return nil, err
+		}
+		if u.Groups, err = c.setGroups(ctx, tx, by, u, u.Groups); err != nil {
+			return nil, err
+		}
+		return nil, c.audit(ctx, tx, by, Record{Action: ActionCreateUser, Subject: u.Name}, nil, u.state())
 	})
 	return u, err
 }
 
-// UpdateUser has change edit a user's role and suspension in one transaction.
-func (c *Catalog) UpdateUser(ctx context.Context, name string, change func(*User) error) (u User, err error) {
-	err = c.write(ctx, func(tx *tx) ([]Change, error) {
-		if u, err = userByName(ctx, tx, name); err != nil {
+// state is what the audit tells of a user.
+func (u User) state() map[string]any {
+	return map[string]any{"role": u.Role, "suspended": u.Suspended, "claims": append([]string{}, u.Claims...), "groups": append([]string{}, u.Groups...)}
+}
+
+// UpdateUser has change edit a user's role, suspension, claims and groups in one transaction.
+func (c *Catalog) UpdateUser(ctx context.Context, by Actor, name string, edit func(*User) error) (u User, err error) {
+	err = c.write(ctx, func(tx *tx) ([]change, error) {
+		old, err := userByName(ctx, tx, name)
+		if err != nil {
 			return nil, err
 		}
-		if err := change(&u); err != nil {
+		u = old
+		if err := edit(&u); err != nil {
 			return nil, err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE users SET role = ?, suspended = ? WHERE id = ?", u.Role, u.Suspended, u.ID)
-		return nil, err
+		if _, err = tx.ExecContext(ctx, "UPDATE users SET role = ?, suspended = ?, claims = ? WHERE id = ?", u.Role, u.Suspended,
+			strings.Join(u.Claims, " "), u.ID); err != nil {
+			return nil, err
+		}
+		if u.Groups, err = c.setGroups(ctx, tx, by, u, u.Groups); err != nil || reflect.DeepEqual(old.state(), u.state()) {
+			return nil, err
+		}
+		return nil, c.audit(ctx, tx, by, Record{Action: ActionUpdateUser, Subject: name}, old.state(), u.state())
 	})
 	return u, err
 }
 
 // DeleteUser deletes a user with its tokens and ownerships, and names the crates that have no owner left: those can be
 // changed by an admin only, until the admin adds an owner.
-func (c *Catalog) DeleteUser(ctx context.Context, name string) (ownerless []string, err error) {
-	err = c.write(ctx, func(tx *tx) ([]Change, error) {
+func (c *Catalog) DeleteUser(ctx context.Context, by Actor, name string) (ownerless []string, err error) {
+	err = c.write(ctx, func(tx *tx) ([]change, error) {
 		u, err := userByName(ctx, tx, name)
 		if err != nil {
 			return nil, err
 		}
-		ownerless, err = collect(ctx, tx, scanString, `SELECT c.name FROM crates c JOIN owners o ON o.crate_id = c.id WHERE o.user_id = ?
-			AND NOT EXISTS (SELECT 1 FROM owners x WHERE x.crate_id = c.id AND x.user_id <> o.user_id) ORDER BY c.name`, u.ID)
+		ownerless, err = collect(ctx, tx, scanString, `SELECT c.name FROM crates c JOIN owners o ON o.crate_id = c.id WHERE o.user_id = ? AND c.deleted_at IS NULL
+			AND NOT EXISTS (SELECT 1 FROM owners x WHERE x.crate_id = c.id AND x.user_id <> o.user_id)
+			AND NOT EXISTS (SELECT 1 FROM group_owners g WHERE g.crate_id = c.id) ORDER BY c.name`, u.ID)
 		if err != nil {
 			return nil, err
 		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM users WHERE id = ?", u.ID)
-		return nil, err
+		if _, err = tx.ExecContext(ctx, "DELETE FROM users WHERE id = ?", u.ID); err != nil {
+			return nil, err
+		}
+		return nil, c.audit(ctx, tx, by, Record{Action: ActionDeleteUser, Subject: name}, u.state(), nil)
 	})
 	return ownerless, err
 }

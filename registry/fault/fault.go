@@ -6,6 +6,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind says what went wrong, from the client's point of view.
@@ -22,13 +23,15 @@ const (
 	TooLarge                    // a limit on size was passed
 	Unavailable                 // not now: shutting down, catalog or storage away
 	TimedOut                    // the client sent its request too slowly
+	TooMany                     // too often; Wait says for how long not again
 )
 
 // Error carries the two texts: Detail for the client, Err for the log.
 type Error struct {
 	Kind   Kind
-	Detail string // shown to the client; says what to do where that can be known
-	Err    error  // shown in the log only; may be nil
+	Detail string        // shown to the client; says what to do where that can be known
+	Err    error         // shown in the log only; may be nil
+	Wait   time.Duration // of TooMany
 }
 
 // Error joins both texts; it is meant for logs and tests, never for a reply.

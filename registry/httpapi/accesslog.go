@@ -85,7 +85,7 @@ func (l *AccessLog) record(w *response, r *http.Request, path string, now time.T
 	rec.number("status", int64(w.status))
 	rec.number("bytes", w.bytes)
 	rec.number("us", d.Microseconds())
-	rec.text("address", remoteAddress(r))
+	rec.text("address", w.address)
 	if ua := r.Header["User-Agent"]; len(ua) > 0 {
 		rec.text("agent", ua[0])
 	}

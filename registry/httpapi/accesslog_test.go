@@ -16,7 +16,7 @@ import (
 // The record is what slog would write, whatever a client sends.
 func TestAccessLog(t *testing.T) {
 	r := &http.Request{Method: "GET", URL: &url.URL{}, RemoteAddr: "[::1]:80", Header: http.Header{"User-Agent": {"a \"b\"\n\\ é=\x01\xff"}, "Authorization": {"cy_secret"}}}
-	w := &response{requestID: "id-1", status: 404, bytes: 7, principal: &auth.Principal{User: "alice", TokenID: 3}, err: fault.New(fault.NotFound, "no such thing")}
+	w := &response{address: "::1", requestID: "id-1", status: 404, bytes: 7, principal: &auth.Principal{User: "alice", TokenID: 3}, err: fault.New(fault.NotFound, "no such thing")}
 	write := func(asJSON bool) string {
 		var buf bytes.Buffer
 		l := NewAccessLog(&buf, asJSON)

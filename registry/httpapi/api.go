@@ -7,6 +7,7 @@ package httpapi
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -34,11 +35,16 @@ type API struct {
 	Log       *slog.Logger // of failures and changes
 	Access    *AccessLog   // one record a request; nil: none
 	Web       http.Handler // pages
+	Git       http.Handler // the git index, below its mount point; nil: none
+	Limits    RateLimits
+	// TrustedProxies are those whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 
-	files     *fileCache
-	versions  *otter.Cache[string, catalog.Version]
-	config    []byte
-	downloads tally
+	files              *fileCache
+	versions           *otter.Cache[string, catalog.Version]
+	versionsGeneration atomic.Uint64
+	config             []byte
+	downloads          tally
 
 	publishing sync.WaitGroup // publishes in flight
 	draining   atomic.Bool
@@ -60,9 +66,17 @@ func (a *API) Handler() http.Handler {
 	a.files = newFileCache(a.Catalog, a.Metrics)
 	a.versions = otter.Must(&otter.Options[string, catalog.Version]{MaximumSize: versionsMost})
 	a.Catalog.Follow(a.files.changed)
+	a.Catalog.Follow(a.versionChanged)
 	a.config = index.NewConfig(a.URL, a.Private).JSON()
 
 	rt := newRouter(a)
+	rt.routes()
+	return rt
+}
+
+// routes is the table of all addresses. Those of the web API have the shapes of crates.io's, which tools know.
+func (rt *router) routes() {
+	a := rt.api
 	rt.index = rt.route("index", readers, a.serveIndex)
 	rt.handle("GET /crates/{crate}/{version}/download", "download", readers, a.serveDownload)
 
@@ -74,6 +88,35 @@ func (a *API) Handler() http.Handler {
 	rt.handle("DELETE /api/v1/crates/{crate}/owners", "remove_owners", holders, a.serveRemoveOwners)
 	rt.handle("GET /api/v1/crates", "search", readers, a.serveSearch)
 
+	rt.handle("GET /api/v1/crates/{crate}", "crate", readers, a.serveCrate)
+	rt.handle("DELETE /api/v1/crates/{crate}", "delete_crate", admins, a.serveDeleteCrate)
+	rt.handle("GET /api/v1/crates/{crate}/versions", "versions", readers, a.serveVersions)
+	rt.handle("GET /api/v1/crates/{crate}/{version}", "version", readers, a.serveVersion)
+	rt.handle("PATCH /api/v1/crates/{crate}/{version}", "yank", holders, a.servePatchVersion)
+	rt.handle("DELETE /api/v1/crates/{crate}/{version}", "delete_version", admins, a.serveDeleteVersion)
+	rt.handle("GET /api/v1/crates/{crate}/{version}/dependencies", "dependencies", readers, a.serveDependencies)
+	rt.handle("GET /api/v1/crates/{crate}/reverse_dependencies", "reverse_dependencies", readers, a.serveReverseDependencies)
+	rt.handle("GET /api/v1/crates/{crate}/{version}/readme", "readme", readers, a.serveReadme)
+	rt.handle("GET /api/v1/crates/{crate}/{version}/download", "download_redirect", readers, a.serveDownloadRedirect)
+	rt.handle("GET /api/v1/crates/{crate}/downloads", "downloads", readers, a.serveDownloads)
+	rt.handle("GET /api/v1/crates/{crate}/{version}/downloads", "downloads", readers, a.serveDownloads)
+	rt.handle("GET /api/v1/crates/{crate}/owner_user", "owners", readers, a.serveOwnerUsers)
+	rt.handle("GET /api/v1/crates/{crate}/owner_team", "owners", readers, a.serveOwnerTeams)
+	rt.handle("GET /api/v1/crates/{crate}/access", "access", holders, a.serveAccess)
+	rt.handle("PUT /api/v1/crates/{crate}/access", "access", holders, a.serveSetAccess)
+	rt.handle("GET /api/v1/keywords", "keywords", readers, a.serveKeywords)
+	rt.handle("GET /api/v1/keywords/{keyword}", "keywords", readers, a.serveKeyword)
+	rt.handle("GET /api/v1/categories", "categories", readers, a.serveCategories)
+	rt.handle("GET /api/v1/categories/{category}", "categories", readers, a.serveCategory)
+	rt.handle("GET /api/v1/category_slugs", "categories", readers, a.serveCategorySlugs)
+	rt.handle("GET /api/v1/summary", "summary", readers, a.serveSummary)
+	rt.handle("GET /api/v1/me", "me", holders, a.serveMe)
+	rt.handle("GET /api/v1/me/tokens", "my_tokens", holders, a.serveMyTokens)
+	rt.handle("PUT /api/v1/me/tokens", "my_tokens", holders, a.serveCreateMyToken)
+	rt.handle("GET /api/v1/me/tokens/{id}", "my_tokens", holders, a.serveMyToken)
+	rt.handle("DELETE /api/v1/me/tokens/{id}", "my_tokens", holders, a.serveDeleteMyToken)
+	rt.handle("DELETE /api/v1/tokens/current", "my_tokens", holders, a.serveDeleteCurrentToken)
+
 	rt.handle("GET /api/v1/users", "users", admins, a.serveUsers)
 	rt.handle("POST /api/v1/users", "users", admins, a.serveCreateUser)
 	rt.handle("GET /api/v1/users/{user}", "users", admins, a.serveUser)
@@ -82,10 +125,18 @@ func (a *API) Handler() http.Handler {
 	rt.handle("GET /api/v1/tokens", "tokens", admins, a.serveTokens)
 	rt.handle("POST /api/v1/tokens", "tokens", admins, a.serveCreateToken)
 	rt.handle("DELETE /api/v1/tokens/{id}", "tokens", admins, a.serveDeleteToken)
+	rt.handle("GET /api/v1/groups", "groups", admins, a.serveGroups)
+	rt.handle("POST /api/v1/groups", "groups", admins, a.serveCreateGroup)
+	rt.handle("GET /api/v1/groups/{group}", "groups", admins, a.serveGroup)
+	rt.handle("PATCH /api/v1/groups/{group}", "groups", admins, a.serveUpdateGroup)
+	rt.handle("DELETE /api/v1/groups/{group}", "groups", admins, a.serveDeleteGroup)
+	rt.handle("GET /api/v1/audit", "audit", admins, a.serveAudit)
 	rt.handle("GET /api/v1/status", "status", admins, a.serveStatus)
 
+	if a.Git != nil {
+		rt.handle("/git/index/{file...}", "git_index", anyone, a.serveGit) // asks for itself
+	}
 	rt.handle("/", "pages", anyone, a.servePages)
-	return rt
 }
 
 // CacheBytes is how much memory index files take now.

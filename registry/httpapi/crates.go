@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/crateyard/crateyard/registry/auth"
@@ -23,34 +22,122 @@ type ok struct {
 
 func (a *API) serveYank(yank bool) handler {
 	return func(w *response, r *http.Request) error {
-		name, num := r.PathValue("crate"), r.PathValue("version")
-		err := a.Catalog.SetYanked(r.Context(), name, num, yank, w.principal.UserID, func(s catalog.Standing) error {
-			return auth.AllowChange(w.principal, auth.ScopeYank, name, s)
-		})
-		if err != nil {
+		if err := a.setYanked(w, r, yank, nil); err != nil {
 			return err
 		}
-		a.Log.Info("Changed yank", "request", w.requestID, "crate", name, "version", num, "yanked", yank, "user", w.principal.User)
 		return w.json(http.StatusOK, ok{OK: true})
 	}
 }
 
+func (a *API) setYanked(w *response, r *http.Request, yank bool, message *string) error {
+	name, num := r.PathValue("crate"), r.PathValue("version")
+	admitted := false
+	err := a.Catalog.SetYanked(r.Context(), a.actor(w), name, num, yank, message, func(s catalog.Standing) error {
+		if err := auth.AllowChange(w.principal, auth.ScopeYank, name, s); err != nil || admitted {
+			return err
+		}
+		admitted = true
+		return a.Limits.yank(w.principal)
+	})
+	if err == nil {
+		a.Log.Info("Changed yank", "request", w.requestID, "crate", name, "version", num, "yanked", yank, "user", w.principal.User)
+	}
+	return err
+}
+
+// maxYankMessage bounds what is said about a yanked version, in bytes.
+const maxYankMessage = 1000
+
+// servePatchVersion yanks or unyanks with a message for people, as crates.io's pages do.
+func (a *API) servePatchVersion(w *response, r *http.Request) error {
+	var body struct {
+		Version struct {
+			Yanked  *bool   `json:"yanked"`
+			Message *string `json:"yank_message"`
+		} `json:"version"`
+	}
+	if err := readJSON(r, &body); err != nil {
+		return err
+	}
+	v := body.Version
+	switch {
+	case v.Message != nil && len(*v.Message) > maxYankMessage:
+		return fault.New(fault.Invalid, "yank_message has %d bytes, the limit is %d", len(*v.Message), maxYankMessage)
+	case v.Message != nil && *v.Message != "" && v.Yanked != nil && !*v.Yanked:
+		return fault.New(fault.Invalid, "a version that is not yanked has no yank_message")
+	}
+	now, err := a.Catalog.Version(r.Context(), r.PathValue("crate"), r.PathValue("version"))
+	if err != nil && fault.KindOf(err) != fault.NotFound { // which setYanked says too, or hides
+		return err
+	}
+	yanked := now.Yanked
+	if v.Yanked != nil {
+		yanked = *v.Yanked
+	}
+	if !yanked && v.Message != nil && *v.Message != "" {
+		return fault.New(fault.Invalid, "a version that is not yanked has no yank_message")
+	}
+	if err := a.setYanked(w, r, yanked, v.Message); err != nil {
+		return err
+	}
+	return a.serveVersion(w, r)
+}
+
+func (a *API) serveDeleteVersion(w *response, r *http.Request) error {
+	name, num := r.PathValue("crate"), r.PathValue("version")
+	if err := a.Catalog.DeleteVersion(r.Context(), a.actor(w), name, num); err != nil {
+		return err
+	}
+	a.Log.Info("Deleted version", "request", w.requestID, "crate", name, "version", num, "user", w.principal.User)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) serveDeleteCrate(w *response, r *http.Request) error {
+	name, message := r.PathValue("crate"), r.URL.Query().Get("message")
+	if len(message) > maxYankMessage {
+		return fault.New(fault.Invalid, "message has %d bytes, the limit is %d", len(message), maxYankMessage)
+	}
+	if err := a.Catalog.DeleteCrate(r.Context(), a.actor(w), name, message); err != nil {
+		return err
+	}
+	a.Log.Info("Deleted crate", "request", w.requestID, "crate", name, "user", w.principal.User)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// actor is who makes the change of a request, for the catalog.
+func (a *API) actor(w *response) catalog.Actor { return w.principal.Actor(w.address) }
+
 // serveOwners lists owners. id is a u32 to cargo; name is what it shows beside the login.
 func (a *API) serveOwners(w *response, r *http.Request) error {
-	users, err := a.Catalog.Owners(r.Context(), r.PathValue("crate"))
+	return a.listOwners(w, r, "users", func(catalog.Owner) bool { return true })
+}
+
+func (a *API) serveOwnerUsers(w *response, r *http.Request) error {
+	return a.listOwners(w, r, "users", func(o catalog.Owner) bool { return !o.Group })
+}
+
+func (a *API) serveOwnerTeams(w *response, r *http.Request) error {
+	return a.listOwners(w, r, "teams", func(o catalog.Owner) bool { return o.Group })
+}
+
+func (a *API) listOwners(w *response, r *http.Request, key string, choose func(catalog.Owner) bool) error {
+	found, err := a.crate(w, r)
 	if err != nil {
 		return err
 	}
-	type owner struct {
-		ID    int64   `json:"id"`
-		Login string  `json:"login"`
-		Name  *string `json:"name"`
+	owners, err := a.Catalog.Owners(r.Context(), found.ID)
+	if err != nil {
+		return err
 	}
-	list := make([]owner, 0, len(users))
-	for _, u := range users {
-		list = append(list, owner{ID: u.ID, Login: u.Name})
+	list := make([]personShape, 0, len(owners))
+	for _, o := range owners {
+		if choose(o) {
+			list = append(list, personShape{ID: o.ID, Login: o.Login(), Kind: map[bool]string{false: "user", true: "team"}[o.Group]})
+		}
 	}
-	return w.json(http.StatusOK, map[string]any{"users": list})
+	return w.json(http.StatusOK, object{key: list})
 }
 
 // maxLogins bounds how many owners one request may change, as on crates.io.
@@ -64,7 +151,7 @@ func (a *API) serveRemoveOwners(w *response, r *http.Request) error {
 	return a.changeOwners(w, r, a.Catalog.RemoveOwners, "removed from the owners of")
 }
 
-func (a *API) changeOwners(w *response, r *http.Request, change func(context.Context, string, []string, int64, func(catalog.Standing) error) error, done string) error {
+func (a *API) changeOwners(w *response, r *http.Request, change func(context.Context, catalog.Actor, string, []string, func(catalog.Standing) error) error, done string) error {
 	name := r.PathValue("crate")
 	var body struct {
 		Users []string `json:"users"`
@@ -75,7 +162,7 @@ func (a *API) changeOwners(w *response, r *http.Request, change func(context.Con
 	if len(body.Users) == 0 || len(body.Users) > maxLogins {
 		return fault.New(fault.Invalid, "name 1 to %d users, not %d", maxLogins, len(body.Users))
 	}
-	err := change(r.Context(), name, body.Users, w.principal.UserID, func(s catalog.Standing) error {
+	err := change(r.Context(), a.actor(w), name, body.Users, func(s catalog.Standing) error {
 		return auth.AllowChange(w.principal, auth.ScopeChangeOwners, name, s)
 	})
 	if err != nil {
@@ -84,55 +171,6 @@ func (a *API) changeOwners(w *response, r *http.Request, change func(context.Con
 	msg := fmt.Sprintf("%s %s crate %s", strings.Join(body.Users, ", "), done, name)
 	a.Log.Info("Changed owners", "request", w.requestID, "crate", name, "users", body.Users, "change", done, "user", w.principal.User)
 	return w.json(http.StatusOK, ok{OK: true, Msg: msg})
-}
-
-// The page of a search: cargo asks for 10 by default and for 100 at most.
-const (
-	defaultPage = 10
-	maxPage     = 100
-)
-
-func (a *API) serveSearch(w *response, r *http.Request) error {
-	q := r.URL.Query()
-	perPage, err := number(q.Get("per_page"), "per_page", defaultPage, maxPage)
-	if err != nil {
-		return err
-	}
-	page, err := number(q.Get("page"), "page", 1, 1_000_000)
-	if err != nil {
-		return err
-	}
-	text := q.Get("q")
-	if len(text) > 200 {
-		return fault.New(fault.Invalid, "the search text has %d bytes, the limit is 200", len(text))
-	}
-	found, total, err := a.Catalog.Search(r.Context(), text, perPage, (page-1)*perPage)
-	if err != nil {
-		return err
-	}
-	type hit struct {
-		ID          string `json:"id"`
-		Name        string `json:"name"`
-		MaxVersion  string `json:"max_version"`
-		Description string `json:"description"`
-		Downloads   int64  `json:"downloads"`
-	}
-	hits := make([]hit, 0, len(found))
-	for _, c := range found {
-		hits = append(hits, hit{ID: c.Name, Name: c.Name, MaxVersion: c.MaxVersion, Description: c.Description, Downloads: c.Downloads})
-	}
-	return w.json(http.StatusOK, map[string]any{"crates": hits, "meta": map[string]int{"total": total}})
-}
-
-func number(s, name string, missing, most int) (int, error) {
-	if s == "" {
-		return missing, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > most {
-		return 0, fault.New(fault.Invalid, "%s must be a number from 1 to %d", name, most)
-	}
-	return n, nil
 }
 
 // maxBody bounds the JSON body of every request but a publish.

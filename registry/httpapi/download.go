@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/storage"
 )
 
@@ -19,6 +20,9 @@ const downloadTime = 30 * time.Minute
 // a Content-Encoding would make cargo's checksum fail.
 func (a *API) serveDownload(w *response, r *http.Request) error {
 	v, err := a.version(r.Context(), r.PathValue("crate"), r.PathValue("version"))
+	if err == nil && v.Restricted {
+		err = a.maySee(w, r, v.CrateID, v.Crate)
+	}
 	if err != nil {
 		return err
 	}
@@ -43,7 +47,7 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	h["Content-Type"] = []string{"application/gzip"}
 	h["Etag"] = []string{`"` + v.SHA256 + `"`}
 	h["Cache-Control"] = []string{"public, max-age=31536000, immutable"}
-	if a.Private {
+	if a.Private || v.Restricted {
 		h["Cache-Control"] = []string{"private, max-age=31536000, immutable"}
 	}
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)); err != nil {
@@ -74,17 +78,31 @@ func plainGet(r *http.Request) bool {
 	return true
 }
 
-// version finds a version, in memory first: what a download needs of it never changes once it is published.
+// version finds a version, in memory first. What a download needs of it changes only when its crate is restricted, opened or
+// deleted, or the version is: then all are forgotten. As in fileCache, a version that was read before such a change is not
+// kept after it.
 func (a *API) version(ctx context.Context, crate, num string) (catalog.Version, error) {
 	key := crate + "@" + num
 	if v, ok := a.versions.GetIfPresent(key); ok {
 		return v, nil
 	}
+	before := a.versionsGeneration.Load()
 	v, err := a.Catalog.Version(ctx, crate, num)
 	if err == nil {
-		a.versions.Set(key, v)
+		v.Line, v.Details = nil, catalog.Details{} // of no use to a download
+		a.versions.ComputeIfAbsent(key, func() (catalog.Version, bool) { return v, a.versionsGeneration.Load() != before })
 	}
 	return v, err
+}
+
+// versionChanged follows the catalog.
+func (a *API) versionChanged(ch catalog.Change) {
+	switch ch.Kind {
+	case index.Publish, index.Yank, index.Unyank:
+	default:
+		a.versionsGeneration.Add(1)
+		a.versions.InvalidateAll()
+	}
 }
 
 // versionsMost bounds the versions that are kept in memory for downloads: some 4 MB.

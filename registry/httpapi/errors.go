@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/wire"
@@ -23,6 +26,7 @@ var statuses = map[fault.Kind]int{
 	fault.TooLarge:        http.StatusRequestEntityTooLarge,
 	fault.Unavailable:     http.StatusServiceUnavailable,
 	fault.TimedOut:        http.StatusRequestTimeout,
+	fault.TooMany:         http.StatusTooManyRequests,
 	fault.Internal:        http.StatusInternalServerError,
 }
 
@@ -32,8 +36,9 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 	w.err = err
 	status := statuses[fault.KindOf(err)]
 	detail := fmt.Sprintf("internal error; the server's log has the cause under request %s", w.requestID)
+	var wait time.Duration
 	if fe, ok := errors.AsType[*fault.Error](err); ok && fe.Kind != fault.Internal {
-		detail = fe.Detail
+		detail, wait = fe.Detail, fe.Wait
 	} else if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		status, detail = 499, "the client went away" // nginx's code for it, for the log; nobody reads the answer
 	}
@@ -51,9 +56,15 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 	h.Set("Cache-Control", "no-store") // a proxy that remembers "no such crate" would hide the publish that follows
 	switch status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", fmt.Sprintf("Cargo login_url=%q", a.URL+"/me"))
+		if strings.HasPrefix(r.URL.Path, gitPrefix) {
+			h.Set("WWW-Authenticate", `Basic realm="crateyard: a token as password"`)
+		} else {
+			h.Set("WWW-Authenticate", fmt.Sprintf("Cargo login_url=%q", a.URL+"/me"))
+		}
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "5")
+	case http.StatusTooManyRequests:
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		_ = w.json(status, wire.Errors{Errors: []wire.Detail{{Detail: detail}}}) // two strings always marshal

@@ -30,6 +30,9 @@ type file struct {
 	hash        string // of the content; the ETag without quotes and encoding
 	plainHeader fileHeader
 	gzipHeader  fileHeader
+
+	crateID    int64
+	restricted bool // not for everybody
 }
 
 type fileHeader struct{ etag, length []string }
@@ -90,7 +93,8 @@ func (c *fileCache) get(ctx context.Context, key string) (*file, error) {
 		if err != nil {
 			return nil, err
 		}
-		f := newFile(lines)
+		f := newFile(lines.Text)
+		f.crateID, f.restricted = lines.CrateID, lines.Restricted
 		// Looked at under the cache's lock for the key: a change that comes later has to wait, and then drops the file.
 		c.cache.ComputeIfAbsent(key, func() (*file, bool) { return f, gen.Load() != before })
 		return f, nil

@@ -26,6 +26,9 @@ func (a *API) serveIndex(w *response, r *http.Request) error {
 		return nil
 	}
 	f, err := a.files.get(r.Context(), p)
+	if err == nil && f.restricted {
+		err = a.maySee(w, r, f.crateID, p[strings.LastIndexByte(p, '/')+1:])
+	}
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ func (a *API) serveStatus(w *response, r *http.Request) error {
 }
 
 func userWire(u catalog.User) wire.User {
-	return wire.User{ID: u.ID, Name: u.Name, Role: u.Role, Suspended: u.Suspended, CreatedAt: u.CreatedAt}
+	return wire.User{ID: u.ID, Name: u.Name, Role: u.Role, Suspended: u.Suspended, Groups: append([]string{}, u.Groups...),
+		Claims: append([]string{}, u.Claims...), CreatedAt: u.CreatedAt}
 }
 
 func (a *API) serveUsers(w *response, r *http.Request) error {
@@ -56,7 +57,11 @@ func (a *API) serveCreateUser(w *response, r *http.Request) error {
 	if err != nil {
 		return fault.New(fault.Invalid, "%v", err)
 	}
-	u, err := a.Catalog.CreateUser(r.Context(), catalog.User{Name: body.Name, Role: string(role), Suspended: body.Suspended})
+	if err := checkGroupsAndClaims(body.Groups, body.Claims); err != nil {
+		return err
+	}
+	u, err := a.Catalog.CreateUser(r.Context(), a.actor(w), catalog.User{Name: body.Name, Role: string(role), Suspended: body.Suspended,
+		Groups: body.Groups, Claims: body.Claims})
 	if err != nil {
 		return err
 	}
@@ -64,12 +69,30 @@ func (a *API) serveCreateUser(w *response, r *http.Request) error {
 	return w.json(http.StatusCreated, userWire(u))
 }
 
+// maxGroups bounds the groups of a user.
+const maxGroups = 100
+
+func checkGroupsAndClaims(groups, claims []string) error {
+	if len(groups) > maxGroups || len(claims) > maxPatterns {
+		return fault.New(fault.Invalid, "a user has at most %d groups and %d claims", maxGroups, maxPatterns)
+	}
+	for _, g := range groups {
+		if err := auth.CheckGroupName(g); err != nil {
+			return fault.New(fault.Invalid, "%v", err)
+		}
+	}
+	if err := auth.CheckPatterns(claims); err != nil {
+		return fault.New(fault.Invalid, "claims: %v", err)
+	}
+	return nil
+}
+
 func (a *API) serveUpdateUser(w *response, r *http.Request) error {
 	var body wire.UpdateUser
 	if err := readJSON(r, &body); err != nil {
 		return err
 	}
-	u, err := a.Catalog.UpdateUser(r.Context(), r.PathValue("user"), func(u *catalog.User) error {
+	u, err := a.Catalog.UpdateUser(r.Context(), a.actor(w), r.PathValue("user"), func(u *catalog.User) error {
 		if body.Role != nil {
 			role, err := auth.ParseRole(*body.Role)
 			if err != nil {
@@ -79,6 +102,15 @@ func (a *API) serveUpdateUser(w *response, r *http.Request) error {
 		}
 		if body.Suspended != nil {
 			u.Suspended = *body.Suspended
+		}
+		if body.Groups != nil {
+			u.Groups = *body.Groups
+		}
+		if body.Claims != nil {
+			u.Claims = *body.Claims
+		}
+		if err := checkGroupsAndClaims(u.Groups, u.Claims); err != nil {
+			return err
 		}
 		if u.Name == auth.BootstrapUser && (u.Role != string(auth.Admin) || u.Suspended) {
 			return fault.New(fault.Forbidden, "user `%s` holds the bootstrap token and stays an admin", u.Name)
@@ -97,7 +129,7 @@ func (a *API) serveDeleteUser(w *response, r *http.Request) error {
 	if name == auth.BootstrapUser {
 		return fault.New(fault.Forbidden, "user `%s` holds the bootstrap token and cannot be deleted", name)
 	}
-	ownerless, err := a.Catalog.DeleteUser(r.Context(), name)
+	ownerless, err := a.Catalog.DeleteUser(r.Context(), a.actor(w), name)
 	if err != nil {
 		return err
 	}
@@ -130,44 +162,61 @@ func (a *API) serveCreateToken(w *response, r *http.Request) error {
 	if err := readJSON(r, &body); err != nil {
 		return err
 	}
-	if len(body.Name) > 100 || len(body.Scopes) > maxPatterns || len(body.Crates) > maxPatterns {
-		return fault.New(fault.Invalid, "a token has a name of at most 100 bytes and at most %d scopes and crate patterns", maxPatterns)
-	}
-	if body.User == auth.BootstrapUser && body.Name == auth.BootstrapToken {
-		return fault.New(fault.Invalid, "the token `%s` of user `%s` is the one that the server was started with; give this one another name", body.Name, body.User)
-	}
-	if err := auth.CheckScopes(body.Scopes); err != nil {
-		return fault.New(fault.Invalid, "%v", err)
-	}
-	if err := auth.CheckPatterns(body.Crates); err != nil {
-		return fault.New(fault.Invalid, "%v", err)
-	}
-	if body.ExpiresAt != nil && !body.ExpiresAt.After(time.Now()) {
-		return fault.New(fault.Invalid, "expires_at %s is in the past", body.ExpiresAt.Format(time.RFC3339))
-	}
-	secret := auth.NewToken()
-	t, err := a.Catalog.CreateToken(r.Context(), catalog.Token{UserName: body.User, Name: body.Name, Scopes: body.Scopes,
-		Crates: body.Crates, ExpiresAt: body.ExpiresAt}, auth.Hash(secret))
+	t, secret, err := a.createToken(w, r, body)
 	if err != nil {
 		return err
 	}
-	a.changed(w, "Created token", "id", t.ID, "name", t.Name, "for", t.UserName)
 	out := tokenWire(t)
 	out.Secret = secret
-	w.Header().Set("Cache-Control", "no-store")
 	return w.json(http.StatusCreated, out)
 }
 
-func (a *API) serveDeleteToken(w *response, r *http.Request) error {
-	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
-	if err != nil {
-		return fault.New(fault.Invalid, "a token's id is a number, not %q", r.PathValue("id"))
+// createToken checks and makes a token. The answer that carries it must not stay in a cache.
+func (a *API) createToken(w *response, r *http.Request, body wire.CreateToken) (t catalog.Token, secret string, err error) {
+	if len(body.Name) > 100 || len(body.Scopes) > maxPatterns || len(body.Crates) > maxPatterns {
+		return t, "", fault.New(fault.Invalid, "a token has a name of at most 100 bytes and at most %d scopes and crate patterns", maxPatterns)
 	}
-	if err := a.Catalog.DeleteToken(r.Context(), id, catalog.Token{UserName: auth.BootstrapUser, Name: auth.BootstrapToken}); err != nil {
+	if body.User == auth.BootstrapUser && body.Name == auth.BootstrapToken {
+		return t, "", fault.New(fault.Invalid, "the token `%s` of user `%s` is the one that the server was started with; give this one another name", body.Name, body.User)
+	}
+	if err := auth.CheckScopes(body.Scopes); err != nil {
+		return t, "", fault.New(fault.Invalid, "%v", err)
+	}
+	if err := auth.CheckPatterns(body.Crates); err != nil {
+		return t, "", fault.New(fault.Invalid, "%v", err)
+	}
+	if body.ExpiresAt != nil && !body.ExpiresAt.After(time.Now()) {
+		return t, "", fault.New(fault.Invalid, "expires_at %s is in the past", body.ExpiresAt.Format(time.RFC3339))
+	}
+	secret = auth.NewToken()
+	t, err = a.Catalog.CreateToken(r.Context(), a.actor(w), catalog.Token{UserName: body.User, Name: body.Name, Scopes: body.Scopes,
+		Crates: body.Crates, ExpiresAt: body.ExpiresAt}, auth.Hash(secret))
+	if err != nil {
+		return t, "", err
+	}
+	a.changed(w, "Created token", "id", t.ID, "name", t.Name, "for", t.UserName)
+	w.Header().Set("Cache-Control", "no-store")
+	return t, secret, nil
+}
+
+func (a *API) serveDeleteToken(w *response, r *http.Request) error {
+	if err := a.deleteToken(w, r, r.PathValue("id"), ""); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// deleteToken revokes a token, of one user where owner is not empty. The one that the server was started with stays.
+func (a *API) deleteToken(w *response, r *http.Request, number, owner string) error {
+	id, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return fault.New(fault.Invalid, "a token's id is a number, not %q", number)
+	}
+	if err := a.Catalog.DeleteToken(r.Context(), a.actor(w), id, owner, catalog.Token{UserName: auth.BootstrapUser, Name: auth.BootstrapToken}); err != nil {
 		return err
 	}
 	a.changed(w, "Revoked token", "id", id)
-	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/publish"
 )
 
 // uploadStall is how long an upload may stand still. cargo itself gives up after 30 seconds without progress.
@@ -38,7 +39,8 @@ func (a *API) acceptPublish(w *response, r *http.Request, body io.Reader) error 
 	if !w.principal.May(auth.ScopePublishNew, "") && !w.principal.May(auth.ScopePublishUpdate, "") {
 		return auth.Require(w.principal, auth.ScopePublishNew, "")
 	}
-	res, err := a.Publisher.Publish(r.Context(), w.principal, body)
+	res, err := a.Publisher.Publish(r.Context(), publish.Uploader{Principal: w.principal, Address: w.address,
+		Admit: func(isNew bool) error { return a.Limits.publish(w.principal, isNew) }}, body)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type response struct {
 	route     *route
 	requestID string
 	principal *auth.Principal // nil: anonymous
+	address   string          // of the client
 	status    int             // 0: nothing written yet
 	bytes     int64           // of the body
 	err       error           // for the log

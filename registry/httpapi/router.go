@@ -90,7 +90,7 @@ func (ro *route) count(code int, d time.Duration, bytes int64) {
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	resp := rt.pool.Get().(*response)
-	*resp = response{ResponseWriter: w, requestID: rt.ids.of(r)}
+	*resp = response{ResponseWriter: w, requestID: rt.ids.of(r), address: clientAddress(r, rt.api.TrustedProxies)}
 	requested := r.URL.Path
 	defer func() {
 		rt.finish(resp, r, requested, start, recover())
@@ -178,7 +178,7 @@ func (a *API) admit(w *response, r *http.Request, who access) error {
 	if h := r.Header["Authorization"]; len(h) > 0 && h[0] != "" {
 		p, err := a.Auth.Authenticate(r.Context(), auth.FromHeader(h[0]))
 		if err != nil {
-			return err
+			return a.Limits.failedAuth(w.address, err)
 		}
 		w.principal = p
 	}

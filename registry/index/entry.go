@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -107,6 +108,14 @@ func splitFeatures(all map[string][]string) (features, features2 map[string][]st
 		}
 	}
 	return features, features2
+}
+
+// AllFeatures are the features of the version, wherever the line has them.
+func (e Entry) AllFeatures() map[string][]string {
+	all := map[string][]string{}
+	maps.Copy(all, e.Features)
+	maps.Copy(all, e.Features2)
+	return all
 }
 
 // Line renders the entry as it is stored and served, with the newline at its end. Map keys come out sorted, so equal

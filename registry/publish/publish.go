@@ -36,6 +36,17 @@ type Publisher struct {
 	Store   storage.Store
 	Limits  crate.Limits
 	URL     string // public base of this registry, without a slash at its end
+
+	// NewCratesRestricted has new crates be seen by their owners only.
+	NewCratesRestricted bool
+}
+
+// Uploader is who publishes, and from where.
+type Uploader struct {
+	*auth.Principal
+	Address string // of the client
+	// Admit is asked once, before the archive is read, whether one more publish is not too many.
+	Admit func(isNew bool) error
 }
 
 // Result is what was published.
@@ -46,7 +57,7 @@ type Result struct {
 }
 
 // Publish reads one upload to its end and publishes it for who. Errors of the uploader are *fault.Error.
-func (p *Publisher) Publish(ctx context.Context, who *auth.Principal, body io.Reader) (Result, error) {
+func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (Result, error) {
 	f := frame{body: body}
 	data, err := f.metadata()
 	if err != nil {
@@ -61,12 +72,19 @@ func (p *Publisher) Publish(ctx context.Context, who *auth.Principal, body io.Re
 		return Result{}, fault.New(fault.Invalid, "%v", err)
 	}
 	pub := catalog.Publication{
-		Name: meta.Name, Version: version, Description: meta.Description, Metadata: data, UserID: who.UserID, UserName: who.User,
-		Role: string(who.Role), TokenID: who.TokenID,
+		By: who.Actor(who.Address), Name: meta.Name, Version: version, Metadata: data, Details: details(meta), Dependencies: p.ownDependencies(meta),
+		Restricted: p.NewCratesRestricted,
 	}
-	allow := func(s catalog.Standing) error { return auth.AllowPublish(who, meta.Name, s) }
+	allow := func(s catalog.Standing) error { return auth.AllowPublish(who.Principal, meta.Name, s) }
 	// Asked before the archive is read, so that an upload in vain costs no disk, and asked again in the transaction.
-	if err := p.Catalog.CheckPublish(ctx, pub, allow); err != nil {
+	isNew := false
+	if err := p.Catalog.CheckPublish(ctx, pub, func(s catalog.Standing) error {
+		isNew = !s.Exists
+		return allow(s)
+	}); err != nil {
+		return Result{}, err
+	}
+	if err := who.Admit(isNew); err != nil {
 		return Result{}, err
 	}
 	blob, err := p.Store.Create(ctx)
@@ -125,6 +143,24 @@ func (s *storedWriter) Write(b []byte) (int, error) {
 	n, err := s.w.Write(b)
 	s.err = errors.Join(s.err, err)
 	return n, err
+}
+
+// details are what is shown of a version.
+func details(m *crate.Metadata) catalog.Details {
+	return catalog.Details{
+		Description: m.Description, Homepage: m.Homepage, Documentation: m.Documentation, Repository: m.Repository,
+		License: m.License, LicenseFile: m.LicenseFile, RustVersion: m.RustVersion, Links: m.Links, Keywords: m.Keywords, Categories: m.Categories,
+	}
+}
+
+// ownDependencies names the crates of this registry that a version depends on.
+func (p *Publisher) ownDependencies(m *crate.Metadata) (names []string) {
+	for _, d := range m.Deps {
+		if d.Registry == "" || p.isOwn(d.Registry) {
+			names = append(names, d.Name)
+		}
+	}
+	return names
 }
 
 // isOwn reports whether a dependency's registry is this one, under whichever of its index addresses.

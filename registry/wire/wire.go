@@ -2,7 +2,10 @@
 // its Go client, and the cargo configuration that both hand to people. It imports nothing of the server.
 package wire
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // User is a user as the management API shows it.
 type User struct {
@@ -60,8 +63,68 @@ type CreateToken struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
+// Group is a number of users that own crates, and read restricted ones, together. cargo names it group:NAME.
+type Group struct {
+	ID        int64     `json:"id"`
+	Name      string    `json:"name"`
+	Members   []string  `json:"members"` // names of users
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// CreateGroup is the body of POST /api/v1/groups.
+type CreateGroup struct {
+	Name    string   `json:"name"`
+	Members []string `json:"members,omitempty"`
+}
+
+// UpdateGroup is the body of PATCH /api/v1/groups/{name}: the members from now on, all of them.
+type UpdateGroup struct {
+	Members []string `json:"members"`
+}
+
+// Access answers GET and PUT /api/v1/crates/{crate}/access.
+type Access struct {
+	Restricted bool     `json:"restricted"` // only owners, readers and admins see the crate
+	Readers    []string `json:"readers"`    // users and group:NAME
+	Warnings   []string `json:"warnings,omitempty"`
+}
+
+// SetAccess is the body of PUT /api/v1/crates/{crate}/access; what is nil stays as it is.
+type SetAccess struct {
+	Restricted *bool     `json:"restricted,omitempty"`
+	Readers    *[]string `json:"readers,omitempty"`
+}
+
+// AuditRecord is one change: by whom, from where, and what it was before and after.
+type AuditRecord struct {
+	ID      int64           `json:"id"`
+	At      time.Time       `json:"at"`
+	Actor   string          `json:"actor"`           // user; crateyard for what the server does by itself
+	TokenID int64           `json:"token_id"`        // 0: no token
+	Token   string          `json:"token,omitempty"` // its name
+	Address string          `json:"address,omitempty"`
+	Action  string          `json:"action"` // such as crate.publish
+	Crate   string          `json:"crate,omitempty"`
+	Version string          `json:"version,omitempty"`
+	Subject string          `json:"subject,omitempty"` // user, group or token (user/name) that was changed
+	Before  json.RawMessage `json:"before,omitempty"`
+	After   json.RawMessage `json:"after,omitempty"`
+}
+
+// Audit answers GET /api/v1/audit, the newest record first.
+type Audit struct {
+	Records []AuditRecord `json:"records"`
+	// Next is the before_id of the next page; 0: this is the last.
+	Next int64 `json:"next,omitempty"`
+}
+
 // Users and Tokens wrap lists, so that a later field fits beside them.
 type (
+	// Groups answers GET /api/v1/groups.
+	Groups struct {
+		Groups []Group `json:"groups"`
+	}
+
 	// Users answers GET /api/v1/users.
 	Users struct {
 		Users []User `json:"users"`

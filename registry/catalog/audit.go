@@ -1,0 +1,155 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"strings"
+	"time"
+)
+
+// Actor is who makes a change, and from where. The zero Actor is the server itself.
+type Actor struct {
+	UserID    int64
+	User      string
+	Role      string
+	TokenID   int64
+	TokenName string
+	Address   string // of the client, without a port
+}
+
+// Record is one change in the audit: who did what to what, and how it was before and after.
+type Record struct {
+	ID      int64
+	At      time.Time
+	Actor   string // user; "crateyard" for the server itself
+	TokenID int64  // 0: no token
+	Token   string // name of the token
+	Address string
+	Action  string // such as crate.publish; the constants below
+	Crate   string
+	Version string
+	Subject string          // user, group or token that was changed
+	Before  json.RawMessage // nil: nothing to tell
+	After   json.RawMessage
+}
+
+// The actions of the audit.
+const (
+	ActionPublish       = "crate.publish"
+	ActionYank          = "crate.yank"
+	ActionUnyank        = "crate.unyank"
+	ActionOwners        = "crate.owners"
+	ActionAccess        = "crate.access"
+	ActionDeleteVersion = "version.delete"
+	ActionDeleteCrate   = "crate.delete"
+	ActionCreateUser    = "user.create"
+	ActionUpdateUser    = "user.update"
+	ActionDeleteUser    = "user.delete"
+	ActionCreateGroup   = "group.create"
+	ActionUpdateGroup   = "group.update"
+	ActionDeleteGroup   = "group.delete"
+	ActionCreateToken   = "token.create"
+	ActionDeleteToken   = "token.delete"
+)
+
+// self is the actor of what the server does by itself.
+const self = "crateyard"
+
+// audit writes a record in the transaction of the change itself. before and after are made JSON; nil leaves them out.
+func (c *Catalog) audit(ctx context.Context, tx *tx, by Actor, r Record, before, after any) error {
+	if by.User == "" {
+		by.User = self
+	}
+	b, err := marshalOrEmpty(before)
+	if err != nil {
+		return err
+	}
+	a, err := marshalOrEmpty(after)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO audit (at, actor, token_id, token, address, action, crate, version, subject, before, after)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, c.now().Unix(), by.User, by.TokenID, by.TokenName, by.Address, r.Action, r.Crate, r.Version,
+		r.Subject, b, a)
+	return err
+}
+
+func marshalOrEmpty(v any) (string, error) {
+	if v == nil {
+		return "", nil
+	}
+	data, err := json.Marshal(v)
+	return string(data), err
+}
+
+// AuditFilter chooses records. Empty fields choose all.
+type AuditFilter struct {
+	Actor, Crate, Action, Subject string
+	Since, Until                  time.Time // Until is not included
+	Before                        int64     // only records with a smaller id; 0: from the newest on
+}
+
+// Audit gives records, the newest first. It holds one at a time, and a read transaction until it ends.
+func (c *Catalog) Audit(ctx context.Context, f AuditFilter) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		where, args := f.where()
+		rows, err := c.ro.QueryContext(ctx, `SELECT id, at, actor, token_id, token, address, action, crate, version, subject, before, after
+			FROM audit WHERE `+where+" ORDER BY id DESC", args...)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+		for rows.Next() {
+			var r Record
+			var at int64
+			var b, a string
+			err := rows.Scan(&r.ID, &at, &r.Actor, &r.TokenID, &r.Token, &r.Address, &r.Action, &r.Crate, &r.Version, &r.Subject, &b, &a)
+			r.At = time.Unix(at, 0).UTC()
+			if b != "" {
+				r.Before = json.RawMessage(b)
+			}
+			if a != "" {
+				r.After = json.RawMessage(a)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(Record{}, err)
+		}
+	}
+}
+
+// where makes the condition from the fields that are set, so that the database can use the index of the one that it knows.
+func (f AuditFilter) where() (string, []any) {
+	conds, args := []string{"id > 0"}, []any{}
+	add := func(set bool, cond string, arg any) {
+		if set {
+			conds, args = append(conds, cond), append(args, arg)
+		}
+	}
+	add(f.Actor != "", "actor = ?", f.Actor)
+	add(f.Crate != "", "crate = ?", f.Crate)
+	add(f.Action != "", "action = ?", f.Action)
+	add(f.Subject != "", "subject = ?", f.Subject)
+	add(!f.Since.IsZero(), "at >= ?", f.Since.Unix())
+	add(!f.Until.IsZero(), "at < ?", f.Until.Unix())
+	add(f.Before != 0, "id < ?", f.Before)
+	return strings.Join(conds, " AND "), args
+}
+
+// PruneAudit drops records that are older than keep, and says how many.
+func (c *Catalog) PruneAudit(ctx context.Context, keep time.Duration) (n int64, err error) {
+	err = c.write(ctx, func(tx *tx) ([]change, error) {
+		res, err := tx.ExecContext(ctx, "DELETE FROM audit WHERE at < ?", c.now().Add(-keep).Unix())
+		if err != nil {
+			return nil, err
+		}
+		n, err = res.RowsAffected()
+		return nil, err
+	})
+	return n, err
+}

@@ -1,0 +1,91 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/index"
+)
+
+// NameBlock is how long the name of a deleted crate stays free, so that nobody can slip another crate under those who
+// still depend on it; crates.io has the same time.
+const NameBlock = 24 * time.Hour
+
+// DeleteVersion takes a version out of the index, downloads and lists. Its number stays taken for ever, and its bytes stay
+// until a sweep.
+func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		v, err := versionByNum(ctx, tx, name, num)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE versions SET deleted_at = ? WHERE id = ?", c.now().Unix(), v.ID); err != nil {
+			return nil, err
+		}
+		if err := c.updateMaxVersion(ctx, tx, v.CrateID); err != nil {
+			return nil, err
+		}
+		ch := change{crate: name, kind: index.Remove, versionID: v.ID, hidden: v.Restricted}
+		return []change{ch}, c.audit(ctx, tx, by, Record{Action: ActionDeleteVersion, Crate: name, Version: num}, map[string]any{"sha256": v.SHA256, "yanked": v.Yanked}, nil)
+	})
+}
+
+// DeleteCrate takes a crate and all its versions out of the registry. The name is nobody's for NameBlock, and anybody's after
+// that; the bytes stay until a sweep.
+func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message string) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		found, err := crateByName(ctx, tx, name)
+		if err != nil {
+			return nil, err
+		}
+		now, canonical := c.now(), crate.Canonical(name)
+		nums, err := collect(ctx, tx, scanString, "SELECT num FROM versions WHERE crate_id = ? AND deleted_at IS NULL ORDER BY id", found.ID)
+		if err != nil {
+			return nil, err
+		}
+		owned, err := listOwners(ctx, tx, "owners", "group_owners", found.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, stmt := range []struct {
+			query string
+			args  []any
+		}{
+			{"UPDATE crates SET canonical = ?, deleted_at = ? WHERE id = ?", []any{fmt.Sprintf("%s#%d", canonical, found.ID), now.Unix(), found.ID}},
+			{"DELETE FROM crate_words WHERE crate_id = ?", []any{found.ID}},
+			{"DELETE FROM crate_keywords WHERE crate_id = ?", []any{found.ID}},
+			{"DELETE FROM crate_categories WHERE crate_id = ?", []any{found.ID}},
+			{"DELETE FROM blocked_names WHERE canonical = ? OR until < ?", []any{canonical, now.Unix()}},
+			{"INSERT INTO blocked_names (canonical, until) VALUES (?, ?)", []any{canonical, now.Add(NameBlock).Unix()}},
+		} {
+			if _, err := tx.ExecContext(ctx, stmt.query, stmt.args...); err != nil {
+				return nil, err
+			}
+		}
+		before := map[string]any{"versions": nums, "owners": logins(owned)}
+		var after any
+		if message != "" {
+			after = map[string]any{"message": message}
+		}
+		return []change{{crate: name, kind: index.RemoveCrate, hidden: found.Restricted}},
+			c.audit(ctx, tx, by, Record{Action: ActionDeleteCrate, Crate: name}, before, after)
+	})
+}
+
+// checkBlocked refuses a new crate under the name of one that was just deleted.
+func (c *Catalog) checkBlocked(ctx context.Context, q querier, name string) error {
+	var until int64
+	err := q.QueryRowContext(ctx, "SELECT until FROM blocked_names WHERE canonical = ?", crate.Canonical(name)).Scan(&until)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && until <= c.now().Unix() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fault.New(fault.Conflict, "a crate named `%s` was deleted; the name can be used again from %s on", name, time.Unix(until, 0).UTC().Format(time.RFC3339))
+}

@@ -1,0 +1,56 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+)
+
+// day is how downloads are counted: in days since 1970, UTC.
+const secondsPerDay = 24 * 60 * 60
+
+func (c *Catalog) today() int64 { return c.now().Unix() / secondsPerDay }
+
+// AddDownloads adds to the counts of versions, by their id, and of their crates.
+func (c *Catalog) AddDownloads(ctx context.Context, counts map[int64]int64) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		for id, n := range counts {
+			for _, stmt := range []struct {
+				query string
+				args  []any
+			}{
+				{"UPDATE versions SET downloads = downloads + ? WHERE id = ?", []any{n, id}},
+				{"UPDATE crates SET downloads = downloads + ? WHERE id = (SELECT crate_id FROM versions WHERE id = ?)", []any{n, id}},
+				{`INSERT INTO version_downloads (version_id, day, downloads) VALUES (?, ?, ?)
+					ON CONFLICT (version_id, day) DO UPDATE SET downloads = version_downloads.downloads + excluded.downloads`, []any{id, c.today(), n}},
+			} {
+				if _, err := tx.ExecContext(ctx, stmt.query, stmt.args...); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return nil, nil
+	})
+}
+
+// DayCount is how often a version was downloaded in one day.
+type DayCount struct {
+	VersionID int64
+	Day       int64 // days since 1970, UTC
+	Downloads int64
+}
+
+// DailyDownloads gives the downloads of a crate's versions in the last 90 days, by day. versionID chooses one; 0 is all.
+func (c *Catalog) DailyDownloads(ctx context.Context, crateID, versionID int64) ([]DayCount, error) {
+	return collect(ctx, c.ro, func(r *sql.Rows) (d DayCount, err error) {
+		err = r.Scan(&d.VersionID, &d.Day, &d.Downloads)
+		return d, err
+	}, `SELECT d.version_id, d.day, d.downloads FROM versions v JOIN version_downloads d ON d.version_id = v.id
+		WHERE v.crate_id = ? AND ? IN (0, v.id) AND v.deleted_at IS NULL AND d.day > ? ORDER BY d.day, d.version_id`,
+		crateID, versionID, c.today()-recentDays)
+}
+
+// RecentDownloads counts the downloads of a crate in the last 90 days.
+func (c *Catalog) RecentDownloads(ctx context.Context, crateID int64) (n int64, err error) {
+	err = c.ro.QueryRowContext(ctx, "SELECT "+recentDownloads+" FROM crates c WHERE c.id = ?", c.today()-recentDays, crateID).Scan(&n)
+	return n, err
+}

@@ -1,0 +1,230 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/index"
+)
+
+// Publication is a version about to become visible.
+type Publication struct {
+	By           Actor
+	Name         string
+	Version      crate.Version
+	SHA256       string
+	Size         int64
+	Line         []byte   // index line
+	Metadata     []byte   // JSON as cargo sent it
+	Details      Details  // what of it is shown
+	Dependencies []string // crates of this registry that it depends on, as it spells them
+	Restricted   bool     // should the crate be new, its owners alone see it
+	// Durable waits until the blob is durable. The transaction asks it last, right before it commits, so that the disk works
+	// on both at once. Nil: it is already.
+	Durable func() error
+}
+
+// Standing says how the crate of a request stands to the user who asks, as the catalog sees it inside the transaction.
+type Standing struct {
+	Exists   bool // the crate has been published before
+	Owner    bool // the user owns it, in person or through a group
+	InPerson bool // the user owns it in person
+	Visible  bool // the user may know of it: it is not restricted, or the user has a standing with it
+}
+
+// Publish makes a version, its index line and the change visible in one transaction. allow is asked inside it, so that a
+// right that was just lost is lost here too; a new crate gets the publisher as its owner. A version that exists
+// already, build metadata aside, is a Conflict, and so is a name that differs from an existing one in case or '-'/'_' only.
+func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standing) error) error {
+	details, err := json.Marshal(p.Details)
+	if err != nil {
+		return err
+	}
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		if err := c.stillValid(ctx, tx, p.By); err != nil {
+			return nil, err
+		}
+		old, err := c.checkPublish(ctx, tx, p, allow)
+		if err != nil {
+			return nil, err
+		}
+		now := c.now()
+		crateID, restricted, err := c.saveCrate(ctx, tx, old, p, now)
+		if err != nil {
+			return nil, err
+		}
+		res, err := tx.ExecContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, created_at, metadata, details)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, crateID, p.Version.String(), p.Version.Release(), p.SHA256, p.Size,
+			string(p.Line), p.By.User, now.Unix(), string(p.Metadata), string(details))
+		if err != nil {
+			return nil, err
+		}
+		versionID, err := res.LastInsertId()
+		if err != nil {
+			return nil, err
+		}
+		for _, dep := range canonicals(p.Dependencies) {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO dependencies (crate, version_id) VALUES (?, ?)", dep, versionID); err != nil {
+				return nil, err
+			}
+		}
+		err = c.audit(ctx, tx, p.By, Record{Action: ActionPublish, Crate: p.Name, Version: p.Version.String()}, nil,
+			map[string]any{"sha256": p.SHA256, "size": p.Size, "new": old == nil})
+		if err == nil && p.Durable != nil {
+			if err = p.Durable(); err != nil {
+				err = fmt.Errorf("store crate: %w", err)
+			}
+		}
+		return []change{{crate: p.Name, kind: index.Publish, versionID: versionID, hidden: restricted}}, err
+	})
+}
+
+func canonicals(names []string) []string {
+	out := make([]string, 0, len(names))
+	for _, n := range names {
+		out = append(out, crate.Canonical(n))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// stillValid refuses a change whose token was revoked, or whose user was suspended, while the request was on its way.
+func (c *Catalog) stillValid(ctx context.Context, q querier, by Actor) error {
+	var role string
+	var suspended bool
+	var expires sql.NullInt64
+	err := q.QueryRowContext(ctx, "SELECT u.role, u.suspended, t.expires_at FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.id = ?", by.TokenID).
+		Scan(&role, &suspended, &expires)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && expires.Valid && expires.Int64 <= c.now().Unix():
+		return fault.New(fault.Unauthenticated, "the token was revoked or expired during the upload")
+	case err != nil:
+		return err
+	case suspended || role != by.Role:
+		return fault.New(fault.Forbidden, "the rights of user `%s` changed during the upload; publish again", by.User)
+	}
+	return nil
+}
+
+// CheckPublish asks what Publish would, so that a publish that cannot succeed leaves no blob behind.
+func (c *Catalog) CheckPublish(ctx context.Context, p Publication, allow func(Standing) error) error {
+	_, err := c.checkPublish(ctx, c.ro, p, allow)
+	return err
+}
+
+// published is a crate that a publish adds a version to.
+type published struct {
+	id                                int64
+	name, maxVersion                  string
+	description, keywords, categories string
+	restricted                        bool
+}
+
+// checkPublish gives the crate, or nil when it is new.
+func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, allow func(Standing) error) (*published, error) {
+	var old published
+	var standing Standing
+	var num sql.NullString // of the version that stands in the way
+	var deleted sql.NullInt64
+	err := q.QueryRowContext(ctx, `SELECT c.id, c.name, c.max_version, c.description, c.keywords, c.categories, c.restricted,
+		EXISTS (SELECT 1 FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ? AND u.owner = 1), v.num, v.deleted_at
+		FROM crates c LEFT JOIN versions v ON v.crate_id = c.id AND v.release = ? WHERE c.canonical = ?`,
+		p.By.UserID, p.Version.Release(), crate.Canonical(p.Name)).
+		Scan(&old.id, &old.name, &old.maxVersion, &old.description, &old.keywords, &old.categories, &old.restricted, &standing.Owner, &num, &deleted)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		if err := c.checkBlocked(ctx, q, p.Name); err != nil {
+			return nil, err
+		}
+		if err := allow(standing); err != nil {
+			return nil, err
+		}
+		return nil, checkDependencies(ctx, q, p)
+	case err != nil:
+		return nil, err
+	case old.name != p.Name:
+		return nil, fault.New(fault.Conflict, "crate was previously named `%s`; `%s` is too close to it: publish it under the existing name or choose another", old.name, p.Name)
+	}
+	standing.Exists, standing.Visible = true, !old.restricted || standing.Owner
+	if err := allow(standing); err != nil {
+		return nil, err
+	}
+	switch {
+	case deleted.Valid:
+		return nil, fault.New(fault.Conflict, "crate version `%s@%s` was deleted, and a version number is never used twice: raise the version", p.Name, num.String)
+	case num.Valid:
+		return nil, fault.New(fault.Conflict, "crate version `%s@%s` is already uploaded; a published version never changes: raise the version", p.Name, num.String)
+	}
+	return &old, checkDependencies(ctx, q, p)
+}
+
+// checkDependencies asks for the crates of this registry that a version depends on, in the spelling that it uses: cargo would
+// not find another. A crate that the publisher may not see does not exist for it; a crate may depend on itself in tests.
+func checkDependencies(ctx context.Context, q querier, p Publication) error {
+	var problems []string
+	for i, dep := range p.Dependencies {
+		if dep == p.Name || slices.Contains(p.Dependencies[:i], dep) {
+			continue
+		}
+		var name string
+		err := q.QueryRowContext(ctx, "SELECT c.name FROM crates c WHERE c.canonical = ? AND "+visible, crate.Canonical(dep), p.By.UserID, p.By.Role).Scan(&name)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			problems = append(problems, fmt.Sprintf("deps: no known crate named `%s` in this registry; publish it first, or name the registry that has it", dep))
+		case err != nil:
+			return err
+		case name != dep:
+			problems = append(problems, fmt.Sprintf("deps: crate `%s` is spelled `%s` here; spell it so in Cargo.toml", dep, name))
+		}
+	}
+	if len(problems) > 0 {
+		return fault.New(fault.Invalid, "%s", strings.Join(problems, "\n"))
+	}
+	return nil
+}
+
+// saveCrate makes the crate, or brings what is shown of it up to its newest version.
+func (c *Catalog) saveCrate(ctx context.Context, tx *tx, old *published, p Publication, now time.Time) (id int64, restricted bool, err error) {
+	keywords, categories := lowerWords(p.Details.Keywords), lowerWords(p.Details.Categories)
+	if old == nil {
+		res, err := tx.ExecContext(ctx, `INSERT INTO crates (name, canonical, description, keywords, categories, max_version, restricted, created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, p.Name, crate.Canonical(p.Name), p.Details.Description, keywords, categories, p.Version.String(),
+			p.Restricted, now.Unix(), now.Unix())
+		if err != nil {
+			return 0, false, err
+		}
+		if id, err = res.LastInsertId(); err != nil {
+			return 0, false, err
+		}
+		if _, err = tx.ExecContext(ctx, "INSERT INTO owners (crate_id, user_id) VALUES (?, ?)", id, p.By.UserID); err != nil {
+			return 0, false, err
+		}
+		return id, p.Restricted, saveSearchTerms(ctx, tx, id, p.Name, p.Details.Description, keywords, categories)
+	}
+	if _, err = tx.ExecContext(ctx, "UPDATE crates SET description = ?, keywords = ?, categories = ?, max_version = ?, updated_at = ? WHERE id = ?",
+		p.Details.Description, keywords, categories, higher(old.maxVersion, p.Version), now.Unix(), old.id); err != nil {
+		return 0, false, err
+	}
+	if old.description != p.Details.Description || old.keywords != keywords || old.categories != categories {
+		err = saveSearchTerms(ctx, tx, old.id, p.Name, p.Details.Description, keywords, categories)
+	}
+	return old.id, old.restricted, err
+}
+
+// lowerWords joins a list for its column: lower case, sorted, each once.
+func lowerWords(list []string) string {
+	words := make([]string, 0, len(list))
+	for _, w := range list {
+		words = append(words, strings.ToLower(w))
+	}
+	slices.Sort(words)
+	return strings.Join(slices.Compact(words), " ")
+}

@@ -1,0 +1,146 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/crateyard/crateyard/registry/crate"
+)
+
+// Query is a search.
+type Query struct {
+	Text     string // words, each the beginning of one in a crate's name, keywords or description; empty: all crates
+	Keyword  string // exact; empty: any
+	Category string // exact slug; empty: any
+	Letter   string // the name begins with it; empty: any
+	Owner    int64  // id of a user who owns it, in person or through a group; 0: any
+	Sort     string // one of Sorts; empty: relevance
+	Limit    int
+	Offset   int
+	UserID   int64  // who asks: restricted crates are found by who may see them
+	Role     string // of who asks
+}
+
+// Sorts are the orders of a search, under the names that crates.io has for them.
+var Sorts = map[string]string{
+	"relevance":        "c.downloads DESC, c.canonical",
+	"downloads":        "c.downloads DESC, c.canonical",
+	"recent-downloads": recentDownloads + " DESC, c.canonical",
+	"recent-updates":   "c.updated_at DESC, c.id DESC",
+	"new":              "c.created_at DESC, c.id DESC",
+	"alpha":            "c.canonical",
+	"alphabetical":     "c.canonical",
+}
+
+// recentDays is what "recent" means for downloads, as on crates.io.
+const recentDays = 90
+
+const recentDownloads = `(SELECT coalesce(sum(d.downloads), 0) FROM versions rv JOIN version_downloads d ON d.version_id = rv.id
+	WHERE rv.crate_id = c.id AND d.day > ?)`
+
+// visible is the condition under which a crate c may be known to a user; it takes the user's id and role.
+const visible = `(c.restricted = 0 OR EXISTS (SELECT 1 FROM crate_users vu WHERE vu.crate_id = c.id AND vu.user_id = ?) OR ? = 'admin')`
+
+// maxWords bounds the words of a search; the rest is passed over.
+const maxWords = 8
+
+// Search finds crates: one whose name is the text comes first, whatever the order. It gives one page and the total.
+func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int, err error) {
+	where, args := []string{"c.deleted_at IS NULL", visible}, []any{s.UserID, s.Role}
+	add := func(cond string, values ...any) { where, args = append(where, cond), append(args, values...) }
+	words := splitWords(s.Text)
+	if strings.TrimSpace(s.Text) != "" && len(words) == 0 {
+		return nil, 0, nil // nothing in it that a crate could have
+	}
+	for _, w := range words[:min(len(words), maxWords)] {
+		add("c.id IN (SELECT w.crate_id FROM crate_words w WHERE w.word >= ? AND w.word < ?)", w, w+"\U0010FFFF")
+	}
+	if s.Keyword != "" {
+		add("c.id IN (SELECT k.crate_id FROM crate_keywords k WHERE k.keyword = ?)", strings.ToLower(s.Keyword))
+	}
+	if s.Category != "" {
+		add("c.id IN (SELECT k.crate_id FROM crate_categories k WHERE k.category = ?)", strings.ToLower(s.Category))
+	}
+	if s.Letter != "" {
+		letter := crate.Canonical(s.Letter)
+		add("c.canonical >= ? AND c.canonical < ?", letter, letter+"\U0010FFFF")
+	}
+	if s.Owner != 0 {
+		add("c.id IN (SELECT o.crate_id FROM crate_users o WHERE o.user_id = ? AND o.owner = 1)", s.Owner)
+	}
+	from := " FROM crates c WHERE " + strings.Join(where, " AND ")
+	if err := c.ro.db.QueryRowContext(ctx, "SELECT count(*)"+from, args...).Scan(&total); err != nil {
+		return nil, 0, err
+	}
+	order, ok := Sorts[s.Sort]
+	if !ok {
+		order = Sorts["relevance"]
+	}
+	args = append(args, crate.Canonical(strings.TrimSpace(s.Text)), strings.Join(words, "_"))
+	if s.Sort == "recent-downloads" {
+		args = append(args, c.today()-recentDays)
+	}
+	// Not prepared for ever: what is asked for takes too many forms.
+	rows, err := c.ro.db.QueryContext(ctx, "SELECT "+crateColumns+from+" ORDER BY CASE WHEN c.canonical IN (?, ?) THEN 0 ELSE 1 END, "+order+" LIMIT ? OFFSET ?",
+		append(args, s.Limit, s.Offset)...)
+	if err != nil {
+		return nil, 0, err
+	}
+	page, err = scanAll(rows, func(r *sql.Rows) (Crate, error) { return scanCrate(r) })
+	return page, total, err
+}
+
+// saveSearchTerms replaces what a crate is found by.
+func saveSearchTerms(ctx context.Context, tx *tx, id int64, name, description, keywords, categories string) error {
+	for table, words := range map[string][]string{
+		"crate_words (word":          crateWords(name, description, keywords),
+		"crate_keywords (keyword":    strings.Fields(keywords),
+		"crate_categories (category": strings.Fields(categories),
+	} {
+		bare, _, _ := strings.Cut(table, " ")
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+bare+" WHERE crate_id = ?", id); err != nil {
+			return err
+		}
+		insert := fmt.Sprintf("INSERT INTO %s, crate_id) VALUES (?, ?)", table)
+		for _, w := range words {
+			if _, err := tx.ExecContext(ctx, insert, w, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maxCrateWords bounds the words that one crate is found by; a description has a thousand characters at most.
+const maxCrateWords = 200
+
+// crateWords are the words that a crate is found by: those of name, keywords and description, and the name and keywords as
+// they stand.
+func crateWords(name, description, keywords string) []string {
+	words := append([]string{crate.Canonical(name)}, splitWords(name)...)
+	words = append(append(words, strings.Fields(keywords)...), splitWords(keywords)...)
+	words = append(words, splitWords(description)...)
+	words = words[:min(len(words), maxCrateWords)]
+	slices.Sort(words)
+	return slices.Compact(words)
+}
+
+// maxWordLen bounds one word, in bytes; longer ones are cut, here and in a search alike.
+const maxWordLen = 64
+
+// splitWords gives the words of a text in lower case: letters and digits of any script, with their marks.
+func splitWords(text string) []string {
+	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
+	})
+	for i, w := range words {
+		if len(w) > maxWordLen {
+			words[i] = strings.ToValidUTF8(w[:maxWordLen], "")
+		}
+	}
+	return words
+}

@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/auth"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/ratelimit"
+)
+
+// RateLimits bound how often one user may change things, and how often one address may fail to prove who it is. A nil
+// limiter bounds nothing. Admins are not bounded: they could switch the limits off.
+type RateLimits struct {
+	PublishNew    *ratelimit.Limiter // new crates
+	PublishUpdate *ratelimit.Limiter // new versions
+	Yank          *ratelimit.Limiter
+	FailedAuth    *ratelimit.Limiter
+}
+
+// publish takes one publish of who. cargo never tries again by itself, so the text says when a person may.
+func (l RateLimits) publish(who *auth.Principal, isNew bool) error {
+	if isNew {
+		return limit(l.PublishNew, who, "published too many new crates in a short time")
+	}
+	return limit(l.PublishUpdate, who, "published too many versions in a short time")
+}
+
+func (l RateLimits) yank(who *auth.Principal) error {
+	return limit(l.Yank, who, "yanked or unyanked too many versions in a short time")
+}
+
+func limit(l *ratelimit.Limiter, who *auth.Principal, what string) error {
+	if who.IsAdmin() {
+		return nil
+	}
+	wait, ok := l.Allow(fmt.Sprint(who.UserID))
+	if ok {
+		return nil
+	}
+	return tooMany(wait, "user `%s` has %s; try again in %s, or ask an administrator of this registry about its rateLimits", who.User, what, inWords(wait))
+}
+
+// failedAuth counts a token that did not work, and gives the error for it. A token that works is never turned away, whatever
+// others at the same address do.
+func (l RateLimits) failedAuth(address string, err error) error {
+	if fault.KindOf(err) != fault.Unauthenticated {
+		return err
+	}
+	if wait, ok := l.FailedAuth.Allow(address); !ok {
+		return tooMany(wait, "too many requests with tokens that do not work came from address %s; try again in %s", address, inWords(wait))
+	}
+	return err
+}
+
+func tooMany(wait time.Duration, format string, args ...any) error {
+	e := fault.New(fault.TooMany, format, args...)
+	e.Wait = wait
+	return e
+}
+
+// inWords rounds up, so that who waits that long is let in.
+func inWords(d time.Duration) string { return (d + time.Second - 1).Truncate(time.Second).String() }

@@ -1,0 +1,323 @@
+package httpapi
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+)
+
+// object is a JSON object that is made on the spot.
+type object = map[string]any
+
+// serveCrate shows a crate with all its versions.
+func (a *API) serveCrate(w *response, r *http.Request) error {
+	found, err := a.crate(w, r)
+	if err != nil {
+		return err
+	}
+	versions, err := a.sortedVersions(r, found, "semver")
+	if err != nil {
+		return err
+	}
+	recent, err := a.Catalog.RecentDownloads(r.Context(), found.ID)
+	if err != nil {
+		return err
+	}
+	shape := newCrateShape(found)
+	shape.withVersions(versions, recent)
+	list, err := versionShapes(versions)
+	if err != nil {
+		return err
+	}
+	keywords, categories := []labelShape{}, []labelShape{}
+	for _, k := range found.Keywords {
+		keywords = append(keywords, keywordShape(k, 1))
+	}
+	for _, c := range found.Categories {
+		categories = append(categories, categoryShape(c, 1))
+	}
+	return w.json(http.StatusOK, object{"crate": shape, "versions": list, "keywords": keywords, "categories": categories})
+}
+
+// sortedVersions lists versions: by precedence, or by date, the highest or newest first.
+func (a *API) sortedVersions(r *http.Request, found catalog.Crate, sort string) ([]catalog.Version, error) {
+	versions, err := a.Catalog.Versions(r.Context(), found.ID)
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(versions)
+	switch sort {
+	case "date":
+		return versions, nil
+	case "", "semver":
+		parsed := make(map[int64]crate.Version, len(versions))
+		for _, v := range versions {
+			if parsed[v.ID], err = crate.ParseVersion(v.Num); err != nil {
+				return nil, err
+			}
+		}
+		slices.SortStableFunc(versions, func(x, y catalog.Version) int { return parsed[y.ID].Compare(parsed[x.ID]) })
+		return versions, nil
+	}
+	return nil, fault.New(fault.Invalid, "sort must be semver or date, not %q", sort)
+}
+
+// serveVersions lists the versions of a crate; all of them, unless a page is asked for.
+func (a *API) serveVersions(w *response, r *http.Request) error {
+	found, err := a.crate(w, r)
+	if err != nil {
+		return err
+	}
+	versions, err := a.sortedVersions(r, found, r.URL.Query().Get("sort"))
+	if err != nil {
+		return err
+	}
+	total := len(versions)
+	if q := r.URL.Query(); q.Has("per_page") || q.Has("page") {
+		p, err := pageOf(r)
+		if err != nil {
+			return err
+		}
+		versions = versions[min(p.offset, total):min(p.offset+p.limit, total)]
+	}
+	list, err := versionShapes(versions)
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, object{"versions": list, "meta": object{"total": total, "next_page": nil}})
+}
+
+// versionOf finds the version of a request and its crate, if who asks may see it.
+func (a *API) versionOf(w *response, r *http.Request) (catalog.Version, error) {
+	found, err := a.crate(w, r)
+	if err != nil {
+		return catalog.Version{}, err
+	}
+	return a.Catalog.Version(r.Context(), found.Name, r.PathValue("version"))
+}
+
+func (a *API) serveVersion(w *response, r *http.Request) error {
+	v, err := a.versionOf(w, r)
+	if err != nil {
+		return err
+	}
+	shape, err := newVersionShape(v)
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, object{"version": shape})
+}
+
+func (a *API) serveDependencies(w *response, r *http.Request) error {
+	v, err := a.versionOf(w, r)
+	if err != nil {
+		return err
+	}
+	list, err := dependencyShapes(v)
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, object{"dependencies": list})
+}
+
+// serveReverseDependencies lists who depends on a crate: the highest versions of crates of this registry.
+func (a *API) serveReverseDependencies(w *response, r *http.Request) error {
+	found, err := a.crate(w, r)
+	if err != nil {
+		return err
+	}
+	p, err := pageOf(r)
+	if err != nil {
+		return err
+	}
+	id, role := asker(w.principal)
+	dependents, total, err := a.Catalog.Dependents(r.Context(), found.Name, id, role, p.limit, p.offset)
+	if err != nil {
+		return err
+	}
+	deps := []dependencyShape{}
+	for _, v := range dependents {
+		list, err := dependencyShapes(v)
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if d.Registry == nil && crate.Canonical(d.CrateID) == crate.Canonical(found.Name) {
+				d.Downloads = v.Downloads
+				deps = append(deps, d)
+			}
+		}
+	}
+	versions, err := versionShapes(dependents)
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, object{"dependencies": deps, "versions": versions, "meta": object{"total": total}})
+}
+
+// serveDownloadRedirect leads to the archive; a client that asks for JSON reads the address instead.
+func (a *API) serveDownloadRedirect(w *response, r *http.Request) error {
+	v, err := a.versionOf(w, r)
+	if err != nil {
+		return err
+	}
+	return a.lead(w, r, a.URL+"/crates/"+v.Crate+"/"+v.Num+"/download")
+}
+
+func (a *API) lead(w *response, r *http.Request, to string) error {
+	if strings.Contains(r.Header.Get("Accept"), "application/json") {
+		return w.json(http.StatusOK, object{"url": to})
+	}
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusFound)
+	return nil
+}
+
+// serveDownloads counts the downloads of a crate or of one version, by day, over 90 days.
+func (a *API) serveDownloads(w *response, r *http.Request) error {
+	found, err := a.crate(w, r)
+	if err != nil {
+		return err
+	}
+	var versionID int64
+	if num := r.PathValue("version"); num != "" {
+		v, err := a.Catalog.Version(r.Context(), found.Name, num)
+		if err != nil {
+			return err
+		}
+		versionID = v.ID
+	}
+	days, err := a.Catalog.DailyDownloads(r.Context(), found.ID, versionID)
+	if err != nil {
+		return err
+	}
+	type day struct {
+		Version   int64  `json:"version"`
+		Downloads int64  `json:"downloads"`
+		Date      string `json:"date"`
+	}
+	list := make([]day, 0, len(days))
+	for _, d := range days {
+		list = append(list, day{d.VersionID, d.Downloads, time.Unix(d.Day*24*60*60, 0).UTC().Format(time.DateOnly)})
+	}
+	return w.json(http.StatusOK, object{"version_downloads": list, "meta": object{"extra_downloads": []any{}}})
+}
+
+func (a *API) serveKeywords(w *response, r *http.Request) error {
+	p, err := pageOf(r)
+	if err != nil {
+		return err
+	}
+	labels, total, err := a.Catalog.Keywords(r.Context(), p.limit, p.offset)
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, object{"keywords": shapes(labels, keywordShape), "meta": object{"total": total}})
+}
+
+func (a *API) serveCategories(w *response, r *http.Request) error {
+	p, err := pageOf(r)
+	if err != nil {
+		return err
+	}
+	labels, total, err := a.Catalog.Categories(r.Context(), p.limit, p.offset)
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, object{"categories": shapes(labels, categoryShape), "meta": object{"total": total}})
+}
+
+func shapes(labels []catalog.Label, shape func(string, int) labelShape) []labelShape {
+	list := make([]labelShape, 0, len(labels))
+	for _, l := range labels {
+		list = append(list, shape(l.Name, l.Crates))
+	}
+	return list
+}
+
+func (a *API) serveKeyword(w *response, r *http.Request) error {
+	name := strings.ToLower(r.PathValue("keyword"))
+	_, total, err := a.Catalog.Search(r.Context(), catalog.Query{Keyword: name, Limit: 1})
+	if err == nil && total == 0 {
+		err = fault.New(fault.NotFound, "no crate has the keyword `%s`", name)
+	}
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, object{"keyword": keywordShape(name, total)})
+}
+
+func (a *API) serveCategory(w *response, r *http.Request) error {
+	name := strings.ToLower(r.PathValue("category"))
+	_, total, err := a.Catalog.Search(r.Context(), catalog.Query{Category: name, Limit: 1})
+	if err == nil && total == 0 {
+		err = fault.New(fault.NotFound, "no crate has the category `%s`", name)
+	}
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, object{"category": categoryShape(name, total)})
+}
+
+func (a *API) serveCategorySlugs(w *response, r *http.Request) error {
+	labels, _, err := a.Catalog.Categories(r.Context(), 1000, 0)
+	if err != nil {
+		return err
+	}
+	type slug struct {
+		ID          string `json:"id"`
+		Slug        string `json:"slug"`
+		Description string `json:"description"`
+	}
+	list := make([]slug, 0, len(labels))
+	for _, l := range labels {
+		list = append(list, slug{ID: l.Name, Slug: l.Name})
+	}
+	slices.SortFunc(list, func(x, y slug) int { return cmp.Compare(x.Slug, y.Slug) })
+	return w.json(http.StatusOK, object{"category_slugs": list})
+}
+
+// summaryLength is how many crates each list of the summary has.
+const summaryLength = 10
+
+// serveSummary is what a front page shows.
+func (a *API) serveSummary(w *response, r *http.Request) error {
+	n, err := a.Catalog.Counts(r.Context())
+	if err != nil {
+		return err
+	}
+	out := object{"num_crates": n.Crates, "num_downloads": n.Downloads}
+	id, role := asker(w.principal)
+	for key, sort := range map[string]string{"new_crates": "new", "most_downloaded": "downloads", "most_recently_downloaded": "recent-downloads",
+		"just_updated": "recent-updates"} {
+		found, _, err := a.Catalog.Search(r.Context(), catalog.Query{Sort: sort, Limit: summaryLength, UserID: id, Role: role})
+		if err != nil {
+			return err
+		}
+		out[key] = crateShapes(found)
+	}
+	keywords, _, err := a.Catalog.Keywords(r.Context(), summaryLength, 0)
+	if err != nil {
+		return err
+	}
+	categories, _, err := a.Catalog.Categories(r.Context(), summaryLength, 0)
+	if err != nil {
+		return err
+	}
+	out["popular_keywords"], out["popular_categories"] = shapes(keywords, keywordShape), shapes(categories, categoryShape)
+	return w.json(http.StatusOK, out)
+}
+
+func crateShapes(found []catalog.Crate) []crateShape {
+	list := make([]crateShape, 0, len(found))
+	for _, c := range found {
+		list = append(list, newCrateShape(c))
+	}
+	return list
+}

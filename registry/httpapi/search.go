@@ -1,0 +1,94 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+)
+
+// The page of a list: cargo asks for 10 by default and for 100 at most.
+const (
+	defaultPage = 10
+	maxPage     = 100
+)
+
+// page is a part of a list.
+type page struct{ limit, offset, number int }
+
+func pageOf(r *http.Request) (p page, err error) {
+	q := r.URL.Query()
+	if p.limit, err = number(q.Get("per_page"), "per_page", defaultPage, maxPage); err != nil {
+		return p, err
+	}
+	if p.number, err = number(q.Get("page"), "page", 1, 1_000_000); err != nil {
+		return p, err
+	}
+	p.offset = (p.number - 1) * p.limit
+	return p, nil
+}
+
+func number(s, name string, missing, most int) (int, error) {
+	if s == "" {
+		return missing, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		return 0, fault.New(fault.Invalid, "%s must be a number from 1 to %d", name, most)
+	}
+	return n, nil
+}
+
+// maxSearch bounds the text of a search, in bytes.
+const maxSearch = 200
+
+// serveSearch answers `cargo search` and the lists of crates.
+func (a *API) serveSearch(w *response, r *http.Request) error {
+	p, err := pageOf(r)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	query := catalog.Query{Text: q.Get("q"), Keyword: q.Get("keyword"), Category: q.Get("category"), Letter: q.Get("letter"), Sort: q.Get("sort"),
+		Limit: p.limit, Offset: p.offset}
+	query.UserID, query.Role = asker(w.principal)
+	if len(query.Text) > maxSearch {
+		return fault.New(fault.Invalid, "the search text has %d bytes, the limit is %d", len(query.Text), maxSearch)
+	}
+	if _, ok := catalog.Sorts[query.Sort]; query.Sort != "" && !ok {
+		return fault.New(fault.Invalid, "sort must be relevance, downloads, recent-downloads, recent-updates, new or alpha, not %q", query.Sort)
+	}
+	if owner := q.Get("user_id"); owner != "" {
+		n, err := number(owner, "user_id", 0, 1<<32-1)
+		if err != nil {
+			return err
+		}
+		query.Owner = int64(n)
+	}
+	found, total, err := a.Catalog.Search(r.Context(), query)
+	if err != nil {
+		return err
+	}
+	hits := crateShapes(found)
+	for i := range hits {
+		hits[i].ExactMatch = crate.Canonical(hits[i].Name) == crate.Canonical(strings.TrimSpace(query.Text))
+	}
+	meta := object{"total": total, "next_page": nil, "prev_page": nil}
+	if p.offset+p.limit < total {
+		meta["next_page"] = pageLink(r, p.number+1)
+	}
+	if p.number > 1 {
+		meta["prev_page"] = pageLink(r, p.number-1)
+	}
+	return w.json(http.StatusOK, object{"crates": hits, "meta": meta})
+}
+
+// pageLink is the query of another page of the same list.
+func pageLink(r *http.Request, number int) string {
+	q := r.URL.Query()
+	q.Set("page", strconv.Itoa(number))
+	return "?" + q.Encode()
+}
