@@ -32,7 +32,8 @@ type file struct {
 	gzipHeader  fileHeader
 
 	crateID    int64
-	restricted bool // not for everybody
+	restricted bool  // not for everybody
+	missing    error // instead of all the rest: there is no such crate
 }
 
 type fileHeader struct{ etag, length []string }
@@ -42,6 +43,9 @@ type fileHeader struct{ etag, length []string }
 // A file that was read from the catalog before a change must not stay after it. So a change first advances the generation
 // of its key and then drops the key; a reader keeps its file only when the generation is still the one from before it read.
 // Reads of one key and generation are made once and shared.
+//
+// That a crate does not exist is held in the same way: cargo asks for both spellings of a name that it does not find, so 404s
+// are many. A publish drops it like any other file, before its uploader gets an answer.
 type fileCache struct {
 	catalog     *catalog.Catalog
 	metrics     *metrics.Metrics
@@ -73,12 +77,11 @@ func (c *fileCache) changed(ch catalog.Change) {
 
 func (c *fileCache) bytes() uint64 { return c.cache.WeightedSize() }
 
-// get gives the file at a path, such as se/rd/serde. An unknown crate, and a path that no crate has, is fault.NotFound, and is not remembered: cargo asks
-// for a crate right before it publishes it.
+// get gives the file at a path, such as se/rd/serde. An unknown crate, and a path that no crate has, is fault.NotFound.
 func (c *fileCache) get(ctx context.Context, key string) (*file, error) {
 	if f, ok := c.cache.GetIfPresent(key); ok {
 		c.metrics.IndexHits.Inc()
-		return f, nil
+		return f, f.missing
 	}
 	name := key[strings.LastIndexByte(key, '/')+1:]
 	if crate.CheckDependencyName(name) != nil || key != index.Path(name) {
@@ -89,12 +92,17 @@ func (c *fileCache) get(ctx context.Context, key string) (*file, error) {
 	before := gen.Load()
 	v, err, _ := c.flight.Do(key+"\x00"+strconv.FormatUint(before, 36), func() (any, error) {
 		// Others wait for this read, so it must not end because the first of them went away.
+		var f *file
 		lines, err := c.catalog.IndexFile(context.WithoutCancel(ctx), name)
-		if err != nil {
+		switch {
+		case err == nil:
+			f = newFile(lines.Text)
+			f.crateID, f.restricted = lines.CrateID, lines.Restricted
+		case fault.KindOf(err) == fault.NotFound:
+			f = &file{missing: err}
+		default:
 			return nil, err
 		}
-		f := newFile(lines.Text)
-		f.crateID, f.restricted = lines.CrateID, lines.Restricted
 		// Looked at under the cache's lock for the key: a change that comes later has to wait, and then drops the file.
 		c.cache.ComputeIfAbsent(key, func() (*file, bool) { return f, gen.Load() != before })
 		return f, nil
@@ -102,7 +110,8 @@ func (c *fileCache) get(ctx context.Context, key string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.(*file), nil
+	f := v.(*file)
+	return f, f.missing
 }
 
 func newFile(lines []byte) *file {

@@ -1,0 +1,132 @@
+package registry_test
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/client"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// A user who did something too often is told when to come back; others, and admins, are not held up.
+func TestRateLimits(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.RateLimits.Mode = "Enabled"
+		c.RateLimits.PublishNew = registry.Rate{Burst: 2, Every: registry.Duration(time.Hour)}
+		c.RateLimits.PublishUpdate = registry.Rate{Burst: 3, Every: registry.Duration(time.Hour)}
+		c.RateLimits.Yank = registry.Rate{Burst: 1, Every: registry.Duration(time.Hour)}
+		c.RateLimits.FailedAuth = registry.Rate{Burst: 2, Every: registry.Duration(time.Hour)}
+	})
+	limited := func(a answer, what string) {
+		t.Helper()
+		wait, err := strconv.Atoi(a.header.Get("Retry-After"))
+		if a.status != 429 || err != nil || wait < 3500 || wait > 3600 || !strings.Contains(a.detail(t), what) {
+			t.Errorf("%d, Retry-After %q: %s", a.status, a.header.Get("Retry-After"), a.body)
+		}
+	}
+	allowed := func(a answer) {
+		t.Helper()
+		if a.status != 200 {
+			t.Errorf("%d: %s", a.status, a.body)
+		}
+	}
+	allowed(y.publish(good(t, "one", "1.0.0")))
+	allowed(y.publish(good(t, "two", "1.0.0")))
+	limited(y.publish(good(t, "three", "1.0.0")), "too many new crates")
+	for i := 1; i <= 3; i++ { // another bucket
+		allowed(y.publish(good(t, "one", fmt.Sprintf("1.%d.0", i))))
+	}
+	limited(y.publish(good(t, "one", "1.4.0")), "too many versions")
+	allowed(y.do("DELETE", "/api/v1/crates/one/1.0.0/yank", y.alice, nil))
+	limited(y.do("PUT", "/api/v1/crates/one/1.0.0/unyank", y.alice, nil), "yanked or unyanked")
+	allowed(y.do("PUT", "/api/v1/crates/new", y.admin, bytes.NewReader(good(t, "three", "1.0.0"))))
+	if _, err := client.New(y.url, y.admin).CreateUser(t.Context(), wire.CreateUser{Name: "bob", Role: "publisher"}); err != nil {
+		t.Fatal(err)
+	}
+	allowed(y.do("PUT", "/api/v1/crates/new", y.token("bob", nil), bytes.NewReader(good(t, "four", "1.0.0"))))
+
+	for range 2 {
+		if a := y.do("GET", "/api/v1/me", "cy_wrong", nil); a.status != 401 {
+			t.Errorf("%d", a.status)
+		}
+	}
+	limited(y.do("GET", "/api/v1/me", "cy_wrong", nil), "tokens that do not work")
+	allowed(y.do("GET", "/api/v1/me", y.alice, nil)) // who has a token that works is not held up by them
+}
+
+// Without a word about limits a private registry holds nobody up: the release of a workspace is one publish a crate.
+func TestNoRateLimitsByDefault(t *testing.T) {
+	y := open(t, nil)
+	for i := range 8 {
+		if a := y.publish(good(t, fmt.Sprintf("crate-%d", i), "1.0.0")); a.status != 200 {
+			t.Fatalf("%d: %s", a.status, a.body)
+		}
+	}
+	strict := open(t, func(c *registry.Config) { c.Publishing.Profile = registry.ProfileCratesIO })
+	for i := range 6 {
+		a := strict.publish(good(t, fmt.Sprintf("crate-%d", i), "1.0.0"))
+		if i == 5 && a.status != 429 {
+			t.Errorf("%d: %s", a.status, a.body)
+		}
+	}
+}
+
+// The address in X-Forwarded-For counts when it comes from a proxy of ours, and only then.
+func TestTrustedProxies(t *testing.T) {
+	for _, tc := range []struct {
+		trusted []string
+		header  string
+		want    string
+	}{
+		{nil, "203.0.113.9", "127.0.0.1"},
+		{[]string{"10.0.0.0/8"}, "203.0.113.9", "127.0.0.1"},
+		{[]string{"127.0.0.0/8"}, "203.0.113.9", "203.0.113.9"},
+		{[]string{"127.0.0.0/8"}, "6.6.6.6, 203.0.113.9", "203.0.113.9"}, // the first is the client's own word
+		{[]string{"127.0.0.0/8", "10.0.0.0/8"}, "6.6.6.6, 203.0.113.9, 10.1.2.3", "203.0.113.9"},
+		{[]string{"127.0.0.0/8"}, "nonsense", "127.0.0.1"},
+		{[]string{"127.0.0.0/8"}, "2001:db8::1", "2001:db8::1"},
+	} {
+		y := open(t, func(c *registry.Config) { c.TrustedProxies = tc.trusted })
+		if a := y.do("PUT", "/api/v1/crates/new", y.alice, bytes.NewReader(good(t, "demo", "1.0.0")), "X-Forwarded-For", tc.header); a.status != 200 {
+			t.Fatal(a)
+		}
+		a := y.do("GET", "/api/v1/audit?crate=demo", y.admin, nil)
+		if !strings.Contains(a.body, fmt.Sprintf(`"address":%q`, tc.want)) {
+			t.Errorf("%v, %q: want %s in %s", tc.trusted, tc.header, tc.want, a.body)
+		}
+	}
+}
+
+// A crate that was asked for in vain is there as soon as its publish has an answer.
+func TestNotFoundIsForgottenByThePublish(t *testing.T) {
+	y := open(t, nil)
+	for i := range 20 {
+		name := fmt.Sprintf("demo-%02d", i)
+		path := "/index/de/mo/" + name
+		stop := make(chan struct{})
+		asked := make(chan struct{})
+		go func() {
+			defer close(asked)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					y.do("GET", path, "", nil)
+				}
+			}
+		}()
+		a := y.publish(good(t, name, "1.0.0"))
+		found := y.do("GET", path, "", nil)
+		close(stop)
+		<-asked
+		if a.status != 200 || found.status != 200 {
+			t.Fatalf("published: %d, then found: %d", a.status, found.status)
+		}
+	}
+}
