@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -42,16 +40,14 @@ func Scheme() *runtime.Scheme {
 	return s
 }
 
-// CacheOptions bounds the cache to some namespaces (none: all), and to what the operator made itself: it must not hold every
-// Secret of a cluster.
+// CacheOptions bounds the cache to some namespaces (none: all), and to our own kinds and what the operator made itself: it must
+// not hold every Secret of a cluster.
 func CacheOptions(namespaces ...string) cache.Options {
-	ours := cache.ByObject{Label: names.Managed()}
+	all := cache.ByObject{Label: labels.Everything()}
 	o := cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			&appsv1.Deployment{}: ours, &corev1.Pod{}: ours, &corev1.PersistentVolumeClaim{}: ours, &corev1.Secret{}: ours,
-			&corev1.ConfigMap{}: ours, &corev1.Service{}: ours, &corev1.ServiceAccount{}: ours, &networkingv1.Ingress{}: ours,
-		},
+		DefaultTransform:     cache.TransformStripManagedFields(),
+		DefaultLabelSelector: names.Managed(),
+		ByObject:             map[client.Object]cache.ByObject{&v1alpha1.Registry{}: all, &v1alpha1.RegistryUser{}: all},
 	}
 	for _, ns := range namespaces {
 		if o.DefaultNamespaces == nil {

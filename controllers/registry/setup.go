@@ -1,15 +1,19 @@
 package registry
 
 import (
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/names"
@@ -21,7 +25,7 @@ import (
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	child := handler.EnqueueRequestsFromMapFunc(watch.ByLabel(names.RegistryLabel))
 	changed := builder.WithPredicates(watch.Changed())
-	return ctrl.NewControllerManagedBy(mgr).
+	c, err := ctrl.NewControllerManagedBy(mgr).
 		Named("registry").
 		For(&v1alpha1.Registry{}, builder.WithPredicates(watch.Wanted())).
 		Watches(&appsv1.Deployment{}, child, changed).
@@ -33,5 +37,36 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.ServiceAccount{}, child, changed).
 		Watches(&networkingv1.Ingress{}, child, changed).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: time.Minute}).
-		Complete(r)
+		Build(r)
+	if err != nil {
+		return err
+	}
+	r.monitors.start = func() error {
+		obj := &metav1.PartialObjectMetadata{} // enough to hear of a change; what it is, is read from the API server
+		obj.SetGroupVersionKind(serviceMonitorKind)
+		return c.Watch(source.Kind[client.Object](mgr.GetCache(), obj, child, watch.Changed()))
+	}
+	return nil
+}
+
+// lateWatch begins a watch once, when there is reason to. ServiceMonitors need one: to watch a kind that the cluster does not
+// know would keep the operator from starting, and the kind may come while it runs.
+type lateWatch struct {
+	mu      sync.Mutex
+	start   func() error // nil where no manager runs the reconciler
+	started bool
+}
+
+// ensure begins the watch, unless that is done.
+func (w *lateWatch) ensure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.started || w.start == nil {
+		return nil
+	}
+	if err := w.start(); err != nil {
+		return err
+	}
+	w.started = true
+	return nil
 }

@@ -103,6 +103,11 @@ func (s *scope) applyChildren(ctx context.Context) error {
 		}
 	}
 	s.facts.serviceMonitorMissing = p.wantsServiceMonitor() && !p.ServiceMonitors
+	if p.ServiceMonitors {
+		if err := s.monitors.ensure(); err != nil {
+			return fmt.Errorf("watching ServiceMonitors: %w", err)
+		}
+	}
 	children, err := Build(p)
 	if err != nil {
 		return fmt.Errorf("building children: %w", err)
