@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -156,10 +157,18 @@ func TestIngressComesAndGoes(t *testing.T) {
 	if r.Status.URL != "https://crates.example.com" {
 		t.Errorf("url = %s", r.Status.URL)
 	}
-	get(h, "acme", &networkingv1.Ingress{})
+	h.wantContains(h.want(r, v1alpha1.IngressReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonAddressPending), "kubectl describe ingress acme")
+	in := get(h, "acme", &networkingv1.Ingress{})
+	in.Status.LoadBalancer.Ingress = []networkingv1.IngressLoadBalancerIngress{{IP: "192.0.2.7"}}
+	h.must(h.client.Status().Update(t.Context(), in))
+	r, _ = h.registry("acme")
+	h.wantContains(h.want(r, v1alpha1.IngressReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonAddressAssigned), "192.0.2.7; crates.example.com must lead there")
 	r.Spec.Ingress = nil
 	h.must(h.client.Update(t.Context(), r))
-	h.registry("acme")
+	r, _ = h.registry("acme")
+	if c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.IngressReadyCondition); c != nil {
+		t.Errorf("without an Ingress there is %+v", c)
+	}
 	if err := h.client.Get(t.Context(), h.key("acme"), &networkingv1.Ingress{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the Ingress is still there: %v", err)
 	}

@@ -17,6 +17,9 @@ const (
 	WorkloadReadyCondition = "WorkloadReady"
 	// ServerReachableCondition says whether the registry answers the operator.
 	ServerReachableCondition = "ServerReachable"
+	// IngressReadyCondition is there when spec.ingress is set, and says whether the Ingress has an address. Ready does not wait
+	// for it.
+	IngressReadyCondition = "IngressReady"
 	// MonitoringReadyCondition is there when a ServiceMonitor is asked for, and says whether it could be made.
 	MonitoringReadyCondition = "MonitoringReady"
 

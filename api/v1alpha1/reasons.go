@@ -58,6 +58,10 @@ const (
 	ReasonUnreachable = "Unreachable"
 	// ReasonAdminTokenRefused: the server does not accept the token in the admin Secret (yet).
 	ReasonAdminTokenRefused = "AdminTokenRefused"
+	// ReasonAddressAssigned: an ingress controller gave the Ingress an address.
+	ReasonAddressAssigned = "AddressAssigned"
+	// ReasonAddressPending: no ingress controller gave the Ingress an address yet.
+	ReasonAddressPending = "AddressPending"
 	// ReasonServiceMonitorMissing: the cluster does not know ServiceMonitors.
 	ReasonServiceMonitorMissing = "ServiceMonitorsUnknown"
 )

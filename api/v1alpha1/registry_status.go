@@ -50,7 +50,7 @@ type RegistryStatus struct {
 	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
 
 	// Conditions say how the registry is: Ready, Reconciling, Stalled, StorageReady, WorkloadReady, ServerReachable,
-	// MonitoringReady.
+	// IngressReady, MonitoringReady.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -78,6 +78,7 @@ var steps = []step{
 	(*scope).applyChildren,
 	(*scope).prune,
 	(*scope).observeWorkload,
+	(*scope).observeIngress,
 	(*scope).askServer,
 	(*scope).revokeOrphans,
 }

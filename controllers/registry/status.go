@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,6 +34,7 @@ type facts struct {
 
 	deployment *appsv1.Deployment
 	pods       []corev1.Pod
+	ingress    *networkingv1.Ingress
 
 	server    *wire.Status
 	serverErr error
@@ -65,6 +67,9 @@ func status(r *v1alpha1.Registry, f facts, err error, now time.Time) v1alpha1.Re
 		kept(r, v1alpha1.WorkloadReadyCondition, workloadReady(r, f)),
 		kept(r, v1alpha1.ServerReachableCondition, serverReachable(r, f)),
 	}
+	if c := ingressReady(r, f); c != nil {
+		causes = append(causes, *c)
+	}
 	if c := monitoringReady(r, f, err); c != nil {
 		causes = append(causes, *c)
 	}
@@ -84,12 +89,15 @@ func summarize(r *v1alpha1.Registry, f facts, err error, causes []metav1.Conditi
 	return conditions.Summary(err, firstCause(causes), fmt.Sprintf("serves %s", DesiredURL(r)))
 }
 
+// informational are the conditions that Ready does not wait for.
+var informational = map[string]bool{v1alpha1.IngressReadyCondition: true, v1alpha1.MonitoringReadyCondition: true}
+
 // firstCause is the condition that keeps the Registry from being ready: the one that all behind it wait for. A pod cannot
 // start without its volume, but its own troubles (an image, a node) come first, since a volume may wait for the pod in turn.
 func firstCause(causes []metav1.Condition) *metav1.Condition {
 	var first *metav1.Condition
 	for i, c := range causes {
-		if c.Status == metav1.ConditionTrue || c.Type == v1alpha1.MonitoringReadyCondition {
+		if c.Status == metav1.ConditionTrue || informational[c.Type] {
 			continue
 		}
 		pending := c.Reason == v1alpha1.ReasonVolumePending || c.Reason == v1alpha1.ReasonUnknown

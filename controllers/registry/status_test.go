@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -97,6 +98,39 @@ func TestStatus(t *testing.T) {
 			again := status(r, tt.facts, tt.err, time.Now().Add(time.Hour))
 			if len(again.Conditions) != len(r.Status.Conditions) || again.Conditions[0] != r.Status.Conditions[0] {
 				t.Errorf("the same facts gave another status:\n%v\n%v", r.Status.Conditions, again.Conditions)
+			}
+		})
+	}
+}
+
+func TestIngressReady(t *testing.T) {
+	addressed := func(a networkingv1.IngressLoadBalancerIngress) *networkingv1.Ingress {
+		return &networkingv1.Ingress{Status: networkingv1.IngressStatus{LoadBalancer: networkingv1.IngressLoadBalancerStatus{Ingress: []networkingv1.IngressLoadBalancerIngress{a}}}}
+	}
+	for _, tt := range []struct {
+		name     string
+		class    string
+		facts    facts
+		status   metav1.ConditionStatus
+		contains string
+	}{
+		{"not applied", "", facts{}, metav1.ConditionUnknown, "not looked at yet"},
+		{"just applied", "nginx", facts{applied: true}, metav1.ConditionFalse, "runs for class nginx"},
+		{"no address", "", facts{applied: true, ingress: &networkingv1.Ingress{}}, metav1.ConditionFalse, "spec.ingress.className is empty"},
+		{"ip", "", facts{applied: true, ingress: addressed(networkingv1.IngressLoadBalancerIngress{IP: "192.0.2.7"})}, metav1.ConditionTrue, "192.0.2.7"},
+		{"host name", "", facts{applied: true, ingress: addressed(networkingv1.IngressLoadBalancerIngress{Hostname: "lb.example"})}, metav1.ConditionTrue, "lb.example"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &v1alpha1.Registry{ObjectMeta: metav1.ObjectMeta{Name: "acme", Namespace: "default"}}
+			r.Spec.Ingress = &v1alpha1.IngressSpec{Host: "in.example", ClassName: tt.class}
+			tt.facts.volume, tt.facts.deployment, tt.facts.server = bound(), deployment(1), &wire.Status{Version: "v1"}
+			conds := status(r, tt.facts, nil, time.Now()).Conditions
+			c := meta.FindStatusCondition(conds, v1alpha1.IngressReadyCondition)
+			if c == nil || c.Status != tt.status || !strings.Contains(c.Message, tt.contains) {
+				t.Errorf("IngressReady = %+v, want %s (%s)", c, tt.status, tt.contains)
+			}
+			if tt.facts.applied && !isTrue(conds, v1alpha1.ReadyCondition) {
+				t.Error("Ready waits for the Ingress")
 			}
 		})
 	}

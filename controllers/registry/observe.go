@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/conditions"
+)
+
+// observeIngress reads the Ingress, for its address.
+func (s *scope) observeIngress(ctx context.Context) error {
+	if s.registry.Spec.Ingress == nil {
+		return nil
+	}
+	ingress := &networkingv1.Ingress{}
+	err := s.Client.Get(ctx, s.key(s.registry.Name), ingress)
+	if apierrors.IsNotFound(err) {
+		return nil // the cache lags behind its creation; its watch asks for another look
+	}
+	if err != nil {
+		return fmt.Errorf("reading Ingress %s: %w", s.registry.Name, err)
+	}
+	s.facts.ingress = ingress
+	return nil
+}
+
+// ingressReady is there while an Ingress is wanted. It says whether an ingress controller took it, as far as that shows: by an
+// address. Some controllers never write one, so Ready does not wait for it.
+func ingressReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
+	const typ = v1alpha1.IngressReadyCondition
+	if r.Spec.Ingress == nil {
+		return nil
+	}
+	if !f.applied {
+		c := kept(r, typ, nil)
+		return &c
+	}
+	if address := ingressAddress(f.ingress); address != "" {
+		c := conditions.True(typ, v1alpha1.ReasonAddressAssigned, fmt.Sprintf("Ingress %s has the address %s; %s must lead there", r.Name, address, r.Spec.Ingress.Host))
+		return &c
+	}
+	class := "the cluster's default class, since spec.ingress.className is empty"
+	if r.Spec.Ingress.ClassName != "" {
+		class = "class " + r.Spec.Ingress.ClassName
+	}
+	c := conditions.False(typ, v1alpha1.ReasonAddressPending, fmt.Sprintf(
+		"Ingress %s has no address yet; look whether an ingress controller runs for %s (`kubectl get ingressclasses`), and at `kubectl describe ingress %s`", r.Name, class, r.Name))
+	return &c
+}
+
+// ingressAddress gives the first address that an ingress controller wrote; empty when there is none.
+func ingressAddress(ingress *networkingv1.Ingress) string {
+	if ingress == nil {
+		return ""
+	}
+	for _, a := range ingress.Status.LoadBalancer.Ingress {
+		if a.IP != "" {
+			return a.IP
+		}
+		if a.Hostname != "" {
+			return a.Hostname
+		}
+	}
+	return ""
+}
