@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -105,6 +107,16 @@ func TestOperatorFollowsTheCluster(t *testing.T) {
 		}
 		s.Data["token"] = []byte(token) // an administrator sets a token of their own
 		return h.client.Update(t.Context(), s) == nil
+	})
+	pvc := get(h, "acme-data", &corev1.PersistentVolumeClaim{})
+	h.must(h.client.Create(t.Context(), &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: h.ns, Name: "no-volume"},
+		InvolvedObject: corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: h.ns, Name: pvc.Name, UID: pvc.UID},
+		Type:           corev1.EventTypeWarning, Reason: "ProvisioningFailed", Message: "no room",
+	}))
+	h.eventually("the provisioner's words", func() bool {
+		c := meta.FindStatusCondition(get(h, "acme", &v1alpha1.Registry{}).Status.Conditions, v1alpha1.StorageReadyCondition)
+		return c != nil && strings.Contains(c.Message, "no room")
 	})
 	h.bindVolume("acme")
 	h.eventually("a Registry that is ready", func() bool {

@@ -1,8 +1,10 @@
 package controllers_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -148,6 +150,34 @@ func TestVolumeKeepsItsSize(t *testing.T) {
 	h.must(h.client.Update(t.Context(), r))
 	r, _ = h.registry("acme")
 	h.wantContains(h.want(r, v1alpha1.StorageReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonVolumeBound), "a volume cannot shrink")
+}
+
+func TestVolumeThatDoesNotCome(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
+	h.registry("acme")
+	pvc := get(h, "acme-data", &corev1.PersistentVolumeClaim{})
+	about := corev1.ObjectReference{Kind: "PersistentVolumeClaim", Namespace: h.ns, Name: pvc.Name, UID: pvc.UID}
+	elsewhere := about
+	elsewhere.UID = "00000000-0000-0000-0000-000000000000" // an earlier claim of the same name
+	for i, e := range []corev1.Event{
+		{InvolvedObject: about, Type: "Warning", Reason: "ProvisioningFailed", Message: "quota exceeded at https://me:pw@cloud.example/\n" + strings.Repeat("trace ", 200)},
+		{InvolvedObject: about, Type: "Warning", Reason: "ProvisioningFailed", Message: "older", LastTimestamp: metav1.NewTime(h.now.Add(-time.Hour))},
+		{InvolvedObject: about, Type: "Normal", Reason: "ExternalProvisioning", Message: "waiting", LastTimestamp: metav1.NewTime(h.now.Add(time.Hour))},
+		{InvolvedObject: elsewhere, Type: "Warning", Reason: "ProvisioningFailed", Message: "another", LastTimestamp: metav1.NewTime(h.now.Add(time.Hour))},
+	} {
+		e.ObjectMeta = metav1.ObjectMeta{Namespace: h.ns, Name: fmt.Sprintf("e%d", i)}
+		h.must(h.client.Create(t.Context(), &e))
+	}
+	r, _ := h.registry("acme")
+	c := h.want(r, v1alpha1.StorageReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonVolumePending)
+	h.wantContains(c, "ProvisioningFailed: quota exceeded at https://…@cloud.example/ trace")
+	if len(c.Message) > 450 {
+		t.Errorf("the message has %d bytes: %s", len(c.Message), c.Message)
+	}
+	h.bindVolume("acme")
+	r, _ = h.registry("acme")
+	h.want(r, v1alpha1.StorageReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonVolumeBound)
 }
 
 func TestIngressComesAndGoes(t *testing.T) {

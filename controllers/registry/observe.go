@@ -3,13 +3,18 @@ package registry
 import (
 	"context"
 	"fmt"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
+	"github.com/crateyard/crateyard/controllers/internal/outcome"
 )
 
 // observeIngress reads the Ingress, for its address.
@@ -67,4 +72,53 @@ func ingressAddress(ingress *networkingv1.Ingress) string {
 		}
 	}
 	return ""
+}
+
+// maxEvent bounds what a condition repeats of an event, in bytes; a provisioner may hand on a whole answer of its cloud.
+const maxEvent = 300
+
+// findVolumeTrouble gives the latest event that says why the volume does not come; empty when there is none, or when the
+// operator may not look.
+func (s *scope) findVolumeTrouble(ctx context.Context) string {
+	if s.facts.volume == nil {
+		return ""
+	}
+	events := &corev1.EventList{}
+	about := client.MatchingFields{"involvedObject.kind": "PersistentVolumeClaim", "involvedObject.uid": string(s.facts.volume.UID)}
+	if err := s.Live.List(ctx, events, client.InNamespace(s.registry.Namespace), about, client.Limit(100)); err != nil {
+		return ""
+	}
+	return latestTrouble(events.Items)
+}
+
+// latestTrouble gives the reason and text of the latest event that tells of trouble. FailedBinding is one, although the
+// cluster calls it normal.
+func latestTrouble(events []corev1.Event) string {
+	var latest *corev1.Event
+	for i := range events {
+		e := &events[i]
+		if e.Type != corev1.EventTypeWarning && e.Reason != "FailedBinding" {
+			continue
+		}
+		if latest == nil || eventTime(e).After(eventTime(latest)) {
+			latest = e
+		}
+	}
+	if latest == nil {
+		return ""
+	}
+	return outcome.Clip(outcome.Message(join(latest.Reason, latest.Message)), maxEvent)
+}
+
+// eventTime is when an event happened last; which field says so depends on who wrote it.
+func eventTime(e *corev1.Event) time.Time {
+	switch {
+	case e.Series != nil:
+		return e.Series.LastObservedTime.Time
+	case !e.LastTimestamp.IsZero():
+		return e.LastTimestamp.Time
+	case !e.EventTime.IsZero():
+		return e.EventTime.Time
+	}
+	return e.CreationTimestamp.Time
 }

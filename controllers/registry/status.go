@@ -27,6 +27,8 @@ type facts struct {
 	adopting     bool               // the volume is of an earlier Registry
 	larger       *resource.Quantity // what the spec asks for, when the volume has more
 	storageClass string             // why no volume can come of the storage class
+	// volumeTrouble is what the cluster said last about why the volume does not come.
+	volumeTrouble string
 
 	adminToken            string
 	applied               bool // all children
@@ -157,7 +159,8 @@ func storageReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 	case f.storageClass != "":
 		return say(conditions.False(typ, v1alpha1.ReasonStorageClassMissing, f.storageClass))
 	}
-	return say(conditions.False(typ, v1alpha1.ReasonVolumePending, fmt.Sprintf("PersistentVolumeClaim %s waits for a volume; `kubectl describe pvc %s` says what its provisioner does", name, name)))
+	waits := fmt.Sprintf("PersistentVolumeClaim %s waits for a volume; `kubectl describe pvc %s` says what its provisioner does", name, name)
+	return say(conditions.False(typ, v1alpha1.ReasonVolumePending, join(waits, f.volumeTrouble)))
 }
 
 func serverReachable(r *v1alpha1.Registry, f facts) *metav1.Condition {

@@ -135,3 +135,27 @@ func TestIngressReady(t *testing.T) {
 		})
 	}
 }
+
+func TestLatestTrouble(t *testing.T) {
+	at := func(hours int) metav1.Time { return metav1.NewTime(time.Unix(int64(hours)*3600, 0)) }
+	for _, tt := range []struct {
+		name   string
+		events []corev1.Event
+		want   string
+	}{
+		{"none", nil, ""},
+		{"no trouble", []corev1.Event{{Type: "Normal", Reason: "WaitForFirstConsumer", Message: "waiting for a pod"}}, ""},
+		{"trouble that is called normal", []corev1.Event{{Type: "Normal", Reason: "FailedBinding", Message: "no storage class is set"}}, "FailedBinding: no storage class is set"},
+		{"the last one", []corev1.Event{
+			{Type: "Warning", Reason: "A", Message: "a", EventTime: metav1.NewMicroTime(at(2).Time)},
+			{Type: "Warning", Reason: "B", Message: "b", Series: &corev1.EventSeries{LastObservedTime: metav1.NewMicroTime(at(4).Time)}, LastTimestamp: at(1)},
+			{Type: "Warning", Reason: "C", Message: "c", LastTimestamp: at(3)},
+		}, "B: b"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := latestTrouble(tt.events); got != tt.want {
+				t.Errorf("latestTrouble = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -169,6 +169,7 @@ func (s *scope) observeWorkload(ctx context.Context) error {
 	s.facts.pods = pods.Items
 	if s.facts.volume == nil || s.facts.volume.Status.Phase == corev1.ClaimPending {
 		s.facts.storageClass = s.checkStorageClass(ctx)
+		s.facts.volumeTrouble = s.findVolumeTrouble(ctx)
 	}
 	return nil
 }

@@ -19,8 +19,13 @@ func Message(s string) string {
 	s = tokens.ReplaceAllString(s, "cy_…")
 	s = userinfo.ReplaceAllString(s, "://…@")
 	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > maxMessage {
-		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
+	return Clip(s, maxMessage)
+}
+
+// Clip gives at most the first n bytes of a text, with a mark where more was.
+func Clip(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return s
+	return strings.ToValidUTF8(s[:n], "") + "…"
 }
