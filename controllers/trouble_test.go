@@ -32,8 +32,12 @@ func TestImageThatCannotBePulled(t *testing.T) {
 	h.must(h.client.Status().Update(t.Context(), pod))
 	r, _ := h.registry("acme")
 	c := h.want(r, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonImagePullFailed)
-	for _, part := range []string{"nowhere.example/crateyard:v0", "check spec.image", "no such host"} {
+	for _, part := range []string{"nowhere.example/crateyard:v0", "check spec.image"} {
 		h.wantContains(c, part)
+	}
+	h.wantContains(h.want(r, v1alpha1.WorkloadReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonImagePullFailed), "no such host")
+	if said := h.said(); strings.Contains(said, "no such host") || !strings.Contains(said, "ImagePullFailed image nowhere.example/crateyard:v0") {
+		t.Errorf("the warning must name the image, and leave the rest to WorkloadReady:\n%s", said)
 	}
 }
 

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -88,7 +89,7 @@ func summarize(r *v1alpha1.Registry, f facts, err error, causes []metav1.Conditi
 	if err == nil && replicas(r) == 0 {
 		return []metav1.Condition{conditions.False(v1alpha1.ReadyCondition, v1alpha1.ReasonStopped, "stopped, because spec.replicas is 0; all data is kept")}
 	}
-	return conditions.Summary(err, firstCause(causes), fmt.Sprintf("serves %s", DesiredURL(r)))
+	return conditions.Summary(err, brief(r, f, firstCause(causes)), fmt.Sprintf("serves %s", DesiredURL(r)))
 }
 
 // informational are the conditions that Ready does not wait for.
@@ -108,6 +109,26 @@ func firstCause(causes []metav1.Condition) *metav1.Condition {
 		}
 	}
 	return first
+}
+
+// brief gives a cause as Ready tells it: in our words. Those of others, such as the kubelet's long ones about an image, stand in
+// the cause's own condition alone.
+func brief(r *v1alpha1.Registry, f facts, cause *metav1.Condition) *metav1.Condition {
+	if cause == nil {
+		return nil
+	}
+	var said string
+	switch cause.Type {
+	case v1alpha1.StorageReadyCondition:
+		said = f.volumeTrouble
+	case v1alpha1.WorkloadReadyCondition:
+		said = checkWorkload(r, f).said
+	}
+	b := *cause
+	if ours, has := strings.CutSuffix(b.Message, join("", said)); has && said != "" {
+		b.Message = ours + "; " + cause.Type + " says more"
+	}
+	return &b
 }
 
 // pausedStatus changes nothing but Paused. Ready has to be there, so an object that was never looked at says why it is not.

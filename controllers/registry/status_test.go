@@ -67,11 +67,11 @@ func TestStatus(t *testing.T) {
 		{"starting", facts{applied: true, volume: bound(), deployment: deployment(0)}, nil, v1alpha1.ReasonStarting, "starting", "Reconciling"},
 		{"image", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{waitingPod("ErrImagePull", "not found")}}, nil, v1alpha1.ReasonImagePullFailed, "image img:v1 cannot be pulled; check spec.image", "Reconciling"},
 		{"image before volume", facts{applied: true, volume: pending(), deployment: deployment(0), pods: []corev1.Pod{waitingPod("ImagePullBackOff", "")}}, nil, v1alpha1.ReasonImagePullFailed, "img:v1", "Reconciling"},
-		{"config", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{waitingPod("CreateContainerConfigError", `secret "acme-admin" not found`)}}, nil, v1alpha1.ReasonContainerConfigInvalid, "acme-admin", "Reconciling"},
-		{"crash", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{crashing(&corev1.ContainerStateTerminated{ExitCode: 1, Message: "data folder is locked\n"})}}, nil, v1alpha1.ReasonCrashLooping, "exit code 1: data folder is locked", "Reconciling"},
+		{"config", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{waitingPod("CreateContainerConfigError", `secret "acme-admin" not found`)}}, nil, v1alpha1.ReasonContainerConfigInvalid, "the container cannot be made; WorkloadReady", "Reconciling"},
+		{"crash", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{crashing(&corev1.ContainerStateTerminated{ExitCode: 1, Message: "data folder is locked\n"})}}, nil, v1alpha1.ReasonCrashLooping, "kubectl logs --previous` of its pod says why; WorkloadReady says more", "Reconciling"},
 		{"out of memory", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{crashing(&corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"})}}, nil, v1alpha1.ReasonCrashLooping, "spec.resources.limits", "Reconciling"},
-		{"unschedulable", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{unschedulable("0/1 nodes are available: 1 Insufficient memory.")}}, nil, v1alpha1.ReasonUnschedulable, "Insufficient memory", "Reconciling"},
-		{"quota", facts{applied: true, volume: bound(), deployment: deployment(0, appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "exceeded quota"})}, nil, v1alpha1.ReasonPodsRefused, "exceeded quota", "Reconciling"},
+		{"unschedulable", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{unschedulable("0/1 nodes are available: 1 Insufficient memory.")}}, nil, v1alpha1.ReasonUnschedulable, "no node fits the pod; WorkloadReady", "Reconciling"},
+		{"quota", facts{applied: true, volume: bound(), deployment: deployment(0, appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "exceeded quota"})}, nil, v1alpha1.ReasonPodsRefused, "the API server refuses the pod; WorkloadReady", "Reconciling"},
 		{"not ready", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{{Status: corev1.PodStatus{Phase: corev1.PodRunning}}}}, nil, v1alpha1.ReasonNotReady, "kubectl logs deployment/acme", "Reconciling"},
 		{"unreachable", facts{applied: true, volume: bound(), deployment: deployment(1), serverErr: errors.New("dial tcp: refused")}, nil, v1alpha1.ReasonUnreachable, "refused", "Reconciling"},
 		{"token refused", facts{applied: true, volume: bound(), deployment: deployment(1), serverErr: &client.Error{StatusCode: 401, Detail: "unknown"}}, nil, v1alpha1.ReasonAdminTokenRefused, "acme-admin", "Reconciling"},
@@ -98,6 +98,41 @@ func TestStatus(t *testing.T) {
 			again := status(r, tt.facts, tt.err, time.Now().Add(time.Hour))
 			if len(again.Conditions) != len(r.Status.Conditions) || again.Conditions[0] != r.Status.Conditions[0] {
 				t.Errorf("the same facts gave another status:\n%v\n%v", r.Status.Conditions, again.Conditions)
+			}
+		})
+	}
+}
+
+// Others' words may be long, so they stand in one condition, and the rest refers to it.
+func TestTroubleIsToldOnce(t *testing.T) {
+	const said = "said by others"
+	for name, f := range map[string]facts{
+		"volume":        {volume: pending(), volumeTrouble: said},
+		"image":         {pods: []corev1.Pod{waitingPod("ErrImagePull", said)}},
+		"config":        {pods: []corev1.Pod{waitingPod("CreateContainerConfigError", said)}},
+		"crash":         {pods: []corev1.Pod{crashing(&corev1.ContainerStateTerminated{ExitCode: 1, Message: said})}},
+		"unschedulable": {pods: []corev1.Pod{unschedulable(said)}},
+		"quota":         {deployment: deployment(0, appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: said})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.applied = true
+			if f.volume == nil {
+				f.volume = bound()
+			}
+			if f.deployment == nil {
+				f.deployment = deployment(0)
+			}
+			var tell []string
+			for _, c := range status(&v1alpha1.Registry{}, f, nil, time.Now()).Conditions {
+				if strings.Contains(c.Message, said) {
+					tell = append(tell, c.Type)
+				}
+				if c.Type == v1alpha1.ReadyCondition && !strings.HasSuffix(c.Message, "Ready says more") {
+					t.Errorf("Ready does not refer to its cause: %s", c.Message)
+				}
+			}
+			if len(tell) != 1 {
+				t.Errorf("told by %v, want one condition", tell)
 			}
 		})
 	}

@@ -12,48 +12,53 @@ import (
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
 )
 
-// finding is what a check found: a reason and a message that says what to do. The zero finding is none.
-type finding struct{ reason, message string }
+// finding is what a check found: a reason, a message of ours that says what to do, and the words of whoever said it, which may
+// be long. The zero finding is none.
+type finding struct{ reason, message, said string }
 
-// workloadReady says how Deployment and pods are, from the first check that finds something. The checks go from what is
-// nearest to the cause (the kubelet's words about a container) to what is furthest (a Deployment that is not there yet).
+// workloadReady says how Deployment and pods are.
 func workloadReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 	if !f.applied {
 		return nil
 	}
 	const typ = v1alpha1.WorkloadReadyCondition
-	want := replicas(r)
-	if f.deployment == nil { // just made
-		c := conditions.False(typ, v1alpha1.ReasonStarting, "the pod is starting")
+	found := checkWorkload(r, f)
+	if found.reason == v1alpha1.ReasonRunning {
+		c := conditions.True(typ, found.reason, found.message)
 		return &c
 	}
+	c := conditions.False(typ, found.reason, join(found.message, found.said))
+	return &c
+}
+
+// checkWorkload gives what the first check finds. The checks go from what is nearest to the cause (the kubelet's words about a
+// container) to what is furthest (a Deployment that is not there yet).
+func checkWorkload(r *v1alpha1.Registry, f facts) finding {
+	want := replicas(r)
+	if f.deployment == nil { // just made
+		return finding{v1alpha1.ReasonStarting, "the pod is starting", ""}
+	}
 	if want == 0 {
-		c := conditions.False(typ, v1alpha1.ReasonStopped, "spec.replicas is 0")
-		return &c
+		return finding{v1alpha1.ReasonStopped, "spec.replicas is 0", ""}
 	}
 	st := f.deployment.Status
 	if st.ObservedGeneration == f.deployment.Generation && st.UpdatedReplicas >= want && st.ReadyReplicas >= want {
-		c := conditions.True(typ, v1alpha1.ReasonRunning, fmt.Sprintf("%d of %d pods are ready", st.ReadyReplicas, want))
-		return &c
+		return finding{v1alpha1.ReasonRunning, fmt.Sprintf("%d of %d pods are ready", st.ReadyReplicas, want), ""}
 	}
 	for i := range f.pods {
 		if found := podTrouble(&f.pods[i], f.storageClass); found.reason != "" {
-			c := conditions.False(typ, found.reason, found.message)
-			return &c
+			return found
 		}
 	}
 	if found := deploymentTrouble(f.deployment); found.reason != "" {
-		c := conditions.False(typ, found.reason, found.message)
-		return &c
+		return found
 	}
 	for i := range f.pods {
 		if running(&f.pods[i]) {
-			c := conditions.False(typ, v1alpha1.ReasonNotReady, fmt.Sprintf("the server runs and is not ready yet; `kubectl logs deployment/%s` says why", r.Name))
-			return &c
+			return finding{v1alpha1.ReasonNotReady, fmt.Sprintf("the server runs and is not ready yet; `kubectl logs deployment/%s` says why", r.Name), ""}
 		}
 	}
-	c := conditions.False(typ, v1alpha1.ReasonStarting, "the pod is starting")
-	return &c
+	return finding{v1alpha1.ReasonStarting, "the pod is starting", ""}
 }
 
 // podTrouble finds what keeps a pod from running. Messages name no pod: its name is random, and would change the status
@@ -65,9 +70,9 @@ func podTrouble(pod *corev1.Pod, storageClass string) finding {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			if storageClass != "" {
-				return finding{v1alpha1.ReasonStorageClassMissing, storageClass}
+				return finding{v1alpha1.ReasonStorageClassMissing, storageClass, ""}
 			}
-			return finding{v1alpha1.ReasonUnschedulable, "no node fits the pod: " + c.Message}
+			return finding{v1alpha1.ReasonUnschedulable, "no node fits the pod", c.Message}
 		}
 	}
 	for _, c := range pod.Status.ContainerStatuses {
@@ -85,11 +90,14 @@ func waiting(c corev1.ContainerStatus) finding {
 	said := c.State.Waiting.Message
 	switch c.State.Waiting.Reason {
 	case "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError":
-		return finding{v1alpha1.ReasonImagePullFailed, join("image "+c.Image+" cannot be pulled; check spec.image (or the operator's --image) and spec.imagePullSecrets", said)}
+		return finding{v1alpha1.ReasonImagePullFailed, "image " + c.Image + " cannot be pulled; check spec.image (or the operator's --image) and spec.imagePullSecrets", said}
 	case "CrashLoopBackOff":
-		return finding{v1alpha1.ReasonCrashLooping, join("the server ends again and again; `kubectl logs --previous` of its pod says why", lastWords(c))}
+		if t := c.LastTerminationState.Terminated; t != nil && t.Reason == "OOMKilled" {
+			return finding{v1alpha1.ReasonCrashLooping, "the server ends again and again: it uses more memory than spec.resources.limits allow", ""}
+		}
+		return finding{v1alpha1.ReasonCrashLooping, "the server ends again and again; `kubectl logs --previous` of its pod says why", lastWords(c)}
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-		return finding{v1alpha1.ReasonContainerConfigInvalid, join("the container cannot be made", said)}
+		return finding{v1alpha1.ReasonContainerConfigInvalid, "the container cannot be made", said}
 	}
 	return finding{}
 }
@@ -100,8 +108,6 @@ func lastWords(c corev1.ContainerStatus) string {
 	switch {
 	case t == nil:
 		return ""
-	case t.Reason == "OOMKilled":
-		return "it used more memory than spec.resources.limits allow"
 	case t.Message != "":
 		return fmt.Sprintf("exit code %d: %s", t.ExitCode, strings.TrimSpace(t.Message))
 	}
@@ -112,7 +118,7 @@ func lastWords(c corev1.ContainerStatus) string {
 func deploymentTrouble(d *appsv1.Deployment) finding {
 	for _, c := range d.Status.Conditions {
 		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
-			return finding{v1alpha1.ReasonPodsRefused, "the API server refuses the pod: " + c.Message}
+			return finding{v1alpha1.ReasonPodsRefused, "the API server refuses the pod", c.Message}
 		}
 	}
 	return finding{}

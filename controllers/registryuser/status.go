@@ -82,6 +82,9 @@ func registryReady(u *v1alpha1.RegistryUser, f facts, err error) metav1.Conditio
 	return kept(u, typ)
 }
 
+// readySays keeps one trouble from being told by several conditions.
+const readySays = "Ready says why"
+
 func userReady(u *v1alpha1.RegistryUser, f facts, err error) metav1.Condition {
 	const typ = v1alpha1.UserReadyCondition
 	stalled, isStalled := outcome.IsStalled(err)
@@ -91,7 +94,7 @@ func userReady(u *v1alpha1.RegistryUser, f facts, err error) metav1.Condition {
 	case f.user != nil:
 		return conditions.True(typ, v1alpha1.ReasonUserActive, fmt.Sprintf("user %s is there with role %s", f.user.Name, f.user.Role))
 	case isStalled:
-		return conditions.False(typ, stalled.Reason, stalled.Message)
+		return conditions.False(typ, stalled.Reason, readySays)
 	}
 	return kept(u, typ)
 }
@@ -108,7 +111,7 @@ func tokensReady(u *v1alpha1.RegistryUser, f facts, err error) metav1.Condition 
 		} else if wait, ok := outcome.IsWait(err); ok {
 			reason = wait.Reason
 		}
-		return conditions.False(typ, reason, err.Error())
+		return conditions.False(typ, reason, readySays)
 	}
 	return kept(u, typ)
 }

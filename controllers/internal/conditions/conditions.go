@@ -4,6 +4,7 @@
 package conditions
 
 import (
+	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -53,6 +54,8 @@ func Merge(old, now []metav1.Condition, generation int64, at time.Time) []metav1
 
 // Summary gives Ready, and Reconciling or Stalled beside it, for how a reconcile ended: the table of kstatus in one place.
 // working says what is still under way when err is nil, as the first condition that does not hold; nil when nothing is.
+// Ready says what is wrong and what to do. Reconciling refers to it, so that one trouble is not told several times; Stalled
+// repeats it, since there are tools that show nothing else of an object that stalls.
 func Summary(err error, working *metav1.Condition, ready string) []metav1.Condition {
 	if stalled, ok := outcome.IsStalled(err); ok {
 		return []metav1.Condition{
@@ -63,19 +66,19 @@ func Summary(err error, working *metav1.Condition, ready string) []metav1.Condit
 	if wait, ok := outcome.IsWait(err); ok {
 		return []metav1.Condition{
 			False(v1alpha1.ReadyCondition, wait.Reason, wait.Message),
-			True(v1alpha1.ReconcilingCondition, v1alpha1.ReasonProgressing, wait.Message),
+			True(v1alpha1.ReconcilingCondition, v1alpha1.ReasonProgressing, "waits; Ready says what for"),
 		}
 	}
 	if err != nil {
 		return []metav1.Condition{
 			False(v1alpha1.ReadyCondition, v1alpha1.ReasonFailed, err.Error()),
-			True(v1alpha1.ReconcilingCondition, v1alpha1.ReasonProgressingWithRetry, err.Error()),
+			True(v1alpha1.ReconcilingCondition, v1alpha1.ReasonProgressingWithRetry, "tries again; Ready says what failed"),
 		}
 	}
 	if working != nil {
 		return []metav1.Condition{
 			False(v1alpha1.ReadyCondition, working.Reason, working.Message),
-			True(v1alpha1.ReconcilingCondition, v1alpha1.ReasonProgressing, working.Message),
+			True(v1alpha1.ReconcilingCondition, v1alpha1.ReasonProgressing, fmt.Sprintf("waits for %s (%s)", working.Type, working.Reason)),
 		}
 	}
 	return []metav1.Condition{True(v1alpha1.ReadyCondition, v1alpha1.ReasonSucceeded, ready)}
