@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,6 +34,32 @@ func kustomize(t *testing.T, dir string) []*unstructured.Unstructured {
 			t.Fatal(err)
 		}
 		objects = append(objects, u)
+	}
+}
+
+// TestOperatorMayDelete only what it prunes; what has an owner is deleted by the garbage collector.
+func TestOperatorMayDelete(t *testing.T) {
+	var may []string
+	for _, u := range kustomize(t, "../config/rbac") {
+		if u.GetKind() != "ClusterRole" || u.GetName() != "crateyard-operator" {
+			continue
+		}
+		rules, _, err := unstructured.NestedSlice(u.Object, "rules")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rules {
+			rule := r.(map[string]any)
+			if slices.Contains(rule["verbs"].([]any), any("delete")) {
+				for _, resource := range rule["resources"].([]any) {
+					may = append(may, resource.(string))
+				}
+			}
+		}
+	}
+	slices.Sort(may)
+	if want := []string{"ingresses", "secrets", "servicemonitors"}; !slices.Equal(may, want) {
+		t.Errorf("the operator may delete %v, want %v", may, want)
 	}
 }
 

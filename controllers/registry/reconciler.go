@@ -23,11 +23,11 @@ import (
 // +kubebuilder:rbac:groups=crateyard.dev,resources=registries,verbs=get;list;watch
 // +kubebuilder:rbac:groups=crateyard.dev,resources=registries/finalizers,verbs=update
 // +kubebuilder:rbac:groups=crateyard.dev,resources=registries/status,verbs=patch
-// +kubebuilder:rbac:groups="",resources=configmaps;secrets;serviceaccounts;services,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups="",resources=configmaps;secrets;serviceaccounts;services,verbs=create;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=create;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
-// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=create;get;list;patch;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=monitoring.coreos.com,resources=servicemonitors,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses,verbs=create;delete;get;list;patch;watch
