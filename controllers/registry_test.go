@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,7 +20,10 @@ func TestRegistryBecomesReady(t *testing.T) {
 	if result.RequeueAfter == 0 {
 		t.Error("a Registry that starts is not looked at again")
 	}
-	h.wantSaid("Created Deployment acme")
+	said := h.said()
+	if !strings.Contains(said, "Created Deployment acme") || strings.Contains(said, "Updated") {
+		t.Errorf("what is made anew is said to be created, and not updated:\n%s", said)
+	}
 
 	h.bindVolume("acme")
 	r, _ = h.registry("acme")

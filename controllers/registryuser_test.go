@@ -290,7 +290,7 @@ func TestForeignSecretIsNotTouched(t *testing.T) {
 	for range 2 {
 		u, _ := h.user("ci")
 		c := h.want(u, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonNameTaken)
-		h.wantContains(c, "Secret ci-cargo exists and does not belong to this RegistryUser")
+		h.wantContains(c, "Secret ci-cargo exists and does not belong to this RegistryUser; delete or rename it, or name another Secret in spec.tokens[].secretName")
 	}
 	if s := h.secret("ci-cargo"); len(s.Data) != 1 || len(s.Labels) != 0 {
 		t.Errorf("the Secret was changed: %v", s)

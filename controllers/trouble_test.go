@@ -62,7 +62,7 @@ func TestForeignChildStalls(t *testing.T) {
 			}
 			h.makeRegistry("acme", v1alpha1.RegistrySpec{})
 			r, _ := h.registry("acme")
-			h.wantContains(h.want(r, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonNameTaken), name+" exists and does not belong to this Registry")
+			h.wantContains(h.want(r, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonNameTaken), name+" exists and does not belong to this Registry; delete or rename it, or give this Registry another name")
 			h.registry("acme") // now it sees the volume that it made
 			before := h.writes.Load()
 			h.registry("acme")

@@ -120,7 +120,7 @@ func (r *Reconciler) scope(registry *v1alpha1.Registry) *scope {
 		Reconciler: r,
 		registry:   registry,
 		apply:      &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events},
-		owner:      apply.Owner{Object: registry, Kind: "Registry", Label: names.RegistryLabel},
+		owner:      apply.Owner{Object: registry, Kind: "Registry", Label: names.RegistryLabel, Instead: "give this Registry another name"},
 	}
 }
 

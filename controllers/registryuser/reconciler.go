@@ -101,7 +101,7 @@ func (r *Reconciler) scope(user *v1alpha1.RegistryUser) *scope {
 		Reconciler: r,
 		user:       user,
 		apply:      &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events},
-		owner:      apply.Owner{Object: user, Kind: "RegistryUser", Label: names.UserLabel},
+		owner:      apply.Owner{Object: user, Kind: "RegistryUser", Label: names.UserLabel, Instead: "name another Secret in spec.tokens[].secretName"},
 	}
 }
 

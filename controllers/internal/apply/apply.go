@@ -41,6 +41,8 @@ type Owner struct {
 	Kind string
 	// Label is the label that children carry with the owner's name as value.
 	Label string
+	// Instead says what else to do when a child's name is taken, such as "give this Registry another name".
+	Instead string
 }
 
 // Apply makes the cluster hold intent. It says in an event on the owner what it made or changed. fresh reports that the cache
@@ -73,9 +75,10 @@ func (a *Applier) Apply(ctx context.Context, owner Owner, intent *unstructured.U
 	if err != nil {
 		return false, outcome.FromAPI(err, "applying %s", what)
 	}
-	if live == nil {
+	switch {
+	case live == nil:
 		a.Say(owner, "Created", "Created %s", what)
-	} else {
+	case !firstStamp(live, intent):
 		a.Say(owner, "Updated", "Updated %s%s", what, changes(live, intent))
 	}
 	return false, nil
@@ -151,13 +154,19 @@ func (o Owner) Check(live metav1.Object, what string) error {
 	predecessors := labelled && by != nil && by.Kind == o.Kind && by.Name == o.GetName()
 	switch {
 	case !mine && !predecessors && (!labelled || by != nil):
-		return outcome.Stall(v1alpha1.ReasonNameTaken, "%s exists and does not belong to this %s; delete or rename it, or give this %s another name", what, o.Kind, o.Kind)
+		return outcome.Stall(v1alpha1.ReasonNameTaken, "%s exists and does not belong to this %s; delete or rename it, or %s", what, o.Kind, o.Instead)
 	case live.GetDeletionTimestamp() != nil:
 		return outcome.WaitFor(retrySoon, v1alpha1.ReasonProgressing, "%s is being deleted; it is made anew when it is gone", what)
 	case predecessors && !mine:
 		return outcome.WaitFor(retrySoon, v1alpha1.ReasonProgressing, "%s belongs to a deleted %s of the same name; it is made anew when it is gone", what, o.Kind)
 	}
 	return nil
+}
+
+// firstStamp reports whether all that applying intent adds is its digest: to an object that we made by other means, such as the
+// admin Secret, which is created so that nobody's token is ever overwritten.
+func firstStamp(live, intent *unstructured.Unstructured) bool {
+	return live.GetAnnotations()[names.AppliedAnnotation] == "" && changes(live, intent) == ""
 }
 
 // stamp writes intent's digest into intent.
