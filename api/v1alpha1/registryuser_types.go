@@ -119,17 +119,17 @@ type Scope string
 // +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]*\*?$`
 type CratePattern string
 
-// Duration is a time span such as 2160h or 30m.
+// Duration is a time span in hours, minutes and seconds, such as 2160h or 1h30m. Days are not known: 90 days are 2160h.
 // +kubebuilder:validation:MinLength=2
 // +kubebuilder:validation:MaxLength=32
-// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(h|m|s))+$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(h|m|s))+$')",message="days are not known; use hours: 2160h for 90 days (or minutes and seconds: 30m, 1h30m)"
 type Duration string
 
 // TokenSpec is one token of a user.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.rotateBefore) || has(self.expiresAfter)",fieldPath=".rotateBefore",message="rotateBefore needs expiresAfter: a token that never expires is never rotated"
-// +kubebuilder:validation:XValidation:rule="!has(self.rotateBefore) || !has(self.expiresAfter) || duration(self.rotateBefore) < duration(self.expiresAfter)",fieldPath=".rotateBefore",message="rotateBefore must be shorter than expiresAfter"
-// +kubebuilder:validation:XValidation:rule="!has(self.expiresAfter) || duration(self.expiresAfter) >= duration('10m')",fieldPath=".expiresAfter",message="expiresAfter must be at least 10m"
+// +kubebuilder:validation:XValidation:rule="!has(self.rotateBefore) || !has(self.expiresAfter) || !self.rotateBefore.matches('^([0-9]{1,6}(h|m|s))+$') || !self.expiresAfter.matches('^([0-9]{1,6}(h|m|s))+$') || duration(self.rotateBefore) < duration(self.expiresAfter)",fieldPath=".rotateBefore",message="rotateBefore must be shorter than expiresAfter"
+// +kubebuilder:validation:XValidation:rule="!has(self.expiresAfter) || !self.expiresAfter.matches('^([0-9]{1,6}(h|m|s))+$') || duration(self.expiresAfter) >= duration('10m')",fieldPath=".expiresAfter",message="expiresAfter must be at least 10m"
 type TokenSpec struct {
 	// Name of the token, unique within the user.
 	// +required
