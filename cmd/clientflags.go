@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -48,6 +50,15 @@ func (c *clientFlags) client() (*client.Client, error) {
 		return nil, usageError{fmt.Errorf("no token: set CRATEYARD_TOKEN or say --token-file FILE; a server's first admin token is in its DIR/admin-token")}
 	}
 	return client.New(address, token, client.WithVersion(Version())), nil
+}
+
+// unreachable says what to do when a command that talks to a server found none; empty for other commands and errors.
+func unreachable(cmd *cobra.Command, err error) string {
+	dial, ok := errors.AsType[*net.OpError](err)
+	if !ok || dial.Op != "dial" || cmd.Flag("token-file") == nil {
+		return ""
+	}
+	return "; is the server running (`crateyard serve`)? Its address comes from --url or CRATEYARD_URL"
 }
 
 func firstOf(s ...string) string {

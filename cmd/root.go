@@ -22,11 +22,11 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintf(errOut, "crateyard: %v\n", err) // nowhere else to say it
+	_, _ = fmt.Fprintf(errOut, "crateyard: %v%s\n", err, unreachable(cmd, err)) // nowhere else to say it
 	if _, ok := errors.AsType[usageError](err); ok {
 		return 2
 	}

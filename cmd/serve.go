@@ -30,7 +30,7 @@ The keys of the file, with their defaults:
   data: ""                     # --data
   adminTokenFile: ""           # --admin-token-file
   access: {anonymousRead: Enabled}   # --anonymous-read
-  limits: {crateSize: 10485760}      # --crate-size, bytes
+  limits: {crateSize: 10485760}      # --crate-size 10MiB; in the file it is bytes
   log: {format: text, level: info}   # --log-format, --log-level
   drainDelay: 0s               # --drain-delay
 The admin's token comes from --admin-token-file or CRATEYARD_ADMIN_TOKEN; with neither, the first start writes DIR/admin-token.`,
@@ -70,7 +70,7 @@ func serveFlags(f *pflag.FlagSet, c *registry.Config) {
 	f.StringVar(&c.Name, "name", c.Name, "what cargo configurations call the registry")
 	f.StringVar(&c.AdminTokenFile, "admin-token-file", c.AdminTokenFile, "file with the admin's token (default DIR/admin-token)")
 	f.StringVar(&c.Access.AnonymousRead, "anonymous-read", c.Access.AnonymousRead, "Enabled, or Disabled to ask for a token on every read")
-	f.Int64Var(&c.Limits.CrateSize, "crate-size", c.Limits.CrateSize, "largest .crate file in bytes")
+	f.Var((*size)(&c.Limits.CrateSize), "crate-size", "largest .crate file: bytes, or with KiB, MiB, KB or MB behind it")
 	f.StringVar(&c.Log.Format, "log-format", c.Log.Format, "text or json")
 	f.StringVar(&c.Log.Level, "log-level", c.Log.Level, "debug, info, warn or error")
 	f.DurationVar((*time.Duration)(&c.DrainDelay), "drain-delay", time.Duration(c.DrainDelay), "how long to answer reads after a signal to stop")
