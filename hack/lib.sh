@@ -3,10 +3,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cluster=${CRATEYARD_CLUSTER:-local}
 image=${CRATEYARD_IMAGE:-crateyard:dev}
 address=${CRATEYARD_DEMO_ADDRESS:-127.0.0.1:18080}
-work=$root/bin/demo
+work=${CRATEYARD_DEMO_WORK:-$root/bin/demo}
 bin=$root/bin
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*" >&2; }
+step() { printf '==> %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 case $cluster in
@@ -20,6 +20,28 @@ use_local() {
   PATH=$("$bin/cluster" bin):$PATH
   KUBECONFIG=$("$bin/cluster" kubeconfig)
   export PATH KUBECONFIG
+}
+
+# exists asks whether there is an object. That nobody answers is no "no": it ends the script.
+exists() {
+  local found
+  found=$(kubectl get "$@" --ignore-not-found -o name) || die "kubectl could not ask the cluster for: $*"
+  [ -n "$found" ]
+}
+
+# In a cluster that is not ours only that may be changed and deleted which make up made: two namespaces, known by a label.
+mark=crateyard.dev/made-by
+is_ours() {
+  local by
+  by=$(kubectl get namespace "$1" --ignore-not-found -o "go-template={{index .metadata.labels \"$mark\"}}") || die "kubectl could not ask the cluster for namespace $1"
+  [ "$by" = make-up ]
+}
+claim() {
+  if exists namespace "$1"; then
+    is_ours "$1" || die "the cluster has a namespace $1 that make up did not make; it is left alone. $2"
+    return 0
+  fi
+  printf '{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "%s", "labels": {"%s": "make-up"}}}' "$1" "$mark" | kubectl create -f -
 }
 
 # stop_forward ends the port-forward that up.sh started for CLUSTER=current, by its recorded pid.

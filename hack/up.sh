@@ -1,35 +1,69 @@
 #!/usr/bin/env bash
 # The whole way, end to end: a cluster, the operator, a Registry and a RegistryUser from config/samples; then a crate is published
 # with the user's Secret, and another built from it with a fresh CARGO_HOME. Ends with the lines to do the same by hand.
+#
+# With CLUSTER=current, in the cluster of kubectl's context: an operator that is there already is used as it is; else one is
+# installed. What this makes there carries a label, by which hack/down.sh knows it.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 mkdir -p "$work"
 
+step "Looking at what is here"
 command -v cargo >/dev/null || die "cargo is not on the PATH: the last step publishes a crate with it"
+[ "$cluster" = local ] || stop_forward # that of an earlier make up
 if [ "$cluster" = current ] || ! "$bin/cluster" status >/dev/null 2>&1; then
   if (exec 3<>"/dev/tcp/${address%:*}/${address##*:}") 2>/dev/null; then
     die "somebody listens on $address already, where the registry should answer; choose another with CRATEYARD_DEMO_ADDRESS=127.0.0.1:PORT make up"
   fi
 fi
 
+install=yes
 if [ "$cluster" = local ]; then
-  say "Starting a one-node Kubernetes (the first time it is compiled: some ten minutes)"
+  step "Starting a one-node Kubernetes (the first time it is compiled: some ten minutes)"
   "$bin/cluster" up
   use_local
+  step "Loading the image $image into it"
   "$bin/cluster" load "$bin/image.tar"
-elif [ "$image" = crateyard:dev ]; then
-  die "CLUSTER=current needs an image that the cluster can pull: make image, push it, and say IMAGE=your/crateyard:tag"
+else
+  context=$(kubectl config current-context) || die "kubectl has no current context; choose a cluster with: kubectl config use-context NAME"
+  kubectl get --raw /readyz >/dev/null || die "the cluster of kubectl's context $context does not answer"
+  step "Using the cluster of kubectl's context $context"
+  found=$(kubectl get deployments -A -l app.kubernetes.io/name=crateyard,app.kubernetes.io/component=operator -o 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}')
+  found=${found% }
+  if [ -n "$found" ] && ! is_ours "${found%%/*}"; then
+    step "An operator is here already ($found): it is used as it is, and so is its image"
+    install=no
+  elif [ "$image" = crateyard:dev ]; then
+    die "CLUSTER=current needs an image that the cluster's nodes can pull, and $image is on this machine only. Push it to a registry that
+they reach (any tool that pushes will do; bin/image.tar is the same image as an OCI archive), and say its name:
+
+  docker build -t registry.example.com/crateyard:try . && docker push registry.example.com/crateyard:try
+  make up CLUSTER=current IMAGE=registry.example.com/crateyard:try
+
+or load it onto the nodes, where the cluster has a way to do so, such as kind:
+
+  make image IMAGE=crateyard:try && kind load image-archive bin/image.tar
+  make up CLUSTER=current IMAGE=crateyard:try"
+  fi
+  claim crateyard-demo "Delete it, if nobody needs it: the demo takes that name."
+  [ $install = no ] || claim crateyard-system "Install the operator as README.md says, and run this again: it is used then."
 fi
 
-say "Installing the operator"
-kubectl -n crateyard-system get deployment crateyard-operator >/dev/null 2>&1 || touch "$work/operator-installed"
-kubectl kustomize "$root/config/default" | sed "s|crateyard:dev|$image|g" | kubectl apply --server-side -f - >/dev/null
-kubectl -n crateyard-system rollout restart deployment/crateyard-operator >/dev/null # the tag may name a new image
-kubectl -n crateyard-system rollout status deployment/crateyard-operator --timeout=180s
+if [ $install = yes ]; then
+  step "Installing the operator (image $image)"
+  kubectl kustomize "$root/config/default" | sed "s|crateyard:dev|$image|g" | kubectl apply --server-side -f - >/dev/null
+  kubectl -n crateyard-system rollout restart deployment/crateyard-operator >/dev/null # the tag may name a new image
+  kubectl -n crateyard-system rollout status deployment/crateyard-operator --timeout=180s || {
+    kubectl -n crateyard-system get pods >&2
+    kubectl -n crateyard-system get events --field-selector type=Warning --sort-by=.metadata.creationTimestamp | tail -5 >&2
+    die "the operator does not run; can the cluster pull $image? The warnings above, and kubectl -n crateyard-system describe pods, say why"
+  }
+fi
 
-say "Applying a Registry and a RegistryUser (config/samples)"
+step "Applying a Registry and a RegistryUser (config/samples) in namespace crateyard-demo"
 kubectl kustomize "$root/hack/demo" | sed "s|DEMO_ADDRESS|$address|" | kubectl apply --server-side -f -
 wait_ready() {
+  step "Waiting until $1 is ready"
   kubectl -n crateyard-demo wait --for=condition=Ready --timeout=120s "$1" ||
     { kubectl -n crateyard-demo describe "$1" >&2; die "$1 is not ready; its conditions above say why"; }
 }
@@ -37,20 +71,21 @@ wait_ready registry/acme
 wait_ready registryuser/ci
 kubectl -n crateyard-demo get registries,registryusers
 
+step "Forwarding $address to the registry"
 if [ "$cluster" = local ]; then
   "$bin/cluster" forward --listen "$address" --service crateyard-demo/acme:80 >/dev/null
 else
-  stop_forward
-  kubectl -n crateyard-demo port-forward service/acme "${address##*:}:80" >"$work/forward.log" 2>&1 &
+  kubectl -n crateyard-demo port-forward --address "${address%:*}" service/acme "${address##*:}:80" >"$work/forward.log" 2>&1 &
   echo $! >"$work/forward.pid"
   disown
   for _ in $(seq 50); do grep -q Forwarding "$work/forward.log" && break; sleep 0.2; done
   grep -q Forwarding "$work/forward.log" || die "kubectl port-forward did not start: $(cat "$work/forward.log")"
 fi
 
-say "Publishing a crate with the Secret of the RegistryUser, and building another from it"
+step "Publishing a crate with the Secret of the RegistryUser, and building another from it"
 "$root/hack/try.sh"
 
+down=; [ "$cluster" = local ] || down=" CLUSTER=current"
 cat <<END
 
 Crateyard is up. In another terminal, this does the same again:
@@ -69,5 +104,5 @@ or step by step:
   cargo publish --registry acme --allow-dirty
   cargo search --registry acme mine
 
-The registry's page: http://$address/me        Take all down: make down
+The registry's page: http://$address/me        Take all down: make down$down
 END
