@@ -6,22 +6,26 @@ import (
 	"github.com/crateyard/crateyard/test/serve"
 )
 
-// serverSet is safe for the scripts, which run side by side.
-type serverSet struct {
-	mu     sync.Mutex
-	byData map[string]*serve.Server
+// yard is what a script has running: servers by what cargo calls them, in the order of their first start, and the tokens made.
+type yard struct {
+	names   []string
+	servers map[string]*serve.Server
+	tokens  []string
 }
 
-func newServers() *serverSet { return &serverSet{byData: map[string]*serve.Server{}} }
+// yards are those of all scripts, which run side by side, by a script's own folder.
+var yards = struct {
+	mu sync.Mutex
+	by map[string]*yard
+}{by: map[string]*yard{}}
 
-func (s *serverSet) get(data string) *serve.Server {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.byData[data]
-}
-
-func (s *serverSet) set(data string, server *serve.Server) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.byData[data] = server
+func yardOf(work string) *yard {
+	yards.mu.Lock()
+	defer yards.mu.Unlock()
+	y := yards.by[work]
+	if y == nil {
+		y = &yard{servers: map[string]*serve.Server{}}
+		yards.by[work] = y
+	}
+	return y
 }
