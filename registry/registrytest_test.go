@@ -247,3 +247,35 @@ func (y *yard) beginUpload(body []byte) (finish func() answer) {
 		return <-result
 	}
 }
+
+// rawArchive writes entries block by block, so that it can hold what archive/tar would refuse to write.
+func rawArchive(t *testing.T, entries ...entry) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	zw := gzip.NewWriter(&buf)
+	for _, e := range entries {
+		var block [512]byte
+		copy(block[:], e.header.Name)
+		copy(block[100:], "0000644\x000000000\x000000000\x00")
+		copy(block[124:], fmt.Sprintf("%011o\x00%011o\x00        %c", len(e.body), 0, e.header.Typeflag))
+		copy(block[257:], "ustar\x0000")
+		sum := 0
+		for _, b := range block {
+			sum += int(b)
+		}
+		copy(block[148:], fmt.Sprintf("%06o\x00 ", sum))
+		padding := make([]byte, (512-len(e.body)%512)%512)
+		for _, part := range [][]byte{block[:], []byte(e.body), padding} {
+			if _, err := zw.Write(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := zw.Write(make([]byte, 1024)); err != nil {
+		t.Fatal(err)
+	}
+	if err := zw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}

@@ -53,7 +53,7 @@ func unpack(name, version string) (string, error) {
 		}
 		debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
 		if err != nil || len(debs) != 1 {
-			return fmt.Errorf("apt-get download left %q, %v", debs, err)
+			return fmt.Errorf("apt-get download left %q", debs)
 		}
 		if err := run(exec.Command("dpkg", "-x", debs[0], tmp)); err != nil {
 			return err
