@@ -69,20 +69,6 @@ func mustVersion(t *testing.T, s string) Version {
 	return v
 }
 
-// The answers are those of cargo 1.95 to a manifest with the requirement.
-func TestCheckRequirement(t *testing.T) {
-	for _, s := range []string{"*", "1", "1.2", "1.2.3", "^1", "~1.2", "=1.2.3", ">=1, <2", " >= 1.0 , < 2 ", "1.*", "1.2.*", "1.x", "1.*.*", "^1.2.3-rc.1", "1.2.3+b", "> 1"} {
-		if err := CheckRequirement(s); err != nil {
-			t.Errorf("%q: %v", s, err)
-		}
-	}
-	for _, s := range []string{"", "1 || 2", "1.2 - 1.4", "!=1", ">=1 <2", "v1", "01", "1.2.3.4", "*.1", "1.*.3", "1,", ",1", "*, 1", "^*", "1-rc", "=", "1.2.3-", "a"} {
-		if err := CheckRequirement(s); err == nil {
-			t.Errorf("%q passes", s)
-		}
-	}
-}
-
 func TestMetadataFeatures(t *testing.T) {
 	meta := func(features string) string {
 		return `{"name":"x","vers":"1.0.0","deps":[{"name":"opt","version_req":"1","optional":true},{"name":"req","version_req":"1"},

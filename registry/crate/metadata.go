@@ -123,7 +123,7 @@ func (d Dependency) check(p *problems) {
 	if d.Alias != "" {
 		p.wrap("deps", CheckAlias(d.Alias))
 	}
-	if err := CheckRequirement(d.Req); err != nil {
+	if _, err := ParseRequirement(d.Req); err != nil {
 		p.add("deps: %s: %v", clip(d.Name), err)
 	}
 	if d.Registry != "" && !isRegistry(d.Registry) {
