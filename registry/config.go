@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/crateyard/crateyard/registry/httpapi"
+	"github.com/crateyard/crateyard/registry/publish"
 	"github.com/crateyard/crateyard/registry/ratelimit"
 )
 
@@ -180,6 +181,26 @@ func (c *Config) trustedProxies() ([]netip.Prefix, error) {
 	return list, nil
 }
 
+// policy is what a publish must have, by profile and by what stands beside it.
+func (c *Config) policy() publish.Policy {
+	p := publish.Private
+	if c.Publishing.Profile == ProfileCratesIO {
+		p = publish.CratesIO
+	}
+	for _, f := range c.Publishing.RequiredFields {
+		if !slices.Contains(p.RequiredFields, f) {
+			p.RequiredFields = append(slices.Clip(p.RequiredFields), f)
+		}
+	}
+	if c.Publishing.Licenses != "" {
+		p.LicenseExpressions = c.Publishing.Licenses == "SPDX"
+	}
+	if c.Publishing.Categories != "" {
+		p.KnownCategories = c.Publishing.Categories == "Known"
+	}
+	return p
+}
+
 // rateLimits makes the limiters that the configuration asks for.
 func (c *Config) rateLimits() httpapi.RateLimits {
 	limiter := func(on bool, r Rate) *ratelimit.Limiter {
@@ -229,6 +250,9 @@ func (c *Config) Check() error {
 		}
 	}
 	oneOf("publishing.profile", c.Publishing.Profile, ProfilePrivate, ProfileCratesIO)
+	if err := c.policy().Validate(); err != nil {
+		bad("publishing.requiredFields: %w", err)
+	}
 	oneOf("publishing.newCrates", c.Publishing.NewCrates, "Open", "Restricted")
 	if c.Publishing.Licenses != "" {
 		oneOf("publishing.licenses", c.Publishing.Licenses, "Any", "SPDX")

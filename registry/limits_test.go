@@ -69,7 +69,12 @@ func TestNoRateLimitsByDefault(t *testing.T) {
 	}
 	strict := open(t, func(c *registry.Config) { c.Publishing.Profile = registry.ProfileCratesIO })
 	for i := range 6 {
-		a := strict.publish(good(t, fmt.Sprintf("crate-%d", i), "1.0.0"))
+		name := fmt.Sprintf("crate-%d", i)
+		full := strings.NewReplacer(`"description":null`, `"description":"one of six"`, `"license":null`, `"license":"MIT"`).Replace(metadata(name, "1.0.0"))
+		a := strict.publish(frame(full, crateFile(t, name, "1.0.0")))
+		if i < 5 && a.status != 200 {
+			t.Fatalf("%d: %s", a.status, a.body)
+		}
 		if i == 5 && a.status != 429 {
 			t.Errorf("%d: %s", a.status, a.body)
 		}

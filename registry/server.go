@@ -82,6 +82,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 		Catalog: s.catalog, Store: s.store, Auth: s.auth, Metrics: s.metrics, Log: s.log, Access: s.access,
 		Limits: s.config.rateLimits(), TrustedProxies: proxies,
 		Publisher: &publish.Publisher{Catalog: s.catalog, Store: s.store, Limits: limits, URL: s.config.URL,
+			Policy: s.config.policy(), AllowedRegistries: s.config.Access.AllowedRegistries,
 			NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
 	}

@@ -1,16 +1,18 @@
 package crate
 
 import (
-	"archive/tar"
 	"bufio"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 )
 
@@ -24,7 +26,7 @@ type Limits struct {
 // DefaultLimits are crates.io's, with room for 20,000 files: the largest crate there has about half of that.
 var DefaultLimits = Limits{Archive: 10 << 20, Unpacked: 512 << 20, Entries: 20_000}
 
-// What is held in memory while an archive is read: its manifest, and every path (20,000 of them at most by default).
+// What is held in memory while an archive is read: its manifest, and a hash of every path (20,000 of them at most by default).
 const (
 	maxManifest = 1 << 20
 	maxPath     = 1 << 10 // bytes; four times what Windows can unpack
@@ -33,124 +35,177 @@ const (
 // errUnpacked ends the reading of an archive that unpacks to more than the limit.
 var errUnpacked = errors.New("unpacked size")
 
-// CheckArchive reads a .crate file to its end and reports the first rule that it breaks. It holds at most the manifest in
-// memory, and stops at the limits while it decompresses. The rules:
+// Archive is what was learnt of a .crate file.
+type Archive struct {
+	Manifest *Manifest
+	Lib      bool     // it has a library
+	Bins     []string // names of its programs, sorted
+}
+
+// CheckArchive reads a .crate file to its end and reports the first rule that it breaks; of its manifest, all. It holds at
+// most the manifest in memory, and stops at the limits while it decompresses. The rules:
 //
 //   - one gzip member and nothing behind it: cargo reads the first member only, other tools read them all;
-//   - every path is UTF-8, relative, clean, and under {name}-{version}/;
-//   - only regular files and folders: cargo before 1.96 follows links out of its cache (CVE-2026-5223);
-//   - no size in a pax record, on which tar readers disagree;
-//   - no path twice; exactly one manifest at {name}-{version}/Cargo.toml, in that spelling;
-//   - the manifest's name and version are the metadata's.
-func CheckArchive(r io.Reader, name, version string, limits Limits) error {
+//   - only regular files and folders, in headers on which all readers agree (see tarReader): cargo before 1.96 follows links
+//     out of its cache (CVE-2026-5223);
+//   - every path is UTF-8, relative, clean, under {name}-{version}/, and there once;
+//   - no .cargo-ok, by which cargo knows that a crate is unpacked;
+//   - exactly one manifest at {name}-{version}/Cargo.toml, in that spelling, which ParseManifest can read;
+//   - the manifest's name and version are the metadata's;
+//   - a [lib] that names no other path has its src/lib.rs.
+func CheckArchive(r io.Reader, name, version string, limits Limits) (*Archive, error) {
 	b := buffers.Get().(*buffer)
 	defer buffers.Put(b)
 	b.compressed.Reset(r)
 	defer b.compressed.Reset(nil)
 	compressed, zr := b.compressed, b.zr
 	if err := zr.Reset(compressed); err != nil {
-		return archiveError(err, "the archive is no gzip file")
+		return nil, archiveError(err, "the archive is no gzip file")
 	}
 	zr.Multistream(false)
-	c := checker{prefix: name + "-" + version, limits: limits, seen: map[string]bool{}}
-	stream := &cappedReader{r: zr, left: limits.Unpacked}
-	if err := c.entries(tar.NewReader(stream)); err != nil {
-		return c.explain(err)
+	c := checker{prefix: name + "-" + version, limits: limits, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+	b.unpacked.Reset(&cappedReader{r: zr, left: limits.Unpacked})
+	defer b.unpacked.Reset(nil)
+	if err := c.entries(&tarReader{r: b.unpacked}); err != nil {
+		return nil, c.explain(err)
 	}
-	if err := onlyZeros(stream); err != nil {
-		return c.explain(err)
+	if err := onlyZeros(b.unpacked); err != nil {
+		return nil, c.explain(err)
 	}
 	if _, err := compressed.ReadByte(); err != io.EOF {
 		if err != nil {
-			return archiveError(err, "the archive cannot be read")
+			return nil, archiveError(err, "the archive cannot be read")
 		}
-		return fmt.Errorf("the archive has data behind its gzip stream")
+		return nil, fmt.Errorf("the archive has data behind its gzip stream")
 	}
 	if c.manifest == nil {
-		return fmt.Errorf("the archive has no %s/Cargo.toml", c.prefix)
+		return nil, fmt.Errorf("the archive has no %s/Cargo.toml", c.prefix)
 	}
 	m, err := ParseManifest(c.manifest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if m.Name != name {
-		return fmt.Errorf("the metadata names the crate %q, the Cargo.toml in the archive %q", name, clip(m.Name))
+		return nil, fmt.Errorf("the metadata names the crate %q, the Cargo.toml in the archive %q", name, clip(m.Name))
 	}
 	if m.Version != version {
-		return fmt.Errorf("the metadata names version %q, the Cargo.toml in the archive %q", version, clip(m.Version))
+		return nil, fmt.Errorf("the metadata names version %q, the Cargo.toml in the archive %q", version, clip(m.Version))
 	}
-	return nil
+	return c.targets(m)
 }
 
-// buffer is what reading an archive needs and what is worth keeping for the next one: some 110 KiB.
+// targets finds what cargo can build of the files.
+func (c *checker) targets(m *Manifest) (*Archive, error) {
+	if m.Lib != nil && m.Lib.Path == "" && !c.lib {
+		return nil, fmt.Errorf("the Cargo.toml in the archive has a [lib] without path, and the archive has no src/lib.rs")
+	}
+	a := &Archive{Manifest: m, Lib: m.Lib != nil || c.lib, Bins: m.Bins}
+	if len(a.Bins) == 0 { // cargo before 1.83 leaves them to be found
+		a.Bins = c.bins
+		if c.main {
+			a.Bins = append(a.Bins, m.Name)
+		}
+	}
+	slices.Sort(a.Bins)
+	return a, nil
+}
+
+// buffer is what reading an archive needs and what is worth keeping for the next one: some 140 KiB.
 type buffer struct {
-	compressed *bufio.Reader
-	zr         *gzip.Reader
+	compressed, unpacked *bufio.Reader
+	zr                   *gzip.Reader
 }
 
-var buffers = sync.Pool{New: func() any { return &buffer{bufio.NewReaderSize(nil, 64<<10), new(gzip.Reader)} }}
+var buffers = sync.Pool{New: func() any {
+	return &buffer{bufio.NewReaderSize(nil, 64<<10), bufio.NewReaderSize(nil, 32<<10), new(gzip.Reader)}
+}}
 
 type checker struct {
-	prefix   string
-	limits   Limits
-	seen     map[string]bool
-	manifest []byte
+	prefix    string
+	limits    Limits
+	seed      maphash.Seed
+	seen      map[uint64]struct{} // hashes of the paths; by a seed of its own, so that nobody can make two paths look alike
+	manifest  []byte
+	lib, main bool     // src/lib.rs and src/main.rs are there
+	bins      []string // of src/bin
 }
 
-func (c *checker) entries(tr *tar.Reader) error {
+func (c *checker) entries(tr *tarReader) error {
 	for {
-		h, err := tr.Next()
+		e, err := tr.next()
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if err := c.entry(h, tr); err != nil {
+		if err := c.entry(e, tr); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *checker) entry(h *tar.Header, body io.Reader) error {
-	name := strings.TrimSuffix(h.Name, "/")
+func (c *checker) entry(e tarEntry, body io.Reader) error {
 	switch {
-	case !utf8.ValidString(name) || strings.ContainsAny(name, "\\\x00"):
-		return fmt.Errorf("the archive has a path that is not plain UTF-8: %q", clip(name))
-	case h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir:
-		return fmt.Errorf("the archive has an entry that is neither file nor folder: %q; links and devices are refused", clip(name))
-	case h.PAXRecords["size"] != "" || h.PAXRecords["GNU.sparse.realsize"] != "" || h.PAXRecords["GNU.sparse.size"] != "":
-		return fmt.Errorf("the archive has an entry with a size in a pax record, on which readers disagree: %q", clip(name))
-	case name != path.Clean(name) || (name != c.prefix && !strings.HasPrefix(name, c.prefix+"/")):
-		return fmt.Errorf("the archive has a path outside %s/: %q", c.prefix, clip(name))
-	case len(name) > maxPath:
-		return fmt.Errorf("the archive has a path of %d bytes, the limit is %d: %q", len(name), maxPath, clip(name))
-	case c.seen[name]:
-		return fmt.Errorf("the archive has a path twice: %q", clip(name))
+	case !utf8.ValidString(e.path) || strings.ContainsAny(e.path, "\\\x00"):
+		return fmt.Errorf("the archive has a path that is not plain UTF-8: %q", clip(e.path))
+	case strings.HasSuffix(e.path, "/"):
+		return fmt.Errorf("the archive has a file whose path ends with a slash: %q", clip(e.path))
+	case e.path != path.Clean(e.path) || (e.path != c.prefix && !strings.HasPrefix(e.path, c.prefix+"/")):
+		return fmt.Errorf("the archive has a path outside %s/: %q", c.prefix, clip(e.path))
+	case e.path == c.prefix && !e.folder:
+		return fmt.Errorf("the archive has a file in place of its folder %s/", c.prefix)
+	case len(e.path) > maxPath:
+		return fmt.Errorf("the archive has a path of %d bytes, the limit is %d: %q", len(e.path), maxPath, clip(e.path))
 	case len(c.seen) >= c.limits.Entries:
 		return fmt.Errorf("the archive has more than %d entries", c.limits.Entries)
 	}
-	c.seen[name] = true
-	if !strings.EqualFold(name, c.prefix+"/Cargo.toml") {
-		return nil
+	hash := maphash.String(c.seed, e.path)
+	if _, twice := c.seen[hash]; twice {
+		return fmt.Errorf("the archive has a path twice: %q", clip(e.path))
 	}
-	if name != c.prefix+"/Cargo.toml" {
-		return fmt.Errorf("the archive spells its manifest %q; it must be Cargo.toml", clip(path.Base(name)))
+	c.seen[hash] = struct{}{}
+	return c.file(strings.TrimPrefix(e.path, c.prefix+"/"), e, body)
+}
+
+// file looks at the files that mean something to cargo.
+func (c *checker) file(name string, e tarEntry, body io.Reader) (err error) {
+	switch {
+	case strings.EqualFold(name, ".cargo-ok"):
+		return fmt.Errorf("the archive has a file %s, by which cargo marks that it has unpacked a crate", name)
+	case name == "Cargo.toml":
+		if e.folder || e.size > maxManifest {
+			return fmt.Errorf("the Cargo.toml in the archive must be a file of at most %d bytes", maxManifest)
+		}
+		c.manifest, err = io.ReadAll(body)
+	case strings.EqualFold(name, "Cargo.toml"):
+		return fmt.Errorf("the archive spells its manifest %q; it must be Cargo.toml", clip(name))
+	case e.folder:
+	case name == "src/lib.rs":
+		c.lib = true
+	case name == "src/main.rs":
+		c.main = true
+	case strings.HasPrefix(name, "src/bin/"):
+		bin := strings.TrimPrefix(name, "src/bin/")
+		bin, isFile := strings.CutSuffix(bin, ".rs")
+		bin, isMain := strings.CutSuffix(bin, "/main")
+		if isFile && !strings.Contains(bin, "/") && (isMain || bin != "") && len(c.bins) < maxBins {
+			c.bins = append(c.bins, bin)
+		}
 	}
-	if h.Typeflag != tar.TypeReg || h.Size > maxManifest {
-		return fmt.Errorf("the Cargo.toml in the archive must be a file of at most %d bytes", maxManifest)
-	}
-	var err error
-	c.manifest, err = io.ReadAll(body)
 	return err
 }
 
+// maxBins bounds what is kept of programs that only the files tell of.
+const maxBins = 1000
+
 // explain turns the errors of the readers into texts for people, and lets the checker's own and a client's read error pass.
 func (c *checker) explain(err error) error {
+	var damaged flate.CorruptInputError
 	switch {
 	case errors.Is(err, errUnpacked):
 		return fmt.Errorf("the archive unpacks to more than %d bytes", c.limits.Unpacked)
-	case errors.Is(err, tar.ErrHeader), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &damaged):
 		return fmt.Errorf("the archive is damaged: %w", err)
 	}
 	return err

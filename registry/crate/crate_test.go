@@ -75,10 +75,12 @@ func TestMetadataFeatures(t *testing.T) {
 			{"name":"real","explicit_name_in_toml":"alias","version_req":"1","optional":true},{"name":"d","version_req":"1","kind":"dev"}],"features":` + features + `}`
 	}
 	for features, want := range map[string]string{
-		`{"a":["b","dep:opt","opt?/f","req/f","dep:alias"],"b":[]}`: "", `{"Ünï-1.+":[]}`: "", `{}`: "", `null`: "",
+		`{"a":["b","dep:opt","opt?/f","req/f","dep:alias"],"b":[]}`: "", `{"Ünï-1.+":[]}`: "", `{}`: "", `null`: "null, where cargo sends an object",
+		`{"a":["d/f"]}`:  "",
 		`{"a":["none"]}`: "neither a feature nor", `{"a":["dep:req"]}`: "no optional dependency", `{"a":["dep:real"]}`: "no optional dependency",
 		`{"a":["dep:opt"],"b":["opt"]}`: "neither a feature nor", `{"a":["req?/f"]}`: "needs an optional dependency",
-		`{"a":["d/f"]}`: "no feature of a dependency", `{"a b":[]}`: "invalid feature name", `{"":[]}`: "invalid feature name",
+		`{"a":["x/f"]}`: "no feature of a dependency", `{"a":["dep:d"]}`: "no optional dependency", `{"a":["opt/b/c"]}`: "more than one '/'",
+		`{"opt":[]}`: "hides the optional dependency", `{"opt":["dep:opt"]}`: "", `{"opt":["opt/f"]}`: "", `{"alias":[]}`: "hides", `{"a":[],"a":[]}`: "comes twice", `{"A":[],"a":[]}`: "", `{"a b":[]}`: "invalid feature name", `{"":[]}`: "invalid feature name",
 	} {
 		_, err := ParseMetadata([]byte(meta(features)))
 		checkError(t, features, err, want)
@@ -94,8 +96,8 @@ func TestDependencyAddresses(t *testing.T) {
 	}
 	for s, want := range map[string]bool{"x86_64-unknown-linux-gnu": true, "thumbv7em-none-eabihf": true, "cfg(windows)": true, `cfg(all(unix, not(target_os = "macos")))`: true,
 		`cfg(target_feature = "crt-static(")`: true, "cfg((((": false, "cfg()": false, "cfg(unix": false, "cfg(unix))": false, "cfg(a)b": false, "a b": false, "cfg(a;b)": false} {
-		if isTarget(s) != want {
-			t.Errorf("target %q: %v", s, !want)
+		if _, err := canonicalTarget(s); (err == nil) != want {
+			t.Errorf("target %q: %v", s, err)
 		}
 	}
 }

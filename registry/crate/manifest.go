@@ -2,30 +2,285 @@ package crate
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
 )
+
+// CratesIOIndex is how cargo names crates.io, whichever protocol it speaks to it.
+const CratesIOIndex = "https://github.com/rust-lang/crates.io-index"
 
 // Manifest is what the server reads from the Cargo.toml inside an archive: the words of the author, against which the
 // metadata that came with the upload is held.
 type Manifest struct {
-	Name    string
-	Version string
+	Name, Version, Edition, RustVersion, Links                             string
+	Description, License, LicenseFile, Homepage, Documentation, Repository string
+	Readme                                                                 string // path; empty for none
+	Keywords, Categories                                                   []string
+	Deps                                                                   []Dependency // Registry is never empty: crates.io is CratesIOIndex
+	Features                                                               map[string][]string
+	Lib                                                                    *Lib
+	Bins                                                                   []string // names of the [[bin]]s
 }
 
-// ParseManifest reads a normalised Cargo.toml, as `cargo package` writes it.
-func ParseManifest(data []byte) (Manifest, error) {
-	var doc struct {
-		Package *struct {
-			Name    string `toml:"name"`
-			Version string `toml:"version"`
-		} `toml:"package"`
+// Lib is the [lib] of a manifest.
+type Lib struct {
+	Path      string // empty: src/lib.rs
+	ProcMacro bool
+}
+
+// ParseManifest reads a normalised Cargo.toml, as `cargo package` writes it: no inheritance from a workspace, no paths, no
+// [patch]. The error lists every rule that is broken, one a line.
+func ParseManifest(data []byte) (*Manifest, error) {
+	var p problems
+	doc, err := parseTOML(data)
+	if err != nil {
+		return nil, fmt.Errorf("Cargo.toml in the archive: %s", clipTo(err.Error(), maxProblemText))
 	}
-	if err := toml.Unmarshal(data, &doc); err != nil {
-		return Manifest{}, fmt.Errorf("Cargo.toml in the archive: %w", err)
+	m := &Manifest{}
+	m.read(table{doc, "Cargo.toml in the archive", &p})
+	if err := p.err(); err != nil {
+		return nil, err
 	}
-	if doc.Package == nil {
-		return Manifest{}, fmt.Errorf("Cargo.toml in the archive has no [package] section")
+	return m, nil
+}
+
+// maxManifestKeys bounds the keys of a manifest: the TOML library takes time in their square, a second for so many. The
+// largest manifest of crates.io has about half of that. maxKeyParts bounds what stands between the dots of one key.
+const (
+	maxManifestKeys = 10_000
+	maxKeyParts     = 16
+)
+
+func parseTOML(data []byte) (map[string]any, error) {
+	scan := unstable.Parser{}
+	scan.Reset(data)
+	for keys := 0; scan.NextExpression(); {
+		if err := countKeys(scan.Expression(), &keys, 0); err != nil {
+			return nil, err
+		}
 	}
-	return Manifest{Name: doc.Package.Name, Version: doc.Package.Version}, nil
+	if err := scan.Error(); err != nil {
+		return nil, err
+	}
+	var doc map[string]any
+	return doc, toml.Unmarshal(data, &doc)
+}
+
+// countKeys counts the keys of an expression, and of the inline tables in it.
+func countKeys(n *unstable.Node, keys *int, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("it nests deeper than %d", maxDepth)
+	}
+	switch n.Kind {
+	case unstable.KeyValue, unstable.Table, unstable.ArrayTable:
+		parts := 0
+		for it := n.Key(); it.Next(); {
+			parts++
+		}
+		if parts > maxKeyParts {
+			return fmt.Errorf("a key has %d parts, the limit is %d", parts, maxKeyParts)
+		}
+		if *keys++; *keys > maxManifestKeys {
+			return fmt.Errorf("it has more than %d keys", maxManifestKeys)
+		}
+		if n.Kind == unstable.KeyValue {
+			return countKeys(n.Value(), keys, depth+1)
+		}
+	case unstable.Array, unstable.InlineTable:
+		for it := n.Children(); it.Next(); {
+			if err := countKeys(it.Node(), keys, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Manifest) read(doc table) {
+	for _, key := range []string{"patch", "replace"} {
+		if doc.m[key] != nil {
+			doc.bad("[%s] cannot stand in a published crate", key)
+		}
+	}
+	for old, now := range map[string]string{"project": "package", "dev_dependencies": "dev-dependencies", "build_dependencies": "build-dependencies"} {
+		if doc.m[old] != nil {
+			doc.bad("[%s] is an old name of [%s], which cargo replaces when it packages; package again", old, now)
+		}
+	}
+	pkg, ok := doc.table("package")
+	if !ok {
+		doc.bad("it has no [package] section")
+		return
+	}
+	m.readPackage(pkg)
+	m.readDependencies(doc, "")
+	if targets, ok := doc.table("target"); ok {
+		for _, target := range sortedKeys(targets.m) {
+			if t, ok := targets.table(target); ok {
+				m.readDependencies(t, target)
+			}
+		}
+	}
+	m.Features = map[string][]string{}
+	if features, ok := doc.table("features"); ok {
+		for _, name := range sortedKeys(features.m) {
+			m.Features[name] = features.texts(name)
+		}
+	}
+	if lib, ok := doc.table("lib"); ok {
+		m.Lib = &Lib{Path: lib.text("path"), ProcMacro: lib.flag("proc-macro", false) || lib.flag("proc_macro", false)}
+	}
+	for _, bin := range doc.tables("bin") {
+		m.Bins = append(m.Bins, bin.text("name"))
+	}
+}
+
+func (m *Manifest) readPackage(pkg table) {
+	for key, to := range map[string]*string{
+		"name": &m.Name, "version": &m.Version, "edition": &m.Edition, "rust-version": &m.RustVersion, "links": &m.Links,
+		"description": &m.Description, "license": &m.License, "license-file": &m.LicenseFile,
+		"homepage": &m.Homepage, "documentation": &m.Documentation, "repository": &m.Repository,
+	} {
+		*to = pkg.text(key)
+	}
+	if _, isBool := pkg.m["readme"].(bool); !isBool { // false for none
+		m.Readme = pkg.text("readme")
+	}
+	m.Keywords, m.Categories = pkg.texts("keywords"), pkg.texts("categories")
+	for _, key := range []string{"name", "version"} {
+		if pkg.m[key] == nil {
+			pkg.bad("it has no %s", key)
+		}
+	}
+	for _, key := range sortedKeys(pkg.m) { // those that are not read otherwise
+		pkg.inherits(key)
+	}
+}
+
+// readDependencies reads the three tables of dependencies, of all targets or of one.
+func (m *Manifest) readDependencies(t table, target string) {
+	for _, k := range []struct{ key, kind string }{{"dependencies", "normal"}, {"build-dependencies", "build"}, {"dev-dependencies", "dev"}} {
+		deps, ok := t.table(k.key)
+		if !ok {
+			continue
+		}
+		for _, name := range sortedKeys(deps.m) {
+			d := Dependency{Name: name, Kind: k.kind, Target: target, DefaultFeatures: true, Registry: CratesIOIndex}
+			if req, ok := deps.m[name].(string); ok {
+				d.Req = req
+			} else if spec, ok := deps.table(name); ok {
+				d.readTOML(spec)
+			}
+			m.Deps = append(m.Deps, d)
+		}
+	}
+}
+
+// readTOML reads the long form of a dependency. Its key for a registry is registry-index, and left out it means crates.io: the
+// opposite of the index.
+func (d *Dependency) readTOML(t table) {
+	for _, key := range []string{"path", "git", "registry", "base", "artifact"} {
+		if t.m[key] != nil {
+			t.bad("%q cannot stand in a published crate", key)
+		}
+	}
+	if t.m["version"] == nil && t.m["workspace"] == nil {
+		t.bad("it has no version")
+	}
+	d.Req = t.text("version")
+	if r := t.text("registry-index"); r != "" {
+		d.Registry = r
+	}
+	if real := t.text("package"); real != "" {
+		d.Name, d.Alias = real, d.Name
+	}
+	d.Optional = t.flag("optional", false)
+	d.DefaultFeatures = t.flag("default-features", t.flag("default_features", true))
+	d.Features = t.texts("features")
+	t.inherits("workspace")
+}
+
+// table is a part of a TOML document, with what it is called in errors. Its readers note a value of a wrong type.
+type table struct {
+	m  map[string]any
+	at string
+	p  *problems
+}
+
+func (t table) bad(format string, args ...any) { t.p.add(t.at, format, args...) }
+
+// inherits notes a key that cargo would have taken from the workspace.
+func (t table) inherits(key string) {
+	v := t.m[key]
+	if sub, ok := v.(map[string]any); ok {
+		v = sub["workspace"]
+	} else if key != "workspace" {
+		return
+	}
+	if v == true {
+		t.bad("%s is inherited from a workspace that is not in the archive; cargo resolves this when it packages", clip(key))
+	}
+}
+
+func (t table) text(key string) string {
+	s, ok := t.m[key].(string)
+	if sub, _ := t.m[key].(map[string]any); !ok && t.m[key] != nil && sub["workspace"] == nil {
+		t.bad("%s must be a text", clip(key))
+	}
+	return s
+}
+
+func (t table) flag(key string, without bool) bool {
+	v, exists := t.m[key]
+	b, ok := v.(bool)
+	switch {
+	case !exists:
+		return without
+	case !ok:
+		t.bad("%s must be true or false", clip(key))
+	}
+	return b
+}
+
+func (t table) texts(key string) []string {
+	values, ok := t.m[key].([]any)
+	if sub, _ := t.m[key].(map[string]any); !ok && t.m[key] != nil && sub["workspace"] == nil {
+		t.bad("%s must be a list of texts", clip(key))
+	}
+	var list []string
+	for _, v := range values {
+		s, ok := v.(string)
+		if !ok {
+			t.bad("%s must be a list of texts", clip(key))
+			return nil
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+func (t table) table(key string) (table, bool) {
+	m, ok := t.m[key].(map[string]any)
+	if !ok && t.m[key] != nil {
+		t.bad("%s must be a table", clip(key))
+	}
+	return table{m, strings.TrimSuffix(t.at, "]") + map[bool]string{true: ".", false: " ["}[strings.HasSuffix(t.at, "]")] + clip(key) + "]", t.p}, ok
+}
+
+func (t table) tables(key string) (list []table) {
+	values, ok := t.m[key].([]any)
+	if !ok && t.m[key] != nil {
+		t.bad("%s must be a list of tables", clip(key))
+	}
+	for _, v := range values {
+		m, ok := v.(map[string]any)
+		if !ok {
+			t.bad("%s must be a list of tables", clip(key))
+			return nil
+		}
+		list = append(list, table{m, t.at, t.p})
+	}
+	return list
 }

@@ -3,9 +3,7 @@ package crate
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 	"unicode/utf8"
@@ -47,75 +45,115 @@ type Dependency struct {
 	Alias           string   `json:"explicit_name_in_toml"`
 }
 
-// ParseMetadata reads the JSON of a publish and checks it. The error lists every rule that is broken, one a line, so that
-// one failed publish is enough to mend them all.
+// TOMLName is what the manifest calls the dependency.
+func (d Dependency) TOMLName() string { return cmp.Or(d.Alias, d.Name) }
+
+// maxAuthors bounds a list that nothing else bounds.
+const maxAuthors = 1000
+
+// ParseMetadata reads the JSON of a publish and checks it. The error lists every rule that is broken, one a line, up to a
+// limit.
+//
+// Keys are read as cargo and crates.io read them: by their exact spelling, none twice, unknown ones passed over. A list or
+// an object that is left out is empty; null stands only where cargo sends it.
 func ParseMetadata(data []byte) (*Metadata, error) {
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("metadata is not UTF-8")
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+		return nil, fmt.Errorf("metadata is not the JSON that cargo sends: it must be an object")
+	}
+	var p problems
+	r := newJSONReader(data, &p)
 	m := &Metadata{}
-	if err := dec.Decode(m); err != nil {
+	if err := m.read(r); err != nil {
 		return nil, fmt.Errorf("metadata is not the JSON that cargo sends: %w", err)
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("metadata has text after its JSON object")
+	if err := r.end(); err != nil {
+		return nil, err
 	}
-	return m, m.check()
+	m.check(&p)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
-// problems gathers the rules that are broken.
-type problems []string
-
-func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
-
-func (p *problems) wrap(field string, err error) {
-	if err != nil {
-		p.add("%s: %v", field, err)
+func (m *Metadata) read(r *jsonReader) error {
+	text := func(key string, to *string) func() error { return func() error { return r.text(key, false, to) } }
+	maybe := func(key string, to *string) func() error { return func() error { return r.text(key, true, to) } }
+	texts := func(key string, most int, to *[]string) func() error {
+		return func() error { return r.texts(key, key, most, to) }
 	}
+	return r.object("metadata", map[string]func() error{
+		"name": text("name", &m.Name),
+		"vers": text("vers", &m.Vers),
+		"deps": func() error {
+			return r.list("deps", "dependencies", MaxDeps, func() error {
+				m.Deps = append(m.Deps, Dependency{DefaultFeatures: true})
+				return m.Deps[len(m.Deps)-1].read(r, fmt.Sprintf("deps[%d]", len(m.Deps)-1))
+			})
+		},
+		"features":      func() error { return m.readFeatures(r) },
+		"authors":       texts("authors", maxAuthors, &m.Authors),
+		"description":   maybe("description", &m.Description),
+		"documentation": maybe("documentation", &m.Documentation),
+		"homepage":      maybe("homepage", &m.Homepage),
+		"readme":        maybe("readme", &m.Readme),
+		"readme_file":   maybe("readme_file", &m.ReadmeFile),
+		"keywords":      texts("keywords", MaxKeywords, &m.Keywords),
+		"categories":    texts("categories", MaxCategories, &m.Categories),
+		"license":       maybe("license", &m.License),
+		"license_file":  maybe("license_file", &m.LicenseFile),
+		"repository":    maybe("repository", &m.Repository),
+		"links":         maybe("links", &m.Links),
+		"rust_version":  maybe("rust_version", &m.RustVersion),
+	})
 }
 
-func (m *Metadata) check() error {
-	var p problems
+func (d *Dependency) read(r *jsonReader, at string) error {
+	text := func(key string, nullable bool, to *string) func() error {
+		return func() error { return r.text(at+"."+key, nullable, to) }
+	}
+	return r.object(at, map[string]func() error{
+		"name":                  text("name", false, &d.Name),
+		"version_req":           text("version_req", false, &d.Req),
+		"features":              func() error { return r.texts(at+".features", "features", MaxFeatures, &d.Features) },
+		"optional":              func() error { return r.flag(at+".optional", &d.Optional) },
+		"default_features":      func() error { return r.flag(at+".default_features", &d.DefaultFeatures) },
+		"target":                text("target", true, &d.Target),
+		"kind":                  text("kind", true, &d.Kind),
+		"registry":              text("registry", true, &d.Registry),
+		"explicit_name_in_toml": text("explicit_name_in_toml", true, &d.Alias),
+	})
+}
+
+func (m *Metadata) check(p *problems) {
 	p.wrap("name", CheckName(m.Name))
 	_, err := ParseVersion(m.Vers)
 	p.wrap("vers", err)
-	if len(m.Deps) > MaxDeps {
-		p.add("deps: %d dependencies, the limit is %d", len(m.Deps), MaxDeps)
-	} else {
-		for _, d := range m.Deps {
-			d.check(&p)
-		}
+	for _, d := range m.Deps {
+		d.check(p)
 	}
-	m.checkFeatures(&p)
-	if len(m.Keywords) > MaxKeywords {
-		p.add("keywords: %d keywords, the limit is %d", len(m.Keywords), MaxKeywords)
-	}
+	checkFeatures(p, m.Features, m.Deps)
 	for _, k := range m.Keywords {
 		if !isKeyword(k) {
-			p.add("keywords: %q must be at most %d ASCII letters, digits, '_', '-' or '+', the first a letter or digit", clip(k), MaxKeywordLen)
+			p.add("keywords", "%q must be at most %d ASCII letters, digits, '_', '-' or '+', the first a letter or digit", clip(k), MaxKeywordLen)
 		}
 	}
-	if len(m.Categories) > MaxCategories {
-		p.add("categories: %d categories, the limit is %d", len(m.Categories), MaxCategories)
-	}
 	if n := utf8.RuneCountInString(m.Description); n > MaxDescription {
-		p.add("description: %d characters, the limit is %d", n, MaxDescription)
+		p.add("description", "%d characters, the limit is %d", n, MaxDescription)
 	}
 	for _, u := range []struct{ field, url string }{
 		{"documentation", m.Documentation}, {"homepage", m.Homepage}, {"repository", m.Repository},
 	} {
-		if u.url != "" && !strings.HasPrefix(u.url, "https://") && !strings.HasPrefix(u.url, "http://") {
-			p.add("%s: %q must begin with https:// or http://", u.field, clip(u.url))
+		if u.url != "" && !isWebAddress(u.url) {
+			p.add(u.field, "%q must be an address that begins with https:// or http://", clip(u.url))
 		}
 	}
 	if m.RustVersion != "" && !isRustVersion(m.RustVersion) {
-		p.add("rust_version: %q must be digits and dots, such as 1.85", clip(m.RustVersion))
+		p.add("rust_version", "%q must be one to three numbers, such as 1.85", clip(m.RustVersion))
 	}
-	if len(p) > 0 {
-		return fmt.Errorf("%s", strings.Join(p, "\n"))
-	}
-	return nil
 }
 
 func (d Dependency) check(p *problems) {
@@ -123,83 +161,33 @@ func (d Dependency) check(p *problems) {
 	if d.Alias != "" {
 		p.wrap("deps", CheckAlias(d.Alias))
 	}
-	if _, err := ParseRequirement(d.Req); err != nil {
-		p.add("deps: %s: %v", clip(d.Name), err)
+	switch r, err := ParseRequirement(d.Req); {
+	case err != nil:
+		p.add("deps", "%s: %v", clip(d.Name), err)
+	case r.Any():
+		p.add("deps", "%s: the requirement %q takes every version, also those that will break this crate; name one, such as \"1\"", clip(d.Name), clip(d.Req))
 	}
 	if d.Registry != "" && !isRegistry(d.Registry) {
-		p.add("deps: %s: registry %q is no index address; it looks like sparse+https://example.com/index/", clip(d.Name), clip(d.Registry))
+		p.add("deps", "%s: registry %q is no index address; it looks like sparse+https://example.com/index/", clip(d.Name), clip(d.Registry))
 	}
-	if d.Target != "" && !isTarget(d.Target) {
-		p.add("deps: %s: target %q is neither a triple nor a cfg(…)", clip(d.Name), clip(d.Target))
+	if d.Target != "" {
+		if _, err := canonicalTarget(d.Target); err != nil {
+			p.add("deps", "%s: target %q is neither a triple nor a cfg(…): %v", clip(d.Name), clip(d.Target), err)
+		}
 	}
 	switch d.Kind {
 	case "", "normal", "build", "dev":
 	default:
-		p.add("deps: %s: kind %q is none of normal, build, dev", clip(d.Name), clip(d.Kind))
+		p.add("deps", "%s: kind %q is none of normal, build, dev", clip(d.Name), clip(d.Kind))
 	}
-	if len(d.Features) > MaxFeatures {
-		p.add("deps: %s: %d features, the limit is %d", clip(d.Name), len(d.Features), MaxFeatures)
+	if d.Kind == "dev" && d.Optional {
+		p.add("deps", "%s: a dev-dependency cannot be optional", clip(d.Name))
 	}
-}
-
-// checkFeatures checks the counts, and that each value names a feature or dependency that exists: cargo takes an index
-// entry with a dangling value for invalid and passes over the version.
-func (m *Metadata) checkFeatures(p *problems) {
-	if len(m.Features) > MaxFeatures {
-		p.add("features: %d features, the limit is %d", len(m.Features), MaxFeatures)
-		return
-	}
-	optional := map[string]bool{} // name in the manifest → whether any of its entries is optional
-	named := map[string]bool{}    // dependencies that stand as dep:x somewhere, and so are no features by themselves
-	for _, values := range m.Features {
-		for _, v := range values {
-			if dep, ok := strings.CutPrefix(v, "dep:"); ok {
-				named[dep] = true
-			}
+	for _, f := range d.Features {
+		if !isDependencyFeature(f) {
+			p.add("deps", "%s: invalid feature name %q", clip(d.Name), clip(f))
 		}
 	}
-	for _, d := range m.Deps {
-		if d.Kind != "dev" {
-			optional[cmp.Or(d.Alias, d.Name)] = optional[cmp.Or(d.Alias, d.Name)] || d.Optional
-		}
-	}
-	for name, values := range m.Features {
-		if !isFeature(name) {
-			p.add("features: invalid feature name %q", clip(name))
-		}
-		if len(values) > MaxFeatures {
-			p.add("features: %q has %d values, the limit is %d", clip(name), len(values), MaxFeatures)
-			continue
-		}
-		for _, v := range values {
-			if why := m.checkFeatureValue(v, optional, named); why != "" {
-				p.add("features: %q includes %q, %s", clip(name), clip(v), why)
-			}
-		}
-	}
-}
-
-func (m *Metadata) checkFeatureValue(v string, optional, named map[string]bool) string {
-	if dep, ok := strings.CutPrefix(v, "dep:"); ok {
-		if isOptional, exists := optional[dep]; !exists || !isOptional {
-			return "which is no optional dependency"
-		}
-		return ""
-	}
-	if dep, _, ok := strings.Cut(v, "/"); ok {
-		isOptional, exists := optional[strings.TrimSuffix(dep, "?")]
-		if !exists {
-			return "which is no feature of a dependency"
-		}
-		if strings.HasSuffix(dep, "?") && !isOptional {
-			return "whose '?' needs an optional dependency"
-		}
-		return ""
-	}
-	if _, exists := m.Features[v]; !exists && (!optional[v] || named[v]) {
-		return "which is neither a feature nor an optional dependency"
-	}
-	return ""
 }
 
 func isKeyword(s string) bool {
@@ -209,44 +197,24 @@ func isKeyword(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+") == ""
 }
 
+// isRustVersion reports whether cargo can read s as rust-version: a bad one in the index makes it pass over the version.
 func isRustVersion(s string) bool {
-	for part := range strings.SplitSeq(s, ".") {
-		if !allDigits(part) {
+	parts := strings.Split(s, ".")
+	for _, part := range parts {
+		if _, err := parseNumber(part); err != nil {
 			return false
 		}
 	}
-	return len(s) <= 32
+	return len(parts) <= 3
+}
+
+func isWebAddress(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
 // isRegistry reports whether s is an index address that cargo can parse; an entry with another is skipped without a word.
 func isRegistry(s string) bool {
 	u, err := url.Parse(strings.TrimPrefix(s, "sparse+"))
 	return err == nil && u.Scheme != "" && (u.Host != "" || u.Scheme == "file")
-}
-
-// isTarget reports whether s is a target triple, or has the form of a cfg expression: words, strings, commas and '=' in
-// parentheses that match.
-func isTarget(s string) bool {
-	const word = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
-	body, isCfg := strings.CutPrefix(s, "cfg(")
-	if !isCfg {
-		return strings.Trim(s, word) == ""
-	}
-	depth, inString := 1, false
-	for i, c := range body {
-		switch {
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '(':
-			depth++
-		case c == ')':
-			if depth--; depth == 0 && i != len(body)-1 {
-				return false
-			}
-		case c != ' ' && c != ',' && c != '=' && !strings.ContainsRune(word, c):
-			return false
-		}
-	}
-	return depth == 0 && !inString && strings.TrimSpace(body) != ")"
 }

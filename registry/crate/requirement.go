@@ -141,4 +141,6 @@ func isWildcard(s string) bool { return s == "*" || s == "x" || s == "X" }
 func (r Requirement) Any() bool { return len(r.comparators) == 0 }
 
 // Equal reports whether two requirements were written alike, but for spaces, build metadata and a '^' that may be left out.
-func (r Requirement) Equal(other Requirement) bool { return slices.Equal(r.comparators, other.comparators) }
+func (r Requirement) Equal(other Requirement) bool {
+	return slices.Equal(r.comparators, other.comparators)
+}

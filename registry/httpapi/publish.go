@@ -55,7 +55,7 @@ func (a *API) acceptPublish(w *response, r *http.Request, body io.Reader) error 
 	}
 	return w.json(http.StatusOK, struct {
 		Warnings warnings `json:"warnings"`
-	}{warnings{Categories: []string{}, Badges: []string{}, Other: append([]string{}, res.Warnings...)}})
+	}{warnings{Categories: append([]string{}, res.InvalidCategories...), Badges: []string{}, Other: append([]string{}, res.Warnings...)}})
 }
 
 // upload reads a body that must make progress.

@@ -57,10 +57,7 @@ func NewEntry(m *crate.Metadata, cksum string, published time.Time, isOwn func(r
 	for _, d := range m.Deps {
 		e.Deps = append(e.Deps, newDependency(d, isOwn))
 	}
-	// Older cargos misread several entries of one name unless normal comes before build before dev: crates.io's order.
-	slices.SortStableFunc(e.Deps, func(a, b Dependency) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(kindOrder[a.Kind], kindOrder[b.Kind]))
-	})
+	slices.SortStableFunc(e.Deps, compareDependencies)
 	e.Features, e.Features2 = splitFeatures(m.Features)
 	if len(e.Features2) > 0 {
 		e.V = 2
@@ -69,6 +66,19 @@ func NewEntry(m *crate.Metadata, cksum string, published time.Time, isOwn func(r
 }
 
 var kindOrder = map[string]int{"normal": 0, "build": 1, "dev": 2}
+
+// compareDependencies orders by name and kind first, as crates.io does: older cargos misread several entries of one name unless
+// normal comes before build before dev. The rest makes the order the same whatever the client's was.
+func compareDependencies(a, b Dependency) int {
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(kindOrder[a.Kind], kindOrder[b.Kind]), cmp.Compare(text(a.Target), text(b.Target)),
+		cmp.Compare(a.Req, b.Req), cmp.Compare(a.Package, b.Package), cmp.Compare(text(a.Registry), text(b.Registry)), slices.Compare(a.Features, b.Features))
+}
 
 func newDependency(d crate.Dependency, isOwn func(string) bool) Dependency {
 	out := Dependency{

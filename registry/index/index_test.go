@@ -31,7 +31,7 @@ func line(t *testing.T, metadata string) string {
 // The lines are what crates.io writes for such crates, in its order of fields.
 func TestLine(t *testing.T) {
 	for name, tc := range map[string]struct{ metadata, want string }{
-		"nothing but a name": {`{"name":"a","vers":"1.0.0","deps":null,"features":null}`,
+		"nothing but a name": {`{"name":"a","vers":"1.0.0","deps":[],"features":{},"description":null}`,
 			`{"name":"a","vers":"1.0.0","deps":[],"cksum":"00ff","features":{},"yanked":false,"pubtime":"2026-11-23T11:00:00Z"}` + "\n"},
 		"links and rust version": {`{"name":"a","vers":"1.0.0-rc.1+b","links":"z","rust_version":"1.70"}`,
 			`{"name":"a","vers":"1.0.0-rc.1+b","deps":[],"cksum":"00ff","features":{},"yanked":false,"links":"z","rust_version":"1.70","pubtime":"2026-11-23T11:00:00Z"}` + "\n"},
@@ -39,9 +39,9 @@ func TestLine(t *testing.T) {
 			"features":{"default":["new"],"new":["dep:d"],"old":["plain"],"plain":[]}}`,
 			`{"name":"a","vers":"1.0.0","deps":[{"name":"d","req":">=1","features":[],"optional":true,"default_features":true,"target":null,"kind":"normal"}],"cksum":"00ff","features":{"old":["plain"],"plain":[]},"features2":{"default":["new"],"new":["dep:d"]},"yanked":false,"pubtime":"2026-11-23T11:00:00Z","v":2}` + "\n"},
 		"renamed, own, foreign, target, kinds in order": {`{"name":"a","vers":"1.0.0","deps":[
-			{"name":"z","version_req":"1","kind":"dev"},
-			{"name":"z","version_req":"1","kind":"normal","registry":"sparse+https://own/index/","target":"cfg(windows)"},
-			{"name":"real","explicit_name_in_toml":"alias","version_req":"1","registry":"https://other/index"}]}`,
+			{"name":"z","version_req":"1","default_features":false,"kind":"dev"},
+			{"name":"z","version_req":"1","default_features":false,"kind":"normal","registry":"sparse+https://own/index/","target":"cfg(windows)"},
+			{"name":"real","explicit_name_in_toml":"alias","version_req":"1","default_features":false,"registry":"https://other/index"}]}`,
 			`{"name":"a","vers":"1.0.0","deps":[` +
 				`{"name":"alias","req":"1","features":[],"optional":false,"default_features":false,"target":null,"kind":"normal","registry":"https://other/index","package":"real"},` +
 				`{"name":"z","req":"1","features":[],"optional":false,"default_features":false,"target":"cfg(windows)","kind":"normal"},` +

@@ -6,13 +6,14 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,8 +36,12 @@ type Publisher struct {
 	Catalog Catalog
 	Store   storage.Store
 	Limits  crate.Limits
-	URL     string // public base of this registry, without a slash at its end
-
+	URL     string   // public base of this registry, without a slash at its end
+	Aliases []string // other bases under which it is reached; their index addresses mean this registry, too
+	Policy  Policy
+	// AllowedRegistries are the registries that crates may depend on besides this one: index addresses, or crates-io. Nil
+	// means crates-io alone; empty means none.
+	AllowedRegistries []string
 	// NewCratesRestricted has new crates be seen by their owners only.
 	NewCratesRestricted bool
 }
@@ -53,6 +58,7 @@ type Uploader struct {
 type Result struct {
 	Name, Version, SHA256 string
 	Size                  int64    // bytes of the archive
+	InvalidCategories     []string // cargo warns of each
 	Warnings              []string // lines that cargo prints
 }
 
@@ -71,9 +77,12 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	if err != nil {
 		return Result{}, fault.New(fault.Invalid, "%v", err)
 	}
+	refused, warnings, invalidCategories := p.Policy.check(meta)
+	if err := refuse(append(refused, p.foreign(meta)...)); err != nil {
+		return Result{}, err
+	}
 	pub := catalog.Publication{
-		By: who.Actor(who.Address), Name: meta.Name, Version: version, Metadata: data, Details: details(meta), Dependencies: p.ownDependencies(meta),
-		Restricted: p.NewCratesRestricted,
+		By: who.Actor(who.Address), Name: meta.Name, Version: version, Dependencies: p.OwnDependencies(meta), Restricted: p.NewCratesRestricted,
 	}
 	allow := func(s catalog.Standing) error { return auth.AllowPublish(who.Principal, meta.Name, s) }
 	// Asked before the archive is read, so that an upload in vain costs no disk, and asked again in the transaction.
@@ -92,7 +101,12 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		return Result{}, err
 	}
 	defer func() { _ = blob.Cancel() }() // after a commit it does nothing; before, the error that led here says more
-	if pub.SHA256, pub.Size, err = p.receive(f, meta, blob); err != nil {
+	archive, err := p.receive(f, meta, blob, &pub)
+	if err != nil {
+		return Result{}, err
+	}
+	pub.Details = details(meta, archive)
+	if pub.Metadata, err = marshal(meta); err != nil {
 		return Result{}, err
 	}
 	entry := index.NewEntry(meta, pub.SHA256, time.Now(), p.isOwn)
@@ -106,31 +120,48 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	if err := p.Catalog.Publish(ctx, pub, allow); err != nil {
 		return Result{}, err
 	}
-	return Result{Name: pub.Name, Version: version.String(), SHA256: pub.SHA256, Size: pub.Size}, nil
+	return Result{Name: pub.Name, Version: version.String(), SHA256: pub.SHA256, Size: pub.Size, InvalidCategories: invalidCategories, Warnings: warnings}, nil
 }
 
-// receive checks the archive while it goes to the blob and through the hash.
-func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer) (sum string, size int64, err error) {
+// receive checks the archive while it goes to the blob and through the hash, and holds its manifest against the metadata,
+// which from then on has the manifest's features: cargo strips them of dev-dependencies that are not published.
+func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *catalog.Publication) (*crate.Archive, error) {
 	archive, err := f.archive(p.Limits.Archive)
 	if err != nil {
-		return "", 0, err
+		return nil, err
 	}
-	size = archive.left
+	pub.Size = archive.left
 	hash := sha256.New()
 	stored := &storedWriter{w: io.MultiWriter(hash, blob)}
-	err = crate.CheckArchive(io.TeeReader(archive, stored), meta.Name, meta.Vers, p.Limits)
+	checked, err := crate.CheckArchive(io.TeeReader(archive, stored), meta.Name, meta.Vers, p.Limits)
 	switch {
 	case archive.err != nil:
-		return "", 0, archive.err
+		return nil, archive.err
 	case stored.err != nil:
-		return "", 0, fmt.Errorf("store crate: %w", stored.err)
+		return nil, fmt.Errorf("store crate: %w", stored.err)
 	case err != nil:
-		return "", 0, fault.New(fault.Invalid, "%v", err)
+		return nil, fault.New(fault.Invalid, "%v", err)
 	}
+	if err := checked.Manifest.CheckMetadata(meta, p.isOwn); err != nil {
+		return nil, fault.New(fault.Invalid, "%v", err)
+	}
+	meta.Features = checked.Manifest.Features
 	if err := f.end(); err != nil {
-		return "", 0, err
+		return nil, err
 	}
-	return hex.EncodeToString(hash.Sum(nil)), size, nil
+	pub.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	return checked, nil
+}
+
+// marshal gives what was read of the metadata, not what was sent: nobody shall find a second meaning in it later.
+func marshal(m *crate.Metadata) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // a README is full of it
+	if err := enc.Encode(m); err != nil {
+		return nil, fmt.Errorf("store metadata: %w", err)
+	}
+	return buf.Bytes(), nil
 }
 
 // storedWriter remembers that the store failed, which is our fault and not the archive's.
@@ -146,25 +177,10 @@ func (s *storedWriter) Write(b []byte) (int, error) {
 }
 
 // details are what is shown of a version.
-func details(m *crate.Metadata) catalog.Details {
+func details(m *crate.Metadata, archive *crate.Archive) catalog.Details {
 	return catalog.Details{
 		Description: m.Description, Homepage: m.Homepage, Documentation: m.Documentation, Repository: m.Repository,
 		License: m.License, LicenseFile: m.LicenseFile, RustVersion: m.RustVersion, Links: m.Links, Keywords: m.Keywords, Categories: m.Categories,
+		Edition: archive.Manifest.Edition, HasLib: archive.Lib, BinNames: archive.Bins,
 	}
-}
-
-// ownDependencies names the crates of this registry that a version depends on.
-func (p *Publisher) ownDependencies(m *crate.Metadata) (names []string) {
-	for _, d := range m.Deps {
-		if d.Registry == "" || p.isOwn(d.Registry) {
-			names = append(names, d.Name)
-		}
-	}
-	return names
-}
-
-// isOwn reports whether a dependency's registry is this one, under whichever of its index addresses.
-func (p *Publisher) isOwn(registry string) bool {
-	u := strings.TrimSuffix(strings.TrimPrefix(registry, "sparse+"), "/")
-	return u == p.URL+"/index" || u == p.URL+"/git/index"
 }

@@ -1,0 +1,169 @@
+package crate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// CheckMetadata holds the metadata of a publish against the manifest in its archive and reports every difference, one a line.
+// cargo makes both from the same manifest, so that a difference is a fault or a forgery: the index would promise what the
+// archive does not hold. isOwn tells the addresses of the registry that is published to.
+//
+// Requirements and targets are compared by meaning, since cargo writes them anew in the metadata. A feature of the metadata
+// may include a feature of a dev-dependency that neither has: cargo leaves dev-dependencies without a version out of both, but
+// their features only out of the manifest.
+func (m *Manifest) CheckMetadata(meta *Metadata, isOwn func(registry string) bool) error {
+	var p problems
+	p.differ("name", "", meta.Name, m.Name)
+	p.differ("vers", "", meta.Vers, m.Version)
+	p.differ("links", "", meta.Links, m.Links)
+	p.differ("rust_version", "", meta.RustVersion, m.RustVersion)
+	ours, theirs := groupDependencies(meta.Deps, isOwn, ""), groupDependencies(m.Deps, isOwn, CratesIOIndex)
+	for _, key := range sortedKeys(merged(ours, theirs)) {
+		compareDependencies(&p, ours[key], theirs[key])
+	}
+	names := map[string]bool{}
+	for _, d := range meta.Deps {
+		names[d.TOMLName()] = true
+	}
+	for _, name := range sortedKeys(merged(meta.Features, m.Features)) {
+		a, inMeta := meta.Features[name]
+		b, inManifest := m.Features[name]
+		a = slices.DeleteFunc(slices.Clone(a), func(v string) bool {
+			dep, _, ok := strings.Cut(v, "/")
+			return ok && !names[strings.TrimSuffix(dep, "?")] && !slices.Contains(b, v)
+		})
+		switch {
+		case inMeta != inManifest:
+			p.only("features", name, inMeta)
+		default:
+			p.differInLists("features", clip(name), a, b)
+		}
+	}
+	return p.err()
+}
+
+// differ notes two values of one thing that are not the same.
+func (p *problems) differ(field, of, inMetadata, inManifest string) {
+	if inMetadata == inManifest {
+		return
+	}
+	if of != "" {
+		of += ": "
+	}
+	p.add(field, "%s%q in the metadata, %q in the Cargo.toml in the archive", of, clip(inMetadata), clip(inManifest))
+}
+
+func (p *problems) only(field, name string, inMetadata bool) {
+	if inMetadata {
+		p.add(field, "%s stands in the metadata and not in the Cargo.toml in the archive", clip(name))
+	} else {
+		p.add(field, "%s stands in the Cargo.toml in the archive and not in the metadata", clip(name))
+	}
+}
+
+func merged[V any](a, b map[string]V) map[string]bool {
+	keys := map[string]bool{}
+	for k := range a {
+		keys[k] = true
+	}
+	for k := range b {
+		keys[k] = true
+	}
+	return keys
+}
+
+// groupDependencies puts dependencies in the form in which they can be compared, by what tells them apart in a manifest: kind,
+// target and name. The registry left out is absent's; the registry published to is "".
+func groupDependencies(deps []Dependency, isOwn func(string) bool, absent string) map[string][]Dependency {
+	groups := map[string][]Dependency{}
+	for _, d := range deps {
+		d.Kind = cmp.Or(d.Kind, "normal")
+		if target, err := canonicalTarget(d.Target); err == nil {
+			d.Target = target
+		}
+		if d.Registry = cmp.Or(d.Registry, absent); isOwn(d.Registry) {
+			d.Registry = ""
+		}
+		d.Features = slices.Compact(slices.Sorted(slices.Values(d.Features)))
+		d.Alias = d.TOMLName()
+		key := d.Alias + "\x00" + d.Kind + "\x00" + d.Target
+		groups[key] = append(groups[key], d)
+	}
+	for _, group := range groups {
+		slices.SortFunc(group, func(a, b Dependency) int { return cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	}
+	return groups
+}
+
+// compareDependencies compares dependencies of one kind, target and name: one each, in what cargo sends.
+func compareDependencies(p *problems, metadata, manifest []Dependency) {
+	for i := range max(len(metadata), len(manifest)) {
+		switch {
+		case i >= len(manifest):
+			p.only("deps", metadata[i].describe(), true)
+		case i >= len(metadata):
+			p.only("deps", manifest[i].describe(), false)
+		default:
+			metadata[i].compare(p, manifest[i])
+		}
+	}
+}
+
+// describe names a dependency as a person would look for it.
+func (d Dependency) describe() string {
+	s := clip(d.TOMLName())
+	if d.Kind != "" && d.Kind != "normal" {
+		s += " (" + d.Kind + ")"
+	}
+	if d.Target != "" {
+		s += " for " + clip(d.Target)
+	}
+	return s
+}
+
+func (d Dependency) compare(p *problems, manifest Dependency) {
+	if a, err := ParseRequirement(d.Req); err == nil {
+		if b, err := ParseRequirement(manifest.Req); err != nil || !a.Equal(b) {
+			p.differ("deps", d.describe()+": version", d.Req, manifest.Req)
+		}
+	}
+	p.differ("deps", d.describe()+": package", d.Name, manifest.Name)
+	p.differ("deps", d.describe()+": optional", fmt.Sprint(d.Optional), fmt.Sprint(manifest.Optional))
+	p.differ("deps", d.describe()+": default-features", fmt.Sprint(d.DefaultFeatures), fmt.Sprint(manifest.DefaultFeatures))
+	p.differInLists("deps", d.describe()+": features", d.Features, manifest.Features)
+	p.differ("deps", d.describe()+": registry", cmp.Or(d.Registry, "this registry"), cmp.Or(manifest.Registry, "this registry"))
+}
+
+// differInLists notes what stands in one of two lists alone; their order means nothing.
+func (p *problems) differInLists(field, of string, inMetadata, inManifest []string) {
+	if extra := without(inMetadata, inManifest); len(extra) > 0 {
+		p.add(field, "%s: the metadata has %q, the Cargo.toml in the archive has not", of, clipAll(extra))
+	}
+	if extra := without(inManifest, inMetadata); len(extra) > 0 {
+		p.add(field, "%s: the Cargo.toml in the archive has %q, the metadata has not", of, clipAll(extra))
+	}
+}
+
+func without(values, others []string) (rest []string) {
+	known := map[string]bool{}
+	for _, o := range others {
+		known[o] = true
+	}
+	for _, v := range values {
+		if !known[v] {
+			rest = append(rest, v)
+		}
+	}
+	return rest
+}
+
+// clipAll keeps a list short enough for a message.
+func clipAll(values []string) (short []string) {
+	for _, v := range values[:min(5, len(values))] {
+		short = append(short, clip(v))
+	}
+	return short
+}

@@ -1,0 +1,148 @@
+package publish
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+)
+
+// Policy is what a registry asks of a publish beyond the rules that always hold. What it does not ask for, but looks wrong,
+// comes back as a warning that cargo prints.
+type Policy struct {
+	// RequiredFields are fields of [package] that may not be empty: description, documentation, homepage, license, readme,
+	// repository, rust-version, categories, keywords. A license-file counts as license.
+	RequiredFields     []string
+	LicenseExpressions bool // license must be an SPDX expression
+	KnownCategories    bool // categories must be crates.io's
+}
+
+// The two profiles: what crates.io asks, and nothing.
+var (
+	CratesIO = Policy{RequiredFields: []string{"description", "license"}, LicenseExpressions: true, KnownCategories: true}
+	Private  = Policy{}
+)
+
+// fields are what RequiredFields may name.
+var fields = map[string]func(m *crate.Metadata) bool{
+	"description":   func(m *crate.Metadata) bool { return m.Description != "" },
+	"documentation": func(m *crate.Metadata) bool { return m.Documentation != "" },
+	"homepage":      func(m *crate.Metadata) bool { return m.Homepage != "" },
+	"license":       func(m *crate.Metadata) bool { return m.License != "" || m.LicenseFile != "" },
+	"readme":        func(m *crate.Metadata) bool { return m.Readme != "" || m.ReadmeFile != "" },
+	"repository":    func(m *crate.Metadata) bool { return m.Repository != "" },
+	"rust-version":  func(m *crate.Metadata) bool { return m.RustVersion != "" },
+	"categories":    func(m *crate.Metadata) bool { return len(m.Categories) > 0 },
+	"keywords":      func(m *crate.Metadata) bool { return len(m.Keywords) > 0 },
+}
+
+// Validate reports a required field that no manifest has, for whoever configures the registry.
+func (p Policy) Validate() error {
+	for _, f := range p.RequiredFields {
+		if fields[f] == nil {
+			return fmt.Errorf("%q is no field that can be required", f)
+		}
+	}
+	return nil
+}
+
+// check gives what is refused, and what is only warned of.
+func (p Policy) check(m *crate.Metadata) (refused []string, warnings []string, invalidCategories []string) {
+	var missing []string
+	for _, f := range p.RequiredFields {
+		if has := fields[f]; has != nil && !has(m) {
+			missing = append(missing, f)
+		}
+	}
+	if len(missing) > 0 {
+		refused = append(refused, fmt.Sprintf("%s: this registry requires it; add it to [package] in Cargo.toml", strings.Join(missing, ", ")))
+	}
+	if m.License != "" {
+		if err := crate.CheckLicense(m.License); err != nil {
+			text := fmt.Sprintf("license: no SPDX expression such as \"MIT OR Apache-2.0\": %v", err)
+			if p.LicenseExpressions {
+				refused = append(refused, text)
+			} else {
+				warnings = append(warnings, text)
+			}
+		}
+	}
+	for _, c := range m.Categories {
+		switch {
+		case crate.IsCategory(c):
+		case p.KnownCategories:
+			refused = append(refused, fmt.Sprintf("categories: %.80q is none of https://crates.io/category_slugs", c))
+		default:
+			invalidCategories = append(invalidCategories, fmt.Sprintf("%.80s", c))
+		}
+	}
+	return refused, warnings, invalidCategories
+}
+
+// cratesIO is how AllowedRegistries names crates.io.
+const cratesIO = "crates-io"
+
+// foreign gives a line for each dependency on a registry that is neither this one nor allowed.
+func (p *Publisher) foreign(m *crate.Metadata) (refused []string) {
+	allowed := p.AllowedRegistries
+	if allowed == nil {
+		allowed = []string{cratesIO}
+	}
+	for _, d := range m.Deps {
+		if d.Registry == "" || p.isOwn(d.Registry) || slices.ContainsFunc(allowed, func(a string) bool { return sameRegistry(a, d.Registry) }) {
+			continue
+		}
+		refused = append(refused, fmt.Sprintf("deps: %.80s comes from the registry %.200s, which this registry does not allow; use a crate of this registry or of an allowed one, or ask an administrator to add it to access.allowedRegistries",
+			d.TOMLName(), d.Registry))
+	}
+	return refused
+}
+
+func sameRegistry(allowed, registry string) bool {
+	if allowed == cratesIO {
+		allowed = crate.CratesIOIndex
+	}
+	return trimIndex(allowed) == trimIndex(registry)
+}
+
+// trimIndex takes from an index address what may be left out.
+func trimIndex(url string) string { return strings.TrimSuffix(strings.TrimPrefix(url, "sparse+"), "/") }
+
+// isOwn reports whether an index address is this registry's, under any of its names.
+func (p *Publisher) isOwn(registry string) bool {
+	u := trimIndex(registry)
+	for _, base := range append([]string{p.URL}, p.Aliases...) {
+		if base != "" && (u == base+"/index" || u == base+"/git/index") {
+			return true
+		}
+	}
+	return false
+}
+
+// OwnDependencies are the names of the crates of this registry that a crate depends on, itself left out, sorted, each once:
+// what must exist in the catalog.
+func (p *Publisher) OwnDependencies(m *crate.Metadata) (names []string) {
+	for _, d := range m.Deps {
+		if (d.Registry == "" || p.isOwn(d.Registry)) && d.Name != m.Name {
+			names = append(names, d.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// mostRefused is how many lines a refusal has at most.
+const mostRefused = 20
+
+// refuse makes one error of many lines.
+func refuse(lines []string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	if more := len(lines) - mostRefused; more > 0 {
+		lines = append(lines[:mostRefused:mostRefused], fmt.Sprintf("… and %d more", more))
+	}
+	return fault.New(fault.Invalid, "%s", strings.Join(lines, "\n"))
+}
