@@ -78,10 +78,12 @@ func TestManifests(t *testing.T) {
 			t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 		}
 	}
-	full, err := os.ReadFile("../config/samples/registry_full.yaml")
-	h.must(err)
-	u := &unstructured.Unstructured{}
-	h.must(utilyaml.Unmarshal(full, &u.Object))
-	u.SetNamespace(h.ns)
-	h.must(h.client.Create(t.Context(), u, client.FieldValidation("Strict")))
+	for _, name := range []string{"registry_full", "registry_private", "registryuser_team"} { // those that no kustomization names
+		sample, err := os.ReadFile("../config/samples/" + name + ".yaml")
+		h.must(err)
+		u := &unstructured.Unstructured{}
+		h.must(utilyaml.Unmarshal(sample, &u.Object))
+		u.SetNamespace(h.ns)
+		h.must(h.client.Create(t.Context(), u, client.FieldValidation("Strict")))
+	}
 }

@@ -86,9 +86,30 @@ type RegistrySpec struct {
 	// +optional
 	Catalog CatalogSpec `json:"catalog,omitzero"`
 
-	// Access says who may read.
+	// Access says who may read, and where dependencies may come from.
 	// +optional
 	Access AccessSpec `json:"access,omitzero"`
+
+	// Publishing says what a crate must be to be published.
+	// +optional
+	Publishing *PublishingSpec `json:"publishing,omitempty"`
+
+	// RateLimits bound how often something may be done.
+	// +optional
+	RateLimits *RateLimitsSpec `json:"rateLimits,omitempty"`
+
+	// GitIndex serves the index over git, too, at {url}/git/index, for cargo before 1.68.
+	// +optional
+	// +default="Enabled"
+	// +kubebuilder:default=Enabled
+	GitIndex Switch `json:"gitIndex,omitempty"`
+
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed, such as those of the ingress controller's pods. Rate
+	// limits, log and audit need it to tell clients apart. Left out, nobody is believed.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	TrustedProxies []CIDR `json:"trustedProxies,omitempty"`
 
 	// Limits bound what may be published.
 	// +optional
@@ -172,13 +193,20 @@ type CatalogSpec struct {
 // SQLiteCatalog is a catalog in one file; there is nothing to set.
 type SQLiteCatalog struct{}
 
-// AccessSpec says who may read.
+// AccessSpec says who may read, and where dependencies may come from.
 type AccessSpec struct {
 	// AnonymousRead lets everybody who reaches the registry read index and crates. Disabled, all of it needs a token.
 	// +optional
 	// +default="Enabled"
 	// +kubebuilder:default=Enabled
 	AnonymousRead Switch `json:"anonymousRead,omitempty"`
+
+	// AllowedRegistries are those that dependencies of published crates may come from, besides this one: crates-io, or a
+	// registry's index as cargo is given it. Left out, it is crates-io; an empty list allows none.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	AllowedRegistries []RegistryLocation `json:"allowedRegistries,omitzero"`
 }
 
 // LimitsSpec bounds what may be published.

@@ -72,6 +72,19 @@ type RegistryUserSpec struct {
 	// +kubebuilder:default=Active
 	Access UserAccess `json:"access,omitempty"`
 
+	// Groups that the user is a member of: these and no others. A group that is not there is made; none is ever deleted, for it
+	// may own crates. Left out, the user is in no group.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	Groups []GroupName `json:"groups,omitempty"`
+
+	// Claims are the names that the user may give to new crates, such as acme-*. Left out, it may take any name that is free.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Claims []CratePattern `json:"claims,omitempty"`
+
 	// Tokens that are made for the user, each with a Secret.
 	// +optional
 	// +listType=map
@@ -112,6 +125,12 @@ const (
 // Scope is what a token may do at most.
 // +kubebuilder:validation:Enum=read;publish-new;publish-update;yank;change-owners;admin
 type Scope string
+
+// GroupName is the name of a group of users at the registry.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=64
+// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][-A-Za-z0-9._]*$`
+type GroupName string
 
 // CratePattern is a crate's name, or the beginning of one with `*` behind it.
 // +kubebuilder:validation:MinLength=1

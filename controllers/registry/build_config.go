@@ -33,13 +33,23 @@ type serverConfig struct {
 	Data           string       `json:"data"`
 	AdminTokenFile string       `json:"adminTokenFile"`
 	Access         serverAccess `json:"access"`
-	Limits         serverLimits `json:"limits"`
-	Log            serverLog    `json:"log"`
-	DrainDelay     string       `json:"drainDelay"`
+
+	// What follows is left out when the spec says nothing: the server's own defaults hold then. The server's keys and values
+	// are those of the spec.
+	Publishing     *v1alpha1.PublishingSpec `json:"publishing,omitempty"`
+	RateLimits     *v1alpha1.RateLimitsSpec `json:"rateLimits,omitempty"`
+	GitIndex       string                   `json:"gitIndex,omitempty"`
+	TrustedProxies []v1alpha1.CIDR          `json:"trustedProxies,omitempty"`
+
+	Limits     serverLimits `json:"limits"`
+	Log        serverLog    `json:"log"`
+	DrainDelay string       `json:"drainDelay"`
 }
 
 type serverAccess struct {
 	AnonymousRead string `json:"anonymousRead"`
+	// AllowedRegistries that are empty, and not left out, allow none.
+	AllowedRegistries []v1alpha1.RegistryLocation `json:"allowedRegistries,omitzero"`
 }
 
 type serverLimits struct {
@@ -57,16 +67,23 @@ func (p Params) config() string {
 	if read == "" {
 		read = v1alpha1.Enabled
 	}
-	b, _ := yaml.Marshal(serverConfig{ // cannot fail: strings and numbers only
+	c := serverConfig{
 		Name: p.name(), URL: DesiredURL(p.Registry),
 		Listen: "0.0.0.0:8080", OpsListen: "0.0.0.0:9090",
 		Data: dataDir, AdminTokenFile: adminDir + "/" + tokenKey,
-		Access: serverAccess{AnonymousRead: string(read)},
+		Access: serverAccess{AnonymousRead: string(read), AllowedRegistries: p.Registry.Spec.Access.AllowedRegistries},
 		Limits: serverLimits{CrateSize: p.crateSize()},
 		Log:    serverLog{Format: "json", Level: "info"},
 		// A Service takes a moment to forget a pod that stops; until then it still sends requests there.
-		DrainDelay: "5s",
-	})
+		DrainDelay:     "5s",
+		Publishing:     p.Registry.Spec.Publishing,
+		RateLimits:     p.Registry.Spec.RateLimits,
+		TrustedProxies: p.Registry.Spec.TrustedProxies,
+	}
+	if p.Registry.Spec.GitIndex == v1alpha1.Disabled {
+		c.GitIndex = string(v1alpha1.Disabled)
+	}
+	b, _ := yaml.Marshal(c) // cannot fail: strings and numbers only
 	return string(b)
 }
 

@@ -33,7 +33,7 @@ func sample(t *testing.T, file string) *v1alpha1.Registry {
 
 // TestGolden holds all children of each sample against a file. After a change that is meant: go test ./controllers/registry -update
 func TestGolden(t *testing.T) {
-	for _, name := range []string{"registry", "registry_full"} {
+	for _, name := range []string{"registry", "registry_private", "registry_full"} {
 		t.Run(name, func(t *testing.T) {
 			p := Params{Registry: sample(t, name+".yaml"), Image: "crateyard:test", AdminToken: "cy_test", ServiceMonitors: true}
 			children, err := Build(p)
@@ -93,6 +93,11 @@ func TestPodStartsAnewWhen(t *testing.T) {
 		"admin token":    func(p *Params) { p.AdminToken = "b" },
 		"anonymous read": func(p *Params) { p.Registry.Spec.Access.AnonymousRead = v1alpha1.Disabled },
 		"url":            func(p *Params) { p.Registry.Spec.URL = "https://a.example" },
+		"dependencies":   func(p *Params) { p.Registry.Spec.Access.AllowedRegistries = []v1alpha1.RegistryLocation{} },
+		"policy":         func(p *Params) { p.Registry.Spec.Publishing = &v1alpha1.PublishingSpec{Licenses: "SPDX"} },
+		"rate limits":    func(p *Params) { p.Registry.Spec.RateLimits = &v1alpha1.RateLimitsSpec{Mode: "Enabled"} },
+		"git index":      func(p *Params) { p.Registry.Spec.GitIndex = v1alpha1.Disabled },
+		"proxies":        func(p *Params) { p.Registry.Spec.TrustedProxies = []v1alpha1.CIDR{"10.0.0.0/8"} },
 		"crate size":     func(p *Params) { q := resource.MustParse("20Mi"); p.Registry.Spec.Limits.CrateSize = &q },
 	} {
 		p := base
@@ -101,6 +106,25 @@ func TestPodStartsAnewWhen(t *testing.T) {
 		if p.configDigest() == base.configDigest() {
 			t.Errorf("a change of the %s leaves the pod as it is", name)
 		}
+	}
+}
+
+// An upgrade of the operator must not replace the pods of Registries that say nothing about what is new.
+func TestConfigSaysNoMoreThanTheSpec(t *testing.T) {
+	r := sample(t, "registry.yaml")
+	plain := Params{Registry: r}.config()
+	r.Spec.GitIndex = v1alpha1.Enabled // as the API server fills it in
+	if diff := cmp.Diff(plain, Params{Registry: r}.config()); diff != "" {
+		t.Errorf("a default is rendered:\n%s", diff)
+	}
+	for _, key := range []string{"publishing", "rateLimits", "gitIndex", "trustedProxies", "allowedRegistries"} {
+		if strings.Contains(plain, key) {
+			t.Errorf("%s is rendered, and the spec does not have it", key)
+		}
+	}
+	r.Spec.Access.AllowedRegistries = []v1alpha1.RegistryLocation{}
+	if !strings.Contains((Params{Registry: r}).config(), "allowedRegistries: []") {
+		t.Error("an empty list of allowed registries is rendered as if it were left out")
 	}
 }
 
