@@ -1,7 +1,15 @@
 package controllers_test
 
 import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -279,6 +287,43 @@ func TestUserRoleAndSuspension(t *testing.T) {
 		t.Errorf("user = %+v", got)
 	}
 	h.wantSaid("role publisher → admin, suspended false → true")
+}
+
+// Tokens of a user whose claims nobody holds could take any name.
+func TestServerThatKeepsNoClaims(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	real, err := url.Parse(h.urls["acme"])
+	h.must(err)
+	old := httputil.NewSingleHostReverseProxy(real)
+	old.ModifyResponse = func(r *http.Response) error {
+		if !strings.HasPrefix(r.Request.URL.Path, "/api/v1/users") {
+			return nil
+		}
+		body, err := io.ReadAll(r.Body)
+		body = regexp.MustCompile(`,?"(groups|claims)":(null|\[[^]]*\])`).ReplaceAll(body, nil)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+		return err
+	}
+	s := httptest.NewServer(old)
+	t.Cleanup(s.Close)
+	h.urls["acme"] = s.URL
+
+	h.makeUser("ci", func(u *v1alpha1.RegistryUser) { u.Spec.Claims = []v1alpha1.CratePattern{"acme-*"} })
+	for range 2 {
+		u, _ := h.user("ci")
+		h.wantContains(h.want(u, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonServerTooOld), "the server of Registry acme is of a version that keeps no groups and claims")
+	}
+	if n := len(h.tokens("ci")); n != 0 {
+		t.Errorf("%d tokens were made", n)
+	}
+	if said := h.said(); strings.Contains(said, "Updated user") {
+		t.Errorf("a change that the server ignored is told as done:\n%s", said)
+	}
+	h.changeUser("ci", func(s *v1alpha1.RegistryUserSpec) { s.Claims = nil })
+	u, _ := h.user("ci")
+	h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 }
 
 func TestForeignSecretIsNotTouched(t *testing.T) {

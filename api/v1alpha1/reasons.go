@@ -82,6 +82,8 @@ const (
 	ReasonUserActive = "Active"
 	// ReasonUserSuspended: the user is there, and its tokens are refused, as the spec asks.
 	ReasonUserSuspended = "Suspended"
+	// ReasonServerTooOld: the Registry's server is of a version that does not know what the spec asks for.
+	ReasonServerTooOld = "ServerTooOld"
 	// ReasonTokensIssued: all tokens lie in their Secrets.
 	ReasonTokensIssued = "TokensIssued"
 )

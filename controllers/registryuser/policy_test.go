@@ -1,6 +1,7 @@
 package registryuser
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +88,31 @@ func TestDecide(t *testing.T) {
 			}
 			if !slices.Equal(d.revoke, tt.revoke) || !slices.Equal(retiring, tt.retiring) {
 				t.Errorf("revoke %v, retiring %v; want %v, %v", d.revoke, retiring, tt.revoke, tt.retiring)
+			}
+		})
+	}
+}
+
+func TestDifference(t *testing.T) {
+	have := wire.User{Name: "ci", Role: "publisher", Groups: []string{"b", "a"}}
+	for _, tt := range []struct {
+		name string
+		want wire.CreateUser
+		sent string
+		said string
+	}{
+		{"nothing", wire.CreateUser{Role: "publisher", Groups: []string{"a", "b"}}, "{}", ""},
+		{"role", wire.CreateUser{Role: "reader", Groups: []string{"a", "b"}}, `{"role":"reader"}`, "role publisher → reader"},
+		{"suspension", wire.CreateUser{Role: "publisher", Suspended: true, Groups: []string{"a", "b"}}, `{"suspended":true}`, "suspended false → true"},
+		{"fewer groups", wire.CreateUser{Role: "publisher", Groups: []string{"a"}}, `{"groups":["a"]}`, "groups [b a] → [a]"},
+		{"no group", wire.CreateUser{Role: "publisher"}, `{"groups":[]}`, "groups [b a] → []"},
+		{"claims", wire.CreateUser{Role: "publisher", Groups: []string{"a", "b"}, Claims: []string{"x-*"}}, `{"claims":["x-*"]}`, "claims [] → [x-*]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			change, said := difference(have, tt.want)
+			sent, err := json.Marshal(change)
+			if err != nil || string(sent) != tt.sent || strings.Join(said, ", ") != tt.said {
+				t.Errorf("sent %s (%v), said %q; want %s, %q", sent, err, said, tt.sent, tt.said)
 			}
 		})
 	}

@@ -133,33 +133,6 @@ func (s *scope) noteCreated(ctx context.Context) error {
 	return s.Client.Patch(ctx, s.user, client.MergeFrom(was), client.FieldOwner(names.FieldOwner))
 }
 
-// ensureUser makes the user at the registry as the spec says. One that is there already is taken over.
-func (s *scope) ensureUser(ctx context.Context) error {
-	name := s.user.UserName()
-	role := strings.ToLower(string(s.user.Spec.Role))
-	suspended := s.user.Spec.Access == v1alpha1.AccessSuspended
-	u, err := s.server.User(ctx, name)
-	switch {
-	case api.IsNotFound(err):
-		u, err = s.server.CreateUser(ctx, wire.CreateUser{Name: name, Role: role, Suspended: suspended})
-		if err == nil {
-			s.apply.Say(s.user, "CreatedUser", "Created user %s with role %s", name, role)
-			err = s.noteCreated(ctx)
-		}
-	case err == nil && (u.Role != role || u.Suspended != suspended):
-		was := u
-		u, err = s.server.UpdateUser(ctx, name, wire.UpdateUser{Role: &role, Suspended: &suspended})
-		if err == nil {
-			s.apply.Say(s.user, "UpdatedUser", "Updated user %s: role %s → %s, suspended %t → %t", name, was.Role, u.Role, was.Suspended, u.Suspended)
-		}
-	}
-	if err != nil {
-		return fromServer(err, "user "+name)
-	}
-	s.facts.user = &u
-	return nil
-}
-
 // finalize takes back what this object made. Where the registry is gone nobody can be asked; should its data come back,
 // the Registry revokes tokens that no RegistryUser stands for.
 func (s *scope) finalize(ctx context.Context) error {
