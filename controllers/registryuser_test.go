@@ -289,6 +289,44 @@ func TestUserRoleAndSuspension(t *testing.T) {
 	h.wantSaid("role publisher → admin, suspended false → true")
 }
 
+func TestUserGroupsAndClaims(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", func(u *v1alpha1.RegistryUser) {
+		u.Spec.Groups = []v1alpha1.GroupName{"storage-team", "builders"}
+		u.Spec.Claims = []v1alpha1.CratePattern{"storage-*"}
+	})
+	holds := func(groups, claims []string) {
+		h.Helper()
+		u, _ := h.user("ci")
+		h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+		got, err := h.admin("acme").User(t.Context(), "ci")
+		h.must(err)
+		slices.Sort(got.Groups)
+		if !slices.Equal(got.Groups, groups) || !slices.Equal(got.Claims, claims) {
+			t.Errorf("user = %+v, want groups %v and claims %v", got, groups, claims)
+		}
+	}
+	holds([]string{"builders", "storage-team"}, []string{"storage-*"})
+	before := h.writes.Load()
+	h.said()
+	holds([]string{"builders", "storage-team"}, []string{"storage-*"})
+	if said := h.said(); said != "" || h.writes.Load() != before {
+		t.Errorf("a user that is as it should be was written, or told of:\n%s", said)
+	}
+
+	// Somebody changes the groups at the registry: the spec says exactly which there are.
+	_, err := h.admin("acme").UpdateUser(t.Context(), "ci", wire.UpdateUser{Groups: &[]string{"others", "builders"}, Claims: &[]string{}})
+	h.must(err)
+	holds([]string{"builders", "storage-team"}, []string{"storage-*"})
+	h.wantSaid("claims [] → [storage-*]")
+
+	h.changeUser("ci", func(s *v1alpha1.RegistryUserSpec) { s.Groups, s.Claims = s.Groups[:1], nil })
+	holds([]string{"storage-team"}, nil)
+	h.changeUser("ci", func(s *v1alpha1.RegistryUserSpec) { s.Groups = nil })
+	holds(nil, nil)
+}
+
 // Tokens of a user whose claims nobody holds could take any name.
 func TestServerThatKeepsNoClaims(t *testing.T) {
 	h := newHarness(t)

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	server "github.com/crateyard/crateyard/registry"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -144,5 +145,23 @@ func TestDesiredURL(t *testing.T) {
 	r := sample(t, "registry_full.yaml")
 	if got := ServiceAddress(r); got != "http://full.default.svc:80/rust" {
 		t.Errorf("ServiceAddress = %s: the server answers under the path of its public address", got)
+	}
+}
+
+// The server refuses keys and values that it does not know; what the operator renders must not be among them.
+func TestServerReadsWhatIsRendered(t *testing.T) {
+	for _, name := range []string{"registry", "registry_private", "registry_full"} {
+		file := filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(file, []byte(Params{Registry: sample(t, name+".yaml")}.config()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := server.DefaultConfig()
+		if err := server.ReadConfig(file, &c); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := c.Check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
