@@ -17,7 +17,9 @@ import (
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/gitindex"
 	"github.com/crateyard/crateyard/registry/httpapi"
+	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/metrics"
 	"github.com/crateyard/crateyard/registry/publish"
 	"github.com/crateyard/crateyard/registry/storage"
@@ -35,6 +37,7 @@ type Server struct {
 	metrics *metrics.Metrics
 	access  *httpapi.AccessLog
 	api     *httpapi.API
+	git     *gitindex.Repo // nil: not served
 
 	public, ops net.Listener
 }
@@ -85,6 +88,11 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 			Policy: s.config.policy(), AllowedRegistries: s.config.Access.AllowedRegistries,
 			NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
+	}
+	if s.config.GitIndex == "Enabled" {
+		s.git = gitindex.New(gitindex.Options{Dir: filepath.Join(c.Data, "git"), Config: index.NewConfig(s.config.URL, private).JSON(),
+			Feed: s.catalog, Log: s.log})
+		s.api.Git = s.git.Handler()
 	}
 	return s, nil
 }
@@ -250,6 +258,9 @@ func (s *Server) close() (err error) {
 				err = errors.Join(err, cerr)
 			}
 		}
+	}
+	if s.git != nil {
+		err = errors.Join(err, s.git.Close())
 	}
 	if s.catalog != nil {
 		err = errors.Join(err, s.catalog.Close())

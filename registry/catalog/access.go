@@ -80,10 +80,10 @@ func restrict(ctx context.Context, tx *tx, found Crate, restricted bool) (change
 		return change{}, err
 	}
 	if restricted {
-		return change{crate: found.Name, kind: index.RemoveCrate}, nil
+		return change{crate: found.Name, kind: index.KindRemoveCrate}, nil
 	}
 	lines, err := collect(ctx, tx, scanString, "SELECT line FROM versions WHERE crate_id = ? AND deleted_at IS NULL ORDER BY id", found.ID)
-	ch := change{crate: found.Name, kind: index.Restore, lines: []byte{}}
+	ch := change{crate: found.Name, kind: index.KindRestore, lines: []byte{}}
 	for _, line := range lines {
 		ch.lines = append(ch.lines, line...)
 	}

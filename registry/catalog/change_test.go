@@ -34,15 +34,15 @@ func replay(t *testing.T, c *Catalog) map[string]string {
 				files[ch.Crate] = out.String()
 			}
 			switch ch.Kind {
-			case index.Publish:
+			case index.KindPublish:
 				files[ch.Crate] += string(ch.Lines)
-			case index.Yank, index.Unyank:
-				line(func(l string) string { return string(index.SetYanked([]byte(l), ch.Kind == index.Yank)) })
-			case index.Remove:
+			case index.KindYank, index.KindUnyank:
+				line(func(l string) string { return string(index.SetYanked([]byte(l), ch.Kind == index.KindYank)) })
+			case index.KindRemove:
 				line(func(string) string { return "" })
-			case index.RemoveCrate:
+			case index.KindRemoveCrate:
 				delete(files, ch.Crate)
-			case index.Restore:
+			case index.KindRestore:
 				files[ch.Crate] = string(ch.Lines)
 			default:
 				t.Fatalf("%+v", ch)

@@ -30,7 +30,7 @@ func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string)
 		if err := c.updateMaxVersion(ctx, tx, v.CrateID); err != nil {
 			return nil, err
 		}
-		ch := change{crate: name, kind: index.Remove, versionID: v.ID, hidden: v.Restricted}
+		ch := change{crate: name, kind: index.KindRemove, versionID: v.ID, hidden: v.Restricted}
 		return []change{ch}, c.audit(ctx, tx, by, Record{Action: ActionDeleteVersion, Crate: name, Version: num}, map[string]any{"sha256": v.SHA256, "yanked": v.Yanked}, nil)
 	})
 }
@@ -72,7 +72,7 @@ func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message strin
 		if message != "" {
 			after = map[string]any{"message": message}
 		}
-		return []change{{crate: name, kind: index.RemoveCrate, hidden: found.Restricted}},
+		return []change{{crate: name, kind: index.KindRemoveCrate, hidden: found.Restricted}},
 			c.audit(ctx, tx, by, Record{Action: ActionDeleteCrate, Crate: name}, before, after)
 	})
 }

@@ -19,7 +19,7 @@ type change struct {
 	crate     string
 	kind      index.Kind
 	versionID int64  // 0: of the whole crate
-	lines     []byte // of index.Restore
+	lines     []byte // of index.KindRestore
 	hidden    bool   // from the git index
 }
 
@@ -40,9 +40,9 @@ func (c *Catalog) IndexChanges(ctx context.Context, after int64, limit int) ([]i
 		err := r.Scan(&ch.Seq, &at, &ch.Crate, &ch.Kind, &num, &line, &lines)
 		ch.At, ch.Num = time.Unix(at, 0).UTC(), num.String
 		switch ch.Kind {
-		case index.Publish:
+		case index.KindPublish:
 			ch.Lines = index.SetYanked([]byte(line.String), false)
-		case index.Restore:
+		case index.KindRestore:
 			ch.Lines = []byte(lines.String)
 		}
 		return ch, err

@@ -83,7 +83,7 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 				err = fmt.Errorf("store crate: %w", err)
 			}
 		}
-		return []change{{crate: p.Name, kind: index.Publish, versionID: versionID, hidden: restricted}}, err
+		return []change{{crate: p.Name, kind: index.KindPublish, versionID: versionID, hidden: restricted}}, err
 	})
 }
 

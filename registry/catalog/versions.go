@@ -128,9 +128,9 @@ func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yan
 		if err := c.updateMaxVersion(ctx, tx, found.ID); err != nil {
 			return nil, err
 		}
-		kind, action := index.Yank, ActionYank
+		kind, action := index.KindYank, ActionYank
 		if !yanked {
-			kind, action = index.Unyank, ActionUnyank
+			kind, action = index.KindUnyank, ActionUnyank
 		}
 		type state struct {
 			Yanked  bool   `json:"yanked"`

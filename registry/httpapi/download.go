@@ -98,7 +98,7 @@ func (a *API) version(ctx context.Context, crate, num string) (catalog.Version, 
 // versionChanged follows the catalog.
 func (a *API) versionChanged(ch catalog.Change) {
 	switch ch.Kind {
-	case index.Publish, index.Yank, index.Unyank:
+	case index.KindPublish, index.KindYank, index.KindUnyank:
 	default:
 		a.versionsGeneration.Add(1)
 		a.versions.InvalidateAll()
