@@ -44,7 +44,7 @@ func newCommitter(ctx context.Context, tx *sql.Tx, rootEvery int64) (*committer,
 		"INSERT OR REPLACE INTO replaced VALUES (?, ?, ?)":               &c.bury,
 		"DELETE FROM replaced WHERE oid = ? RETURNING written, replaced": &c.dig,
 	} {
-		if *stmt, err = tx.PrepareContext(ctx, query); err != nil {
+		if *stmt, err = tx.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // it ends with the transaction
 			return nil, err
 		}
 	}

@@ -92,6 +92,7 @@ func TestNegotiation(t *testing.T) {
 		"depth":             {"", packets("want "+tip+multi, "deepen 2", "0000", "done"), packets("shallow "+names[29].String(), "0000", "NAK"), true},
 		"depth, first half": {"", packets("want "+tip+multi, "deepen 2", "0000"), packets("shallow "+names[29].String(), "0000"), false},
 		"depth beyond root": {"", packets("want "+tip+multi, "deepen 99", "0000", "done"), packets("0000", "NAK"), true},
+		"have after want":   {"", packets("want "+older+multi, "0000", "have "+tip, "done"), packets("NAK"), true},
 		"v2 clone":          {"version=2", packets("command=fetch", "agent=x", "0001", "thin-pack", "want "+tip, "done", "0000"), packets("packfile"), true},
 		"v2 no common":      {"version=2", packets("command=fetch", "0001", "want "+tip, "have "+unknown, "0000"), packets("acknowledgments", "NAK", "0000"), false},
 		"v2 common":         {"version=2", packets("command=fetch", "0001", "want "+tip, "have "+old, "0000"), packets("acknowledgments", "ACK "+old, "ready", "0001", "packfile"), true},
