@@ -25,8 +25,7 @@ func (m minor) String() string { return fmt.Sprintf("%d.%d", m.major, m.minor) }
 func (c cargo) sparse() bool { return c.version.minor >= 68 }
 
 // findCargos gives the machine's own cargo and Debian's two: cargo-web, which is new (1.96 in bookworm), and cargo, which is
-// old (1.65 in bookworm). All of them call the machine's own rustc. They differ where cargo-traps say so: status 410, the first or
-// the last of two lines, redirects, Content-Type.
+// old (1.65 in bookworm). All of them call the machine's own rustc. README.md says where they differ.
 func findCargos() ([]cargo, error) {
 	sysroot, err := exec.Command("rustc", "--print", "sysroot").Output()
 	if err != nil {
