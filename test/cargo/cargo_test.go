@@ -3,6 +3,7 @@
 //
 //	testdata/*.txtar       with every cargo that reads a sparse index: the machine's own and Debian's newest
 //	testdata/once/*.txtar  with one cargo; a comment in the script says why the others would add nothing
+//	testdata/git/*.txtar   over the git index, with every cargo: Debian's old one, which has no sparse protocol, too
 //
 // Commands that the scripts have beyond testscript's are in commands_test.go.
 package cargo
@@ -38,15 +39,18 @@ func TestCargo(t *testing.T) {
 	}
 	newest := newestOf(cargos)
 	for _, c := range cargos {
-		if !c.sparse() {
-			continue
-		}
 		t.Run(c.version.String(), func(t *testing.T) {
 			t.Parallel()
-			runScripts(t, c, bin, "sparse", scripts("*.txtar"))
+			if c.sparse() {
+				runScripts(t, c, bin, "sparse", scripts("*.txtar"))
+			}
 			if c == newest {
 				runScripts(t, c, bin, "sparse", scripts("once/*.txtar"))
 			}
+			t.Run("git", func(t *testing.T) {
+				t.Parallel()
+				runScripts(t, c, bin, "git", scripts("git/*.txtar"))
+			})
 		})
 	}
 }
@@ -65,6 +69,9 @@ func runScripts(t *testing.T, c cargo, bin, index string, files []string) {
 			env.Setenv("CARGO_BUILD_JOBS", "1")
 			env.Setenv("CARGO_INCREMENTAL", "0")
 			env.Setenv("INDEX", index)
+			if c.gitProgram {
+				env.Setenv("CARGO_NET_GIT_FETCH_WITH_CLI", "true")
+			}
 			env.Setenv("PATH", c.path+":"+filepath.Dir(bin)+":"+os.Getenv("PATH"))
 			return nil
 		},

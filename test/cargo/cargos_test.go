@@ -14,6 +14,9 @@ import (
 type cargo struct {
 	version minor
 	path    string // what PATH begins with: the folder of cargo, and of the rustc that it calls
+	// gitProgram: fetches git indexes with the git program. Debian's cargo-web was built for a newer libgit2 than Debian has and
+	// can fetch nothing with it ("invalid version 0 on git_proxy_options").
+	gitProgram bool
 }
 
 // minor is a version of cargo as people call it: 1.95.
@@ -33,26 +36,24 @@ func findCargos() ([]cargo, error) {
 	}
 	// The programs themselves and not rustup's, which find them by a HOME that scripts have not got.
 	rust := filepath.Join(strings.TrimSpace(string(sysroot)), "bin")
-	paths := []string{rust}
+	found := []cargo{{path: rust}}
 	for _, pkg := range []string{"cargo-web", "cargo"} {
 		dir, err := debian.Program(pkg, "cargo")
 		if err != nil {
 			return nil, err
 		}
-		paths = append(paths, dir+":"+rust)
+		found = append(found, cargo{path: dir + ":" + rust, gitProgram: pkg == "cargo-web"})
 	}
-	var found []cargo
-	for _, path := range paths {
-		dir, _, _ := strings.Cut(path, ":")
+	for i := range found {
+		c := &found[i]
+		dir, _, _ := strings.Cut(c.path, ":")
 		out, err := exec.Command(filepath.Join(dir, "cargo"), "--version").Output()
 		if err != nil {
 			return nil, fmt.Errorf("%s/cargo --version: %w", dir, err)
 		}
-		c := cargo{path: path}
 		if _, err := fmt.Sscanf(string(out), "cargo %d.%d.", &c.version.major, &c.version.minor); err != nil {
 			return nil, fmt.Errorf("%s/cargo --version: %q: %w", dir, out, err)
 		}
-		found = append(found, c)
 	}
 	if n := newestOf(found); n.version.minor < 96 {
 		return nil, fmt.Errorf("the newest cargo here is %s; the rules that changed with 1.96 would go untested: run `apt-get update`", n.version)
