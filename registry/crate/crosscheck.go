@@ -4,41 +4,31 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // CheckMetadata holds the metadata of a publish against the manifest in its archive and reports every difference, one a line.
 // cargo makes both from the same manifest, so that a difference is a fault or a forgery: the index would promise what the
 // archive does not hold. isOwn tells the addresses of the registry that is published to.
 //
-// Requirements and targets are compared by meaning, since cargo writes them anew in the metadata. A feature of the metadata
-// may include a feature of a dev-dependency that neither has: cargo leaves dev-dependencies without a version out of both, but
-// their features only out of the manifest.
+// Requirements and targets are compared by meaning, since cargo writes them anew in the metadata.
 func (m *Manifest) CheckMetadata(meta *Metadata, isOwn func(registry string) bool) error {
 	var p problems
 	p.differ("name", "", meta.Name, m.Name)
 	p.differ("vers", "", meta.Vers, m.Version)
 	p.differ("links", "", meta.Links, m.Links)
-	p.differ("rust_version", "", meta.RustVersion, m.RustVersion)
+	if meta.RustVersion != "" { // cargo before 1.74 does not send it
+		p.differ("rust_version", "", meta.RustVersion, m.RustVersion)
+	}
 	ours, theirs := groupDependencies(meta.Deps, isOwn, ""), groupDependencies(m.Deps, isOwn, CratesIOIndex)
 	for _, key := range sortedKeys(merged(ours, theirs)) {
 		compareDependencies(&p, ours[key], theirs[key])
 	}
-	names := map[string]bool{}
-	for _, d := range meta.Deps {
-		names[d.TOMLName()] = true
-	}
 	for _, name := range sortedKeys(merged(meta.Features, m.Features)) {
 		a, inMeta := meta.Features[name]
 		b, inManifest := m.Features[name]
-		a = slices.DeleteFunc(slices.Clone(a), func(v string) bool {
-			dep, _, ok := strings.Cut(v, "/")
-			return ok && !names[strings.TrimSuffix(dep, "?")] && !slices.Contains(b, v)
-		})
-		switch {
-		case inMeta != inManifest:
+		if inMeta != inManifest {
 			p.only("features", name, inMeta)
-		default:
+		} else {
 			p.differInLists("features", clip(name), a, b)
 		}
 	}

@@ -124,7 +124,7 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 }
 
 // receive checks the archive while it goes to the blob and through the hash, and holds its manifest against the metadata,
-// which from then on has the manifest's features: cargo strips them of dev-dependencies that are not published.
+// which from then on has the manifest's rust-version: old cargos send none.
 func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *catalog.Publication) (*crate.Archive, error) {
 	archive, err := f.archive(p.Limits.Archive)
 	if err != nil {
@@ -145,7 +145,7 @@ func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *
 	if err := checked.Manifest.CheckMetadata(meta, p.isOwn); err != nil {
 		return nil, fault.New(fault.Invalid, "%v", err)
 	}
-	meta.Features = checked.Manifest.Features
+	meta.RustVersion = checked.Manifest.RustVersion
 	if err := f.end(); err != nil {
 		return nil, err
 	}
