@@ -19,6 +19,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/client"
+	"github.com/crateyard/crateyard/registry/index/indextest"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -120,6 +121,11 @@ func (y *yard) do(method, path, token string, body io.Reader, headers ...string)
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		y.t.Fatal(err)
+	}
+	if strings.HasPrefix(path, "/index/") && resp.StatusCode == http.StatusOK && method == "GET" && resp.Header.Get("Content-Encoding") == "" && path != "/index/config.json" {
+		if err := indextest.Check(data); err != nil { // whatever a test serves must be what cargo reads
+			y.t.Error(err)
+		}
 	}
 	return answer{resp.StatusCode, resp.Header, string(data)}
 }

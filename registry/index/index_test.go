@@ -3,10 +3,13 @@ package index
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/index/indextest"
 )
 
 func TestPath(t *testing.T) {
@@ -17,6 +20,8 @@ func TestPath(t *testing.T) {
 	}
 }
 
+var sampleSum = strings.Repeat("0f", 32)
+
 func line(t *testing.T, metadata string) string {
 	t.Helper()
 	m, err := crate.ParseMetadata([]byte(metadata))
@@ -25,19 +30,23 @@ func line(t *testing.T, metadata string) string {
 	}
 	at := time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.FixedZone("", 3600))
 	own := func(r string) bool { return r == "sparse+https://own/index/" }
-	return string(NewEntry(m, "00ff", at, own).Line())
+	l := NewEntry(m, sampleSum, at, own).Line()
+	if err := indextest.Check(l); err != nil {
+		t.Error(err)
+	}
+	return string(l)
 }
 
 // The lines are what crates.io writes for such crates, in its order of fields.
 func TestLine(t *testing.T) {
 	for name, tc := range map[string]struct{ metadata, want string }{
 		"nothing but a name": {`{"name":"a","vers":"1.0.0","deps":[],"features":{},"description":null}`,
-			`{"name":"a","vers":"1.0.0","deps":[],"cksum":"00ff","features":{},"yanked":false,"pubtime":"2026-11-23T11:00:00Z"}` + "\n"},
+			`{"name":"a","vers":"1.0.0","deps":[],"cksum":"` + sampleSum + `","features":{},"yanked":false,"pubtime":"2026-11-23T11:00:00Z"}` + "\n"},
 		"links and rust version": {`{"name":"a","vers":"1.0.0-rc.1+b","links":"z","rust_version":"1.70"}`,
-			`{"name":"a","vers":"1.0.0-rc.1+b","deps":[],"cksum":"00ff","features":{},"yanked":false,"links":"z","rust_version":"1.70","pubtime":"2026-11-23T11:00:00Z"}` + "\n"},
+			`{"name":"a","vers":"1.0.0-rc.1+b","deps":[],"cksum":"` + sampleSum + `","features":{},"yanked":false,"links":"z","rust_version":"1.70","pubtime":"2026-11-23T11:00:00Z"}` + "\n"},
 		"features of two ages": {`{"name":"a","vers":"1.0.0","deps":[{"name":"d","version_req":">=1","optional":true,"default_features":true}],
 			"features":{"default":["new"],"new":["dep:d"],"old":["plain"],"plain":[]}}`,
-			`{"name":"a","vers":"1.0.0","deps":[{"name":"d","req":">=1","features":[],"optional":true,"default_features":true,"target":null,"kind":"normal"}],"cksum":"00ff","features":{"old":["plain"],"plain":[]},"features2":{"default":["new"],"new":["dep:d"]},"yanked":false,"pubtime":"2026-11-23T11:00:00Z","v":2}` + "\n"},
+			`{"name":"a","vers":"1.0.0","deps":[{"name":"d","req":">=1","features":[],"optional":true,"default_features":true,"target":null,"kind":"normal"}],"cksum":"` + sampleSum + `","features":{"old":["plain"],"plain":[]},"features2":{"default":["new"],"new":["dep:d"]},"yanked":false,"pubtime":"2026-11-23T11:00:00Z","v":2}` + "\n"},
 		"renamed, own, foreign, target, kinds in order": {`{"name":"a","vers":"1.0.0","deps":[
 			{"name":"z","version_req":"1","default_features":false,"kind":"dev"},
 			{"name":"z","version_req":"1","default_features":false,"kind":"normal","registry":"sparse+https://own/index/","target":"cfg(windows)"},
@@ -46,13 +55,41 @@ func TestLine(t *testing.T) {
 				`{"name":"alias","req":"1","features":[],"optional":false,"default_features":false,"target":null,"kind":"normal","registry":"https://other/index","package":"real"},` +
 				`{"name":"z","req":"1","features":[],"optional":false,"default_features":false,"target":"cfg(windows)","kind":"normal"},` +
 				`{"name":"z","req":"1","features":[],"optional":false,"default_features":false,"target":null,"kind":"dev"}],` +
-				`"cksum":"00ff","features":{},"yanked":false,"pubtime":"2026-11-23T11:00:00Z"}` + "\n"},
+				`"cksum":"` + sampleSum + `","features":{},"yanked":false,"pubtime":"2026-11-23T11:00:00Z"}` + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := line(t, tc.metadata); got != tc.want {
 				t.Errorf("\n got %s\nwant %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// Whatever the order in which a client sends dependencies, the line is the same.
+func TestLineOrder(t *testing.T) {
+	deps := []string{`{"name":"z","version_req":"1"}`, `{"name":"z","version_req":"1","target":"cfg(unix)"}`, `{"name":"z","version_req":"2","target":"cfg(unix)"}`,
+		`{"name":"z","version_req":"1","kind":"build"}`, `{"name":"z","version_req":"1","kind":"dev"}`, `{"name":"a","version_req":"1"}`}
+	lines := map[string]bool{}
+	for range len(deps) {
+		deps = append(deps[1:], deps[0])
+		lines[line(t, `{"name":"a","vers":"1.0.0","deps":[`+strings.Join(deps, ",")+`]}`)] = true
+		slices.Reverse(deps)
+		lines[line(t, `{"name":"a","vers":"1.0.0","deps":[`+strings.Join(deps, ",")+`]}`)] = true
+	}
+	if len(lines) != 1 {
+		t.Errorf("%d lines of one crate", len(lines))
+	}
+}
+
+// The schema is one that refuses what cargo cannot read.
+func TestSchemaRefuses(t *testing.T) {
+	good := line(t, `{"name":"a","vers":"1.0.0","deps":[{"name":"z","version_req":"1"}]}`)
+	for old, now := range map[string]string{`"features":[]`: `"features":null`, `"deps":[`: `"deps":null,"x":[`, `:00Z`: `:00.5Z`, sampleSum: strings.ToUpper(sampleSum), `"vers":"1.0.0"`: `"vers":"1.0"`,
+		`"default_features":true`: `"default_features":null`} {
+		bad := strings.Replace(good, old, now, 1)
+		if err := indextest.Check([]byte(bad)); bad == good || err == nil {
+			t.Errorf("%s passes", bad)
+		}
 	}
 }
 
