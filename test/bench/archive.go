@@ -1,0 +1,114 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// The archive of this measurement: 5 MiB of 2,000 files of words, which compress like source code to about a third.
+const (
+	archiveFiles = 2000
+	archiveFile  = 7_800 // bytes
+)
+
+// measureArchive publishes a large crate, which the server checks, hashes and stores, beside what any such check costs at
+// least: unpacking it once and hashing it.
+func measureArchive(ctx context.Context, b *bench) (result, error) {
+	words := make([]string, 2000)
+	for i := range words {
+		words[i] = fmt.Sprintf("%x", rand.Uint32())[:1+rand.IntN(8)]
+	}
+	file := filepath.Join(b.dir, "archive.crate")
+	var ours, theirs, ratios []float64
+	grown, entries := 0.0, archiveFiles+1
+	var size int
+	for round := range b.rounds + 1 {
+		version := fmt.Sprintf("1.0.%d", round)
+		crate, err := manyFiles("bench-archive", version, words)
+		if err != nil {
+			return result{}, err
+		}
+		size = len(crate)
+		if err := os.WriteFile(file, crate, 0o644); err != nil {
+			return result{}, err
+		}
+		frame := frameOf("bench-archive", version, crate)
+		before, err := b.resident()
+		if err != nil {
+			return result{}, err
+		}
+		start := time.Now()
+		if err := b.send(ctx, frame); err != nil {
+			return result{}, err
+		}
+		o := time.Since(start)
+		after, err := b.resident()
+		if err != nil {
+			return result{}, err
+		}
+		start = time.Now()
+		if err := exec.CommandContext(ctx, "sh", "-c", `gunzip -c "$1" | sha256sum`, "sh", file).Run(); err != nil {
+			return result{}, err
+		}
+		t := time.Since(start)
+		if round == 0 {
+			continue // the first warms both up: the server has buffers to make, the shell programs to load
+		}
+		grown = max(grown, after-before)
+		ours, theirs, ratios = append(ours, ms(o)), append(theirs, ms(t)), append(ratios, ms(o)/ms(t))
+	}
+	return result{fmt.Sprintf("publish of a crate of %.1f MiB with %d entries, durable", float64(size)/(1<<20), entries),
+		fmt.Sprintf("%.0f ms, memory +%.1f MiB", median(ours), grown), fmt.Sprintf("gunzip and sha256sum: %.0f ms", median(theirs)),
+		fmt.Sprintf("%.2f", median(ratios)), "at most 1.50, +4 MiB"}, nil
+}
+
+// manyFiles makes a .crate of files of random words.
+func manyFiles(name, version string, words []string) ([]byte, error) {
+	var crate bytes.Buffer
+	zw := gzip.NewWriter(&crate)
+	tw := tar.NewWriter(zw)
+	add := func(path string, data []byte) error {
+		if err := tw.WriteHeader(&tar.Header{Name: name + "-" + version + "/" + path, Mode: 0o644, Size: int64(len(data)), Format: tar.FormatGNU}); err != nil {
+			return err
+		}
+		_, err := tw.Write(data)
+		return err
+	}
+	if err := add("Cargo.toml", fmt.Appendf(nil, "[package]\nname = %q\nversion = %q\n", name, version)); err != nil {
+		return nil, err
+	}
+	for i := range archiveFiles {
+		text := make([]byte, 0, archiveFile+16)
+		for len(text) < archiveFile {
+			text = append(append(text, words[rand.IntN(len(words))]...), ' ')
+		}
+		if err := add(fmt.Sprintf("src/module_%d.rs", i), text); err != nil {
+			return nil, err
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return nil, err
+	}
+	if err := zw.Close(); err != nil {
+		return nil, err
+	}
+	return crate.Bytes(), nil
+}
+
+// frameOf makes the body of a publish.
+func frameOf(name, version string, crate []byte) []byte {
+	meta := fmt.Sprintf(`{"name":%q,"vers":%q,"deps":[],"features":{}}`, name, version)
+	frame := binary.LittleEndian.AppendUint32(nil, uint32(len(meta)))
+	frame = append(frame, meta...)
+	frame = binary.LittleEndian.AppendUint32(frame, uint32(len(crate)))
+	return append(frame, crate...)
+}
