@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"encoding/binary"
 	"fmt"
 	"net/http"
 	"os"
@@ -25,6 +24,7 @@ var measurements = []measurement{
 	{"memory under load", measureLoaded},
 	{"download", measureDownload},
 	{"publish", measurePublish},
+	{"archive", measureArchive},
 }
 
 const connections = 32
@@ -265,12 +265,7 @@ func upload(name, version string, noise []byte) ([]byte, error) {
 	if err := zw.Close(); err != nil {
 		return nil, err
 	}
-	meta := fmt.Sprintf(`{"name":%q,"vers":%q,"deps":[],"features":{}}`, name, version)
-	frame := binary.LittleEndian.AppendUint32(nil, uint32(len(meta)))
-	frame = append(frame, meta...)
-	frame = binary.LittleEndian.AppendUint32(frame, uint32(crate.Len()))
-	frame = append(frame, crate.Bytes()...)
-	return frame, nil
+	return frameOf(name, version, crate.Bytes()), nil
 }
 
 // send publishes an upload with the admin's token.

@@ -1,0 +1,80 @@
+package publish
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/crateyard/crateyard/registry/crate"
+)
+
+func TestPolicy(t *testing.T) {
+	odd := crate.Metadata{License: "Apache 2.0", Categories: []string{"gui", "no-such"}}
+	for name, tc := range map[string]struct {
+		policy            Policy
+		meta              crate.Metadata
+		refused, warnings string
+		categories        string
+	}{
+		"private, nothing":             {Private, crate.Metadata{}, "", "", ""},
+		"private, odd":                 {Private, odd, "", "license: no SPDX expression", "no-such"},
+		"crates.io, nothing":           {CratesIO, crate.Metadata{}, "description, license: this registry requires it", "", ""},
+		"crates.io, odd":               {CratesIO, odd, "description: this registry requires it; add it to [package] in Cargo.toml\nlicense: no SPDX expression|categories: \"no-such\" is none of", "", ""},
+		"crates.io, good":              {CratesIO, crate.Metadata{Description: "x", License: "MIT/Apache-2.0", Categories: []string{"gui"}}, "", "", ""},
+		"crates.io, with license-file": {CratesIO, crate.Metadata{Description: "x", LicenseFile: "LICENSE"}, "", "", ""},
+		"one field":                    {Policy{RequiredFields: []string{"rust-version"}}, crate.Metadata{}, "rust-version: this registry", "", ""},
+	} {
+		refused, warnings, categories := tc.policy.check(&tc.meta)
+		got := strings.Join(refused, "\n")
+		for want := range strings.SplitSeq(tc.refused, "|") {
+			if !strings.Contains(got, want) || (got == "") != (tc.refused == "") {
+				t.Errorf("%s: refused %q, want %q", name, got, want)
+			}
+		}
+		if got := strings.Join(warnings, "\n"); !strings.Contains(got, tc.warnings) || (got == "") != (tc.warnings == "") {
+			t.Errorf("%s: warnings %q", name, got)
+		}
+		if got := strings.Join(categories, " "); got != tc.categories {
+			t.Errorf("%s: categories %q", name, got)
+		}
+	}
+	if err := (Policy{RequiredFields: []string{"licence"}}).Validate(); err == nil {
+		t.Error("a field that nobody knows can be required")
+	}
+	if err := CratesIO.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRegistriesOfDependencies(t *testing.T) {
+	p := Publisher{URL: "https://own", Aliases: []string{"http://inside:8080"}}
+	more := Publisher{URL: "https://own", AllowedRegistries: []string{"sparse+https://other/index/"}}
+	for registry, want := range map[string]struct{ own, allowed, allowedByMore bool }{
+		"":                                 {false, true, true},
+		"sparse+https://own/index/":        {true, true, true},
+		"https://own/index":                {true, true, true},
+		"https://own/git/index":            {true, true, true},
+		"https://own/git/index/":           {true, true, true},
+		"sparse+http://inside:8080/index/": {true, true, false},
+		"https://own.evil/index":           {false, false, false},
+		"https://own/index/x":              {false, false, false},
+		crate.CratesIOIndex:                {false, true, false},
+		"https://other/index":              {false, false, true},
+		"sparse+https://other/index/":      {false, false, true},
+	} {
+		m := &crate.Metadata{Name: "a", Deps: []crate.Dependency{{Name: "x", Registry: registry}}}
+		if got := p.isOwn(registry); got != want.own {
+			t.Errorf("%q is own: %v", registry, got)
+		}
+		if got := p.foreign(m); (len(got) == 0) != want.allowed {
+			t.Errorf("%q by default: %q", registry, got)
+		}
+		if got := more.foreign(m); (len(got) == 0) != want.allowedByMore {
+			t.Errorf("%q with another allowed: %q", registry, got)
+		}
+	}
+	m := &crate.Metadata{Name: "a", Deps: []crate.Dependency{{Name: "z"}, {Name: "b", Registry: "https://own/index"}, {Name: "z", Kind: "dev"}, {Name: "a", Kind: "dev"}, {Name: "c", Registry: crate.CratesIOIndex}}}
+	if got := p.OwnDependencies(m); !slices.Equal(got, []string{"b", "z"}) {
+		t.Errorf("own dependencies: %q", got)
+	}
+}
