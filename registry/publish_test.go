@@ -250,3 +250,22 @@ func TestOneServerPerFolder(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Whatever an upload breaks, in metadata, catalog and archive, is said in one answer.
+func TestPublishNamesAllThatIsWrong(t *testing.T) {
+	y := open(t, func(c *registry.Config) { c.Publishing.RequiredFields = []string{"repository"} })
+	meta := `{"name":"demo","vers":"1.0.0","features":{},"authors":[],"keywords":["not a word"],"links":"z","deps":[
+		{"name":"absent","version_req":"^1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal"},
+		{"name":"far","version_req":"*","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal","registry":"sparse+https://elsewhere.example/index/"}]}`
+	a := y.publish(frame(meta, crateFile(t, "demo", "1.0.0")))
+	if a.status != 400 {
+		t.Fatalf("%d: %s", a.status, a.body)
+	}
+	detail := a.detail(t)
+	for _, part := range []string{"keywords: ", "repository: ", "no known crate named `absent`", "far comes from the registry", `"*"`, "links: "} {
+		if !strings.Contains(detail, part) {
+			t.Errorf("nothing about %s in:\n%s", part, detail)
+		}
+	}
+	y.holdsNothing()
+}

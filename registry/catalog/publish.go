@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -55,6 +56,9 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 		old, err := c.checkPublish(ctx, tx, p, allow)
 		if err != nil {
 			return nil, err
+		}
+		if missing, err := missingDependencies(ctx, tx, p); err != nil || len(missing) > 0 {
+			return nil, cmp.Or(err, error(fault.New(fault.Invalid, "%s", strings.Join(missing, "\n"))))
 		}
 		now := c.now()
 		crateID, restricted, err := c.saveCrate(ctx, tx, old, p, now)
@@ -114,7 +118,7 @@ func (c *Catalog) stillValid(ctx context.Context, q querier, by Actor) error {
 	return nil
 }
 
-// CheckPublish asks what Publish would, so that a publish that cannot succeed leaves no blob behind.
+// CheckPublish asks what Publish would, dependencies aside, so that a publish that cannot succeed leaves no blob behind.
 func (c *Catalog) CheckPublish(ctx context.Context, p Publication, allow func(Standing) error) error {
 	_, err := c.checkPublish(ctx, c.ro, p, allow)
 	return err
@@ -147,7 +151,7 @@ func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, al
 		if err := allow(standing); err != nil {
 			return nil, err
 		}
-		return nil, checkDependencies(ctx, q, p)
+		return nil, nil
 	case err != nil:
 		return nil, err
 	case old.name != p.Name:
@@ -163,13 +167,17 @@ func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, al
 	case num.Valid:
 		return nil, fault.New(fault.Conflict, "crate version `%s@%s` is already uploaded; a published version never changes: raise the version", p.Name, num.String)
 	}
-	return &old, checkDependencies(ctx, q, p)
+	return &old, nil
 }
 
-// checkDependencies asks for the crates of this registry that a version depends on, in the spelling that it uses: cargo would
-// not find another. A crate that the publisher may not see does not exist for it; a crate may depend on itself in tests.
-func checkDependencies(ctx context.Context, q querier, p Publication) error {
-	var problems []string
+// MissingDependencies asks for the crates of this registry that a version depends on, in the spelling that it uses: cargo would
+// not find another. It gives a line for each that is not there. A crate that the publisher may not see does not exist for it; a
+// crate may depend on itself in tests.
+func (c *Catalog) MissingDependencies(ctx context.Context, p Publication) ([]string, error) {
+	return missingDependencies(ctx, c.ro, p)
+}
+
+func missingDependencies(ctx context.Context, q querier, p Publication) (problems []string, err error) {
 	for i, dep := range p.Dependencies {
 		if dep == p.Name || slices.Contains(p.Dependencies[:i], dep) {
 			continue
@@ -180,15 +188,12 @@ func checkDependencies(ctx context.Context, q querier, p Publication) error {
 		case errors.Is(err, sql.ErrNoRows):
 			problems = append(problems, fmt.Sprintf("deps: no known crate named `%s` in this registry; publish it first, or name the registry that has it", dep))
 		case err != nil:
-			return err
+			return nil, err
 		case name != dep:
 			problems = append(problems, fmt.Sprintf("deps: crate `%s` is spelled `%s` here; spell it so in Cargo.toml", dep, name))
 		}
 	}
-	if len(problems) > 0 {
-		return fault.New(fault.Invalid, "%s", strings.Join(problems, "\n"))
-	}
-	return nil
+	return problems, nil
 }
 
 // saveCrate makes the crate, or brings what is shown of it up to its newest version.

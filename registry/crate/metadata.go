@@ -52,7 +52,7 @@ func (d Dependency) TOMLName() string { return cmp.Or(d.Alias, d.Name) }
 const maxAuthors = 1000
 
 // ParseMetadata reads the JSON of a publish and checks it. The error lists every rule that is broken, one a line, up to a
-// limit.
+// limit. Where the JSON could be read, there is metadata beside the error, for whoever looks for more that is broken.
 //
 // Keys are read as cargo and crates.io read them: by their exact spelling, none twice, unknown ones passed over. A list or
 // an object that is left out is empty; null stands only where cargo sends it.
@@ -73,10 +73,7 @@ func ParseMetadata(data []byte) (*Metadata, error) {
 		return nil, err
 	}
 	m.check(&p)
-	if err := p.err(); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return m, p.err()
 }
 
 func (m *Metadata) read(r *jsonReader) error {

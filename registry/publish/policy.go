@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/crateyard/crateyard/registry/crate"
-	"github.com/crateyard/crateyard/registry/fault"
 )
 
 // Policy is what a registry asks of a publish beyond the rules that always hold. What it does not ask for, but looks wrong,
@@ -131,18 +130,4 @@ func (p *Publisher) OwnDependencies(m *crate.Metadata) (names []string) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// mostRefused is how many lines a refusal has at most.
-const mostRefused = 20
-
-// refuse makes one error of many lines.
-func refuse(lines []string) error {
-	if len(lines) == 0 {
-		return nil
-	}
-	if more := len(lines) - mostRefused; more > 0 {
-		lines = append(lines[:mostRefused:mostRefused], fmt.Sprintf("… and %d more", more))
-	}
-	return fault.New(fault.Invalid, "%s", strings.Join(lines, "\n"))
 }

@@ -28,6 +28,7 @@ import (
 // Catalog is what the write path needs of the catalog.
 type Catalog interface {
 	CheckPublish(ctx context.Context, p catalog.Publication, allow func(catalog.Standing) error) error
+	MissingDependencies(ctx context.Context, p catalog.Publication) ([]string, error)
 	Publish(ctx context.Context, p catalog.Publication, allow func(catalog.Standing) error) error
 }
 
@@ -70,16 +71,18 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		return Result{}, err
 	}
 	meta, err := crate.ParseMetadata(data)
-	if err != nil {
+	if meta == nil {
 		return Result{}, fault.New(fault.Invalid, "%v", err)
 	}
-	version, err := crate.ParseVersion(meta.Vers)
+	var broken violations
 	if err != nil {
-		return Result{}, fault.New(fault.Invalid, "%v", err)
+		broken.note(fault.New(fault.Invalid, "%v", err))
 	}
 	refused, warnings, invalidCategories := p.Policy.check(meta)
-	if err := refuse(append(refused, p.foreign(meta)...)); err != nil {
-		return Result{}, err
+	broken = append(append(broken, refused...), p.foreign(meta)...)
+	version, err := crate.ParseVersion(meta.Vers)
+	if err != nil || crate.CheckName(meta.Name) != nil {
+		return Result{}, broken.refuse() // there is nothing that the archive could be held against
 	}
 	pub := catalog.Publication{
 		By: who.Actor(who.Address), Name: meta.Name, Version: version, Dependencies: p.OwnDependencies(meta), Restricted: p.NewCratesRestricted,
@@ -95,6 +98,17 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	}
 	if err := who.Admit(isNew); err != nil {
 		return Result{}, err
+	}
+	missing, err := p.Catalog.MissingDependencies(ctx, pub)
+	if err != nil {
+		return Result{}, err
+	}
+	if broken = append(broken, missing...); len(broken) > 0 {
+		// Its archive is read to its end all the same, and kept nowhere: what is wrong there is part of one answer.
+		if _, err := p.receive(f, meta, io.Discard, &pub); err != nil && !broken.note(err) {
+			return Result{}, err
+		}
+		return Result{}, broken.refuse()
 	}
 	blob, err := p.Store.Create(ctx)
 	if err != nil {

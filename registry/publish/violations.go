@@ -1,0 +1,42 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crateyard/crateyard/registry/fault"
+)
+
+// violations are the rules that an upload breaks, a line each. All of them are named at once, so that one failed publish is
+// enough to mend them.
+type violations []string
+
+// note adds what an error says, line by line, if it is about what was uploaded. It reports whether it was.
+func (v *violations) note(err error) bool {
+	fe, ok := errors.AsType[*fault.Error](err)
+	if !ok || fe.Kind != fault.Invalid {
+		return false
+	}
+	for line := range strings.SplitSeq(fe.Detail, "\n") {
+		if !slices.Contains(*v, line) {
+			*v = append(*v, line)
+		}
+	}
+	return true
+}
+
+// mostRefused is how many lines a refusal has at most.
+const mostRefused = 40
+
+// refuse makes one error of all.
+func (v violations) refuse() error {
+	if len(v) == 0 {
+		return nil
+	}
+	if more := len(v) - mostRefused; more > 0 {
+		v = append(v[:mostRefused:mostRefused], fmt.Sprintf("… and %d more", more))
+	}
+	return fault.New(fault.Invalid, "%s", strings.Join(v, "\n"))
+}
