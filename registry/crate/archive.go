@@ -218,20 +218,23 @@ func archiveError(err error, text string) error {
 	return fmt.Errorf("%s: %w", text, err)
 }
 
-// onlyZeros reads the padding behind the end of a tar stream, where nothing may hide.
+// onlyZeros reads the padding behind the end of a tar stream: whole blocks, where nothing may hide.
 func onlyZeros(r io.Reader) error {
 	buf := make([]byte, 4<<10)
-	for {
+	for all := 0; ; {
 		n, err := r.Read(buf)
+		all += n
 		for _, b := range buf[:n] {
 			if b != 0 {
 				return fmt.Errorf("the archive has data behind its last entry")
 			}
 		}
-		if err == io.EOF {
+		switch {
+		case err == io.EOF && all%tarBlock != 0:
+			return io.ErrUnexpectedEOF
+		case err == io.EOF:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 	}

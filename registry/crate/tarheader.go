@@ -13,7 +13,8 @@ import (
 // tarReader reads the tar streams that cargo writes, and no others: archive/tar of Go, tar of Rust and GNU tar disagree on much
 // of what a tar stream may say, and whoever unpacks a crate must find what was checked here. It takes
 //
-//   - headers of the ustar and the GNU form, whose numbers are octal digits and whose checksum is right;
+//   - headers of the ustar and the GNU form, whose numbers are octal digits and whose checksum is right; one of the GNU form
+//     has nothing where ustar has the beginning of the path;
 //   - regular files and folders; a folder has no content;
 //   - a long path before the header it belongs to: GNU's 'L', as cargo writes it, or a pax record, as others do;
 //   - an end of at least one block of zeros.
@@ -130,6 +131,14 @@ func (t *tarReader) header() (h tarHeader, err error) {
 		return h, fmt.Errorf("the archive is damaged: a tar header has a wrong checksum")
 	}
 	h.path, h.kind = cString(b[:100]), b[156]
+	if !ustar && !allZeros(b[345:500]) {
+		return h, fmt.Errorf("the archive has a GNU header with data where others read a path: %q", clip(h.path))
+	}
+	for _, field := range [][]byte{b[100:108], b[108:116], b[116:124], b[136:148], b[329:337], b[337:345]} {
+		if _, err := octal(field); err != nil && len(bytes.Trim(field, " \x00")) > 0 {
+			return h, fmt.Errorf("the archive has a tar header with a number that is not octal: %q", clip(h.path))
+		}
+	}
 	if prefix := cString(b[345:500]); ustar && prefix != "" {
 		h.path = prefix + "/" + h.path
 	}

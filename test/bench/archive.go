@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// The archive of this measurement: 5 MiB of 2,000 files of words, which compress like source code to about a third.
+// The archive of this measurement: 5 MiB of 2,000 files of words, which compress like source code to about four tenths.
 const (
 	archiveFiles = 2000
-	archiveFile  = 7_800 // bytes
+	archiveFile  = 7_000 // bytes
 )
 
 // measureArchive publishes a large crate, which the server checks, hashes and stores, beside what any such check costs at
@@ -25,7 +25,7 @@ const (
 func measureArchive(ctx context.Context, b *bench) (result, error) {
 	words := make([]string, 2000)
 	for i := range words {
-		words[i] = fmt.Sprintf("%x", rand.Uint32())[:1+rand.IntN(8)]
+		words[i] = fmt.Sprintf("%08x", rand.Uint32())[:1+rand.IntN(8)]
 	}
 	file := filepath.Join(b.dir, "archive.crate")
 	var ours, theirs, ratios []float64
@@ -47,14 +47,11 @@ func measureArchive(ctx context.Context, b *bench) (result, error) {
 			return result{}, err
 		}
 		start := time.Now()
-		if err := b.send(ctx, frame); err != nil {
-			return result{}, err
-		}
-		o := time.Since(start)
-		after, err := b.resident()
+		most, err := b.mostResident(func() error { return b.send(ctx, frame) })
 		if err != nil {
 			return result{}, err
 		}
+		o := time.Since(start)
 		start = time.Now()
 		if err := exec.CommandContext(ctx, "sh", "-c", `gunzip -c "$1" | sha256sum`, "sh", file).Run(); err != nil {
 			return result{}, err
@@ -63,12 +60,29 @@ func measureArchive(ctx context.Context, b *bench) (result, error) {
 		if round == 0 {
 			continue // the first warms both up: the server has buffers to make, the shell programs to load
 		}
-		grown = max(grown, after-before)
+		grown = max(grown, most-before)
 		ours, theirs, ratios = append(ours, ms(o)), append(theirs, ms(t)), append(ratios, ms(o)/ms(t))
 	}
 	return result{fmt.Sprintf("publish of a crate of %.1f MiB with %d entries, durable", float64(size)/(1<<20), entries),
 		fmt.Sprintf("%.0f ms, memory +%.1f MiB", median(ours), grown), fmt.Sprintf("gunzip and sha256sum: %.0f ms", median(theirs)),
 		fmt.Sprintf("%.2f", median(ratios)), "at most 1.50, +4 MiB"}, nil
+}
+
+// mostResident is the most resident memory of the server, in MiB, while work runs.
+func (b *bench) mostResident(work func() error) (most float64, err error) {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	for tick := time.NewTicker(5 * time.Millisecond); ; {
+		select {
+		case err := <-done:
+			tick.Stop()
+			return most, err
+		case <-tick.C:
+			if mib, err := b.resident(); err == nil {
+				most = max(most, mib)
+			}
+		}
+	}
 }
 
 // manyFiles makes a .crate of files of random words.
