@@ -100,7 +100,7 @@ func (c *checker) targets(m *Manifest) (*Archive, error) {
 		return nil, fmt.Errorf("the Cargo.toml in the archive has a [lib] without path, and the archive has no src/lib.rs")
 	}
 	a := &Archive{Manifest: m, Lib: m.Lib != nil || c.lib, Bins: m.Bins}
-	if len(a.Bins) == 0 { // cargo before 1.83 leaves them to be found
+	if len(a.Bins) == 0 { // old cargos leave them to be found
 		a.Bins = c.bins
 		if c.main {
 			a.Bins = append(a.Bins, m.Name)

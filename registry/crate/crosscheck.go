@@ -16,7 +16,7 @@ func (m *Manifest) CheckMetadata(meta *Metadata, isOwn func(registry string) boo
 	p.differ("name", "", meta.Name, m.Name)
 	p.differ("vers", "", meta.Vers, m.Version)
 	p.differ("links", "", meta.Links, m.Links)
-	if meta.RustVersion != "" { // cargo before 1.74 does not send it
+	if meta.RustVersion != "" { // old cargos, such as 1.65, do not send it
 		p.differ("rust_version", "", meta.RustVersion, m.RustVersion)
 	}
 	ours, theirs := groupDependencies(meta.Deps, isOwn, ""), groupDependencies(m.Deps, isOwn, CratesIOIndex)
