@@ -47,7 +47,8 @@ func ParseManifest(data []byte) (*Manifest, error) {
 }
 
 // maxManifestKeys bounds the keys of a manifest: the TOML library takes time in their square, about a second for so many,
-// more than a minute for what fits in maxManifest. 500 dependencies with all their keys are 4,000. maxKeyParts bounds what stands between the dots of one key.
+// more than a minute for what fits in maxManifest. 500 dependencies with all their keys are 4,000.
+// maxKeyParts bounds what stands between the dots of one key.
 const (
 	maxManifestKeys = 10_000
 	maxKeyParts     = 16
