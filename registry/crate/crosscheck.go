@@ -19,7 +19,7 @@ func (m *Manifest) CheckMetadata(meta *Metadata, isOwn func(registry string) boo
 	if meta.RustVersion != "" { // old cargos, such as 1.65, do not send it
 		p.differ("rust_version", "", meta.RustVersion, m.RustVersion)
 	}
-	ours, theirs := groupDependencies(meta.Deps, isOwn, ""), groupDependencies(m.Deps, isOwn, CratesIOIndex)
+	ours, theirs := groupDependencies(meta.Deps, isOwn, ""), groupDependencies(m.Deps, m.isPublishedTo(meta, isOwn), CratesIOIndex)
 	for _, key := range sortedKeys(merged(ours, theirs)) {
 		compareDependencies(&p, ours[key], theirs[key])
 	}
@@ -33,6 +33,27 @@ func (m *Manifest) CheckMetadata(meta *Metadata, isOwn func(registry string) boo
 		}
 	}
 	return p.err()
+}
+
+// isPublishedTo tells the addresses of the registry that is published to, as the manifest has them. That registry has no address
+// in the metadata; in the manifest it has the one that the publisher's cargo knows it by, which need not be one of ours (a
+// forwarded port, an older name), and none at all when cargo takes it for crates.io. So one address in the manifest may be
+// another name for ours, if the metadata does not set that address apart from ours.
+func (m *Manifest) isPublishedTo(meta *Metadata, isOwn func(string) bool) func(string) bool {
+	apart := map[string]bool{}
+	for _, d := range meta.Deps {
+		apart[d.Registry] = true
+	}
+	var other []string
+	for _, d := range m.Deps {
+		if r := cmp.Or(d.Registry, CratesIOIndex); !isOwn(r) && !apart[r] && !slices.Contains(other, r) {
+			other = append(other, r)
+		}
+	}
+	if len(other) != 1 {
+		return isOwn
+	}
+	return func(registry string) bool { return isOwn(registry) || registry == other[0] }
 }
 
 // differ notes two values of one thing that are not the same.
