@@ -1,8 +1,9 @@
-// Package client is the Go client of the management API: users, tokens and status of one registry. The operator and the
-// command line use it; it knows HTTP and registry/wire, and nothing of the server.
+// Package client is the Go client of the management API: users, groups, tokens, crates, audit and status of one registry. The
+// operator and the command line use it; it knows HTTP and registry/wire, and nothing of the server.
 //
 // A Client is safe for use by many goroutines. Every call ends after Timeout at the latest and reads at most maxAnswer bytes,
-// so that a server that is stuck or not ours cannot hold up a caller. The token is in no error and no log line.
+// so that a server that is stuck or not ours cannot hold up a caller; AuditLines alone reads on, a bounded line at a time. The
+// token is in no error and no log line.
 package client
 
 import (
@@ -76,29 +77,9 @@ func (c *Client) Status(ctx context.Context) (wire.Status, error) {
 
 // do sends in as JSON, if it is not nil, and decodes the answer into out, if it is not nil.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", method, path, err)
-		}
-		body = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	resp, err := c.send(ctx, c.http, method, path, "application/json", in)
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, withoutUserinfo(err))
-	}
-	req.Header.Set("User-Agent", c.userAgent)
-	req.Header.Set("Accept", "application/json")
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return withoutUserinfo(err) // says method and address itself
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -118,6 +99,35 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return fmt.Errorf("%s %s: the answer is not what a Crateyard registry says: %w", method, path, err)
 	}
 	return nil
+}
+
+// send makes one request over h and gives the answer, whatever its status. The caller closes its body.
+func (c *Client) send(ctx context.Context, h *http.Client, method, path, accept string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, path, withoutUserinfo(err))
+	}
+	req.Header.Set("User-Agent", c.userAgent)
+	req.Header.Set("Accept", accept)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := h.Do(req)
+	if err != nil {
+		return nil, withoutUserinfo(err) // says method and address itself
+	}
+	return resp, nil
 }
 
 // segment makes a name fit for one part of a path.

@@ -81,6 +81,87 @@ func TestRequests(t *testing.T) {
 			}
 			return err
 		}},
+		{"GET /prefix/api/v1/groups", `{"groups":[{"name":"g","members":["a"]}]}`, "", func(ctx context.Context, c *client.Client) error {
+			g, err := c.Groups(ctx)
+			if len(g) != 1 || g[0].Members[0] != "a" {
+				return fmt.Errorf("groups %+v, %w", g, err)
+			}
+			return err
+		}},
+		{"GET /prefix/api/v1/groups/g%2Fh", `{}`, "", func(ctx context.Context, c *client.Client) error {
+			_, err := c.Group(ctx, "g/h")
+			return err
+		}},
+		{"POST /prefix/api/v1/groups", `{}`, `{"name":"g","members":["a"]}`, func(ctx context.Context, c *client.Client) error {
+			_, err := c.CreateGroup(ctx, wire.CreateGroup{Name: "g", Members: []string{"a"}})
+			return err
+		}},
+		{"PATCH /prefix/api/v1/groups/g", `{"members":[]}`, `{"members":[]}`, func(ctx context.Context, c *client.Client) error {
+			_, err := c.SetGroupMembers(ctx, "g", nil)
+			return err
+		}},
+		{"DELETE /prefix/api/v1/groups/g", ``, "", func(ctx context.Context, c *client.Client) error { return c.DeleteGroup(ctx, "g") }},
+		{"GET /prefix/api/v1/crates?page=2&per_page=5&q=a+b&sort=new", `{"crates":[{"name":"x"}],"meta":{"total":7}}`, "", func(ctx context.Context, c *client.Client) error {
+			found, err := c.Crates(ctx, client.Search{Text: "a b", Sort: "new", Page: 2, PerPage: 5})
+			if len(found.Crates) != 1 || found.Meta.Total != 7 {
+				return fmt.Errorf("crates %+v, %w", found, err)
+			}
+			return err
+		}},
+		{"GET /prefix/api/v1/crates", `{}`, "", func(ctx context.Context, c *client.Client) error {
+			_, err := c.Crates(ctx, client.Search{})
+			return err
+		}},
+		{"GET /prefix/api/v1/crates/x", `{"crate":{"name":"x"},"versions":[{"num":"1.0.0"}]}`, "", func(ctx context.Context, c *client.Client) error {
+			found, err := c.Crate(ctx, "x")
+			if found.Crate.Name != "x" || len(found.Versions) != 1 {
+				return fmt.Errorf("crate %+v, %w", found, err)
+			}
+			return err
+		}},
+		{"GET /prefix/api/v1/crates/x/owners", `{"users":[{"login":"group:g"}]}`, "", func(ctx context.Context, c *client.Client) error {
+			o, err := c.Owners(ctx, "x")
+			if len(o) != 1 || o[0].Login != "group:g" {
+				return fmt.Errorf("owners %+v, %w", o, err)
+			}
+			return err
+		}},
+		{"GET /prefix/api/v1/crates/x/access", `{"restricted":true}`, "", func(ctx context.Context, c *client.Client) error {
+			a, err := c.Access(ctx, "x")
+			if !a.Restricted {
+				return fmt.Errorf("access %+v, %w", a, err)
+			}
+			return err
+		}},
+		{"PUT /prefix/api/v1/crates/x/access", `{}`, `{"restricted":true,"readers":[]}`, func(ctx context.Context, c *client.Client) error {
+			_, err := c.SetAccess(ctx, "x", wire.SetAccess{Restricted: &yes, Readers: &[]string{}})
+			return err
+		}},
+		{"PATCH /prefix/api/v1/crates/x/1.0.0+b", `{"version":{"num":"1.0.0"}}`, `{"version":{"yanked":true,"yank_message":"broken"}}`, func(ctx context.Context, c *client.Client) error {
+			v, err := c.Yank(ctx, "x", "1.0.0+b", "broken")
+			if v.Num != "1.0.0" {
+				return fmt.Errorf("version %+v, %w", v, err)
+			}
+			return err
+		}},
+		{"PATCH /prefix/api/v1/crates/x/1.0.0", `{}`, `{"version":{"yanked":true}}`, func(ctx context.Context, c *client.Client) error {
+			_, err := c.Yank(ctx, "x", "1.0.0", "")
+			return err
+		}},
+		{"PATCH /prefix/api/v1/crates/x/1.0.1", `{}`, `{"version":{"yanked":false}}`, func(ctx context.Context, c *client.Client) error {
+			_, err := c.Unyank(ctx, "x", "1.0.1")
+			return err
+		}},
+		{"DELETE /prefix/api/v1/crates/x/1.0.0", ``, "", func(ctx context.Context, c *client.Client) error { return c.DeleteVersion(ctx, "x", "1.0.0") }},
+		{"DELETE /prefix/api/v1/crates/x?message=not+ours", ``, "", func(ctx context.Context, c *client.Client) error { return c.DeleteCrate(ctx, "x", "not ours") }},
+		{"GET /prefix/api/v1/audit?action=crate.yank&before_id=9&crate=x&limit=5&since=2026-01-02T02%3A04%3A05Z&user=a", `{"records":[{"id":8}],"next":8}`, "", func(ctx context.Context, c *client.Client) error {
+			page, err := c.Audit(ctx, client.AuditQuery{User: "a", Crate: "x", Action: "crate.yank", Before: 9, Limit: 5,
+				Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))})
+			if len(page.Records) != 1 || page.Next != 8 {
+				return fmt.Errorf("audit %+v, %w", page, err)
+			}
+			return err
+		}},
 		{"DELETE /prefix/api/v1/tokens/7", ``, "", func(ctx context.Context, c *client.Client) error { return c.DeleteToken(ctx, 7) }},
 	} {
 		t.Run(tt.want, func(t *testing.T) {

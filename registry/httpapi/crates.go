@@ -11,6 +11,7 @@ import (
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 // ok is what cargo needs to read after a change. ok:false would make it panic, so failures never use this shape; msg is
@@ -50,20 +51,15 @@ const maxYankMessage = 1000
 
 // servePatchVersion yanks or unyanks with a message for people, as crates.io's pages do.
 func (a *API) servePatchVersion(w *response, r *http.Request) error {
-	var body struct {
-		Version struct {
-			Yanked  *bool   `json:"yanked"`
-			Message *string `json:"yank_message"`
-		} `json:"version"`
-	}
+	var body wire.UpdateVersion
 	if err := readJSON(r, &body); err != nil {
 		return err
 	}
 	v := body.Version
 	switch {
-	case v.Message != nil && len(*v.Message) > maxYankMessage:
-		return fault.New(fault.Invalid, "yank_message has %d bytes, the limit is %d", len(*v.Message), maxYankMessage)
-	case v.Message != nil && *v.Message != "" && v.Yanked != nil && !*v.Yanked:
+	case v.YankMessage != nil && len(*v.YankMessage) > maxYankMessage:
+		return fault.New(fault.Invalid, "yank_message has %d bytes, the limit is %d", len(*v.YankMessage), maxYankMessage)
+	case v.YankMessage != nil && *v.YankMessage != "" && v.Yanked != nil && !*v.Yanked:
 		return fault.New(fault.Invalid, "a version that is not yanked has no yank_message")
 	}
 	now, err := a.Catalog.Version(r.Context(), r.PathValue("crate"), r.PathValue("version"))
@@ -74,10 +70,10 @@ func (a *API) servePatchVersion(w *response, r *http.Request) error {
 	if v.Yanked != nil {
 		yanked = *v.Yanked
 	}
-	if !yanked && v.Message != nil && *v.Message != "" {
+	if !yanked && v.YankMessage != nil && *v.YankMessage != "" {
 		return fault.New(fault.Invalid, "a version that is not yanked has no yank_message")
 	}
-	if err := a.setYanked(w, r, yanked, v.Message); err != nil {
+	if err := a.setYanked(w, r, yanked, v.YankMessage); err != nil {
 		return err
 	}
 	return a.serveVersion(w, r)
