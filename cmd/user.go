@@ -23,8 +23,9 @@ func newUserCreateCommand(cf *clientFlags) *cobra.Command {
 	var body wire.CreateUser
 	cmd := &cobra.Command{
 		Use: "create NAME --role reader|publisher|admin", Short: "Create a user", Args: args(cobra.ExactArgs(1)),
-		Example: "  crateyard user create alice --role publisher",
+		Example: "  crateyard user create alice --role publisher --groups platform --claims 'acme-*'",
 	}
+	userListFlags(cmd, &body.Groups, &body.Claims)
 	cmd.Flags().StringVar(&body.Role, "role", "", "reader, publisher or admin (required)")
 	cmd.RunE = func(cmd *cobra.Command, a []string) error {
 		if body.Role == "" {
@@ -44,6 +45,12 @@ func newUserCreateCommand(cf *clientFlags) *cobra.Command {
 	return cmd
 }
 
+// userListFlags are the lists that a user has, all of each: what is not named, it has no longer.
+func userListFlags(cmd *cobra.Command, groups, claims *[]string) {
+	cmd.Flags().StringSliceVar(groups, "groups", nil, "the groups it is a member of, all of them; those that do not exist are made")
+	cmd.Flags().StringSliceVar(claims, "claims", nil, "the names it may give to new crates, such as 'acme-*'; none: any name")
+}
+
 func newUserListCommand(cf *clientFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List the users", Args: args(cobra.NoArgs),
@@ -57,9 +64,9 @@ func newUserListCommand(cf *clientFlags) *cobra.Command {
 				return err
 			}
 			return cf.print(cmd.OutOrStdout(), users, func(w io.Writer) {
-				row(w, "NAME", "ROLE", "SUSPENDED", "CREATED")
+				row(w, "NAME", "ROLE", "SUSPENDED", "GROUPS", "CLAIMS", "CREATED")
 				for _, u := range users {
-					row(w, u.Name, u.Role, u.Suspended, u.CreatedAt.Format(time.DateOnly))
+					row(w, u.Name, u.Role, u.Suspended, listOr(u.Groups, "-"), listOr(u.Claims, "*"), u.CreatedAt.Format(time.DateOnly))
 				}
 			})
 		},
@@ -69,10 +76,15 @@ func newUserListCommand(cf *clientFlags) *cobra.Command {
 func newUserUpdateCommand(cf *clientFlags) *cobra.Command {
 	var role string
 	var suspended bool
+	var groups, claims []string
 	cmd := &cobra.Command{
-		Use: "update NAME", Short: "Change a user's role, suspend or resume it", Args: args(cobra.ExactArgs(1)),
-		Example: "  crateyard user update alice --suspended\n  crateyard user update alice --suspended=false --role reader",
+		Use: "update NAME", Short: "Change a user's role, groups and claims, suspend or resume it", Args: args(cobra.ExactArgs(1)),
+		Example: `  crateyard user update alice --suspended
+  crateyard user update alice --suspended=false --role reader
+  crateyard user update alice --groups platform,release --claims ''
+`,
 	}
+	userListFlags(cmd, &groups, &claims)
 	cmd.Flags().StringVar(&role, "role", "", "reader, publisher or admin")
 	cmd.Flags().BoolVar(&suspended, "suspended", false, "whether the user's tokens stop working")
 	cmd.RunE = func(cmd *cobra.Command, a []string) error {
@@ -83,8 +95,14 @@ func newUserUpdateCommand(cf *clientFlags) *cobra.Command {
 		if cmd.Flags().Changed("suspended") {
 			body.Suspended = &suspended
 		}
+		if cmd.Flags().Changed("groups") {
+			body.Groups = &groups
+		}
+		if cmd.Flags().Changed("claims") {
+			body.Claims = &claims
+		}
 		if body == (wire.UpdateUser{}) {
-			return usageError{fmt.Errorf("nothing to change: say --role or --suspended")}
+			return usageError{fmt.Errorf("nothing to change: say --role, --suspended, --groups or --claims")}
 		}
 		c, err := cf.client()
 		if err != nil {
@@ -95,8 +113,8 @@ func newUserUpdateCommand(cf *clientFlags) *cobra.Command {
 			return err
 		}
 		return cf.print(cmd.OutOrStdout(), u, func(w io.Writer) {
-			row(w, "NAME", "ROLE", "SUSPENDED")
-			row(w, u.Name, u.Role, u.Suspended)
+			row(w, "NAME", "ROLE", "SUSPENDED", "GROUPS", "CLAIMS")
+			row(w, u.Name, u.Role, u.Suspended, listOr(u.Groups, "-"), listOr(u.Claims, "*"))
 		})
 	}
 	return cmd

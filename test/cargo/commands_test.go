@@ -130,6 +130,16 @@ func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(tokenVariable(ts.Getenv("SERVER_"+args[0])), ts.Getenv("TOKEN_"+args[0]))
 }
 
+// cmdLogin: login FILE
+//
+// Has cargo use the token in a file with the last server.
+func cmdLogin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: login FILE")
+	}
+	ts.Setenv(tokenVariable(ts.Getenv("SERVER")), strings.TrimSpace(ts.ReadFile(args[0])))
+}
+
 func tokenVariable(server string) string {
 	if server == cratesIO {
 		return "CARGO_REGISTRY_TOKEN"
