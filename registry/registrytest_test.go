@@ -35,6 +35,7 @@ type yard struct {
 	stopped    bool
 	cancelOnly context.CancelFunc
 	done       chan error
+	rules      *contract // see contract_test.go
 }
 
 func open(t *testing.T, change func(*registry.Config)) *yard {

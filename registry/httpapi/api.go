@@ -44,6 +44,7 @@ type API struct {
 	versions           *otter.Cache[string, catalog.Version]
 	versionsGeneration atomic.Uint64
 	config             []byte
+	openapi            openapi
 	downloads          tally
 
 	publishing sync.WaitGroup // publishes in flight
@@ -132,6 +133,7 @@ func (rt *router) routes() {
 	rt.handle("DELETE /api/v1/groups/{group}", "groups", admins, a.serveDeleteGroup)
 	rt.handle("GET /api/v1/audit", "audit", admins, a.serveAudit)
 	rt.handle("GET /api/v1/status", "status", admins, a.serveStatus)
+	rt.handle("GET /api/openapi.json", "openapi", anyone, a.serveOpenAPI)
 
 	if a.Git != nil {
 		rt.handle("/git/index/{file...}", "git_index", anyone, a.serveGit) // asks for itself

@@ -26,6 +26,8 @@ type router struct {
 	mux  *http.ServeMux
 	base string // path of the public address, "" or "/prefix"
 
+	table []entry
+
 	index func(*response, *http.Request) // all below indexPrefix
 	ids   requestIDs
 	pool  sync.Pool
@@ -49,8 +51,15 @@ type route struct {
 	bytes   prometheus.Counter
 }
 
+// entry is what a line of the table says of a route, for the API's description to be held against.
+type entry struct {
+	pattern string
+	who     access
+}
+
 // handle puts a route into the table.
 func (rt *router) handle(pattern, name string, who access, h handler) {
+	rt.table = append(rt.table, entry{pattern, who})
 	serve := rt.route(name, who, h)
 	rt.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		serve(w.(*response), r) // ServeHTTP made it
