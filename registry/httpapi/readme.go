@@ -11,12 +11,14 @@ import (
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/parser"
+	"github.com/yuin/goldmark/renderer/html"
 
 	"github.com/crateyard/crateyard/registry/fault"
 )
 
-// markdown reads readmes as GitHub and crates.io do.
-var markdown = goldmark.New(goldmark.WithExtensions(extension.GFM, extension.Footnote), goldmark.WithParserOptions(parser.WithAutoHeadingID()))
+// markdown reads readmes as GitHub and crates.io do, with the HTML that stands in them: safeHTML decides what of it stays.
+var markdown = goldmark.New(goldmark.WithExtensions(extension.GFM, extension.Footnote), goldmark.WithParserOptions(parser.WithAutoHeadingID()),
+	goldmark.WithRendererOptions(html.WithUnsafe()))
 
 // safeHTML lets through what a readme needs. Its author is anybody who may publish.
 var safeHTML = func() *bluemonday.Policy {
