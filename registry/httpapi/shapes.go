@@ -71,7 +71,7 @@ func (s *crateShape) withVersions(versions []catalog.Version, recent int64) {
 	}
 	s.MaxStableVersion = nil
 	if stable != nil {
-		s.MaxStableVersion = &stable.Num
+		s.MaxStableVersion, s.DefaultVersion = &stable.Num, stable.Num
 	}
 	if newest != nil {
 		d := newest.Details
