@@ -73,9 +73,14 @@ func versionByNum(ctx context.Context, q querier, name, num string) (Version, er
 	v, err := scanVersion(q.QueryRowContext(ctx, "SELECT "+versionColumns+` FROM crates c JOIN versions v ON v.crate_id = c.id
 		WHERE c.canonical = ? AND v.num = ? AND v.deleted_at IS NULL`, crate.Canonical(name), num))
 	if errors.Is(err, sql.ErrNoRows) || err == nil && v.Crate != name {
-		return Version{}, fault.New(fault.NotFound, "crate `%s` has no version `%s`", name, num)
+		return Version{}, ErrNoVersion(name, num)
 	}
 	return v, err
+}
+
+// ErrNoVersion is the error for a version that is not there.
+func ErrNoVersion(name, num string) error {
+	return fault.New(fault.NotFound, "crate `%s` has no version `%s`", name, num)
 }
 
 // Versions lists the versions of a crate, by its id, in publish order.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/storage"
 )
@@ -21,7 +22,9 @@ const downloadTime = 30 * time.Minute
 func (a *API) serveDownload(w *response, r *http.Request) error {
 	v, err := a.version(r.Context(), r.PathValue("crate"), r.PathValue("version"))
 	if err == nil && v.Restricted {
-		err = a.maySee(w, r, v.CrateID, v.Crate)
+		if err = a.maySee(w, r, v.CrateID, v.Crate); fault.KindOf(err) == fault.NotFound {
+			err = catalog.ErrNoVersion(v.Crate, v.Num) // in the words for a version that is not there
+		}
 	}
 	if err != nil {
 		return err
