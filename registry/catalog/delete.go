@@ -67,7 +67,7 @@ func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message strin
 				return nil, err
 			}
 		}
-		before := map[string]any{"versions": nums, "owners": logins(owned)}
+		before := map[string]any{"versions": append([]string{}, nums...), "owners": logins(owned)}
 		var after any
 		if message != "" {
 			after = map[string]any{"message": message}
