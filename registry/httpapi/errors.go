@@ -46,7 +46,8 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 		a.Log.Error("Request failed", "request", w.requestID, "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	if w.status != 0 {
-		return // the answer has begun; the client sees it cut short
+		w.cut = true // the answer has begun, and its end must not look like one
+		return
 	}
 	h := w.Header()
 	h.Set("X-Request-Id", w.requestID)

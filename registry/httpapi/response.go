@@ -21,6 +21,7 @@ type response struct {
 	status    int             // 0: nothing written yet
 	bytes     int64           // of the body
 	err       error           // for the log
+	cut       bool            // the answer is not whole: the connection is cut when the request ends
 }
 
 // WriteHeader notes the status.

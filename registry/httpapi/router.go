@@ -176,6 +176,9 @@ func (rt *router) finish(w *response, r *http.Request, requested string, start t
 	if rt.api.Access != nil {
 		rt.api.Access.record(w, r, requested, now, d)
 	}
+	if w.cut {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // admit finds out who asks, and whether the route is for them. A token is looked at wherever one is sent: one that
