@@ -39,6 +39,7 @@ func TestFailureOnTheWay(t *testing.T) {
 			t.Errorf("%s: %q, %v", path, body, err)
 		}
 	}
+	s.Close() // waits for the handlers
 	if !strings.Contains(logs.String(), "disk on fire") {
 		t.Errorf("the log lacks the cause: %s", logs)
 	}
