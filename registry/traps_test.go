@@ -274,6 +274,33 @@ func TestNoAddressInGit(t *testing.T) {
 	}
 }
 
+// A dependency on this registry is named nowhere in its index, under whichever of its addresses it was published: the
+// registry may move. Other addresses stay as they are.
+func TestOwnAddressesAreLeftOut(t *testing.T) {
+	y := open(t, nil)
+	if a := y.publish(good(t, "base", "1.0.0")); a.status != 200 {
+		t.Fatal(a)
+	}
+	for i, address := range []string{"sparse+" + y.url + "/index/", y.url + "/git/index", "https://github.com/rust-lang/crates.io-index"} {
+		vers := fmt.Sprintf("1.0.%d", i)
+		toml := manifest("demo", vers) + "[dependencies.base]\nversion = \"1\"\n"
+		own := strings.Contains(address, y.url)
+		if own { // crates.io is what a manifest means when it names none
+			toml += fmt.Sprintf("registry-index = %q\n", address)
+		}
+		meta := fmt.Sprintf(`{"name":"demo","vers":%q,"features":{},"deps":[{"name":"base","version_req":"^1","features":[],"optional":false,`+
+			`"default_features":true,"target":null,"kind":"normal","registry":%q}]}`, vers, address)
+		a := y.publish(frame(meta, archive(t, file("demo-"+vers+"/Cargo.toml", toml), file("demo-"+vers+"/src/lib.rs", ""))))
+		if a.status != 200 {
+			t.Fatalf("%s: %d %s", address, a.status, a.body)
+		}
+		lines := strings.Split(strings.TrimSpace(y.do("GET", "/index/de/mo/demo", "", nil).body), "\n")
+		if line := lines[len(lines)-1]; strings.Contains(line, `"registry":"`) == own || strings.Contains(line, y.url) {
+			t.Errorf("%s: %s", address, line)
+		}
+	}
+}
+
 // Readers of tar disagree on a pax record that says another size than the header: what the server checked would not be what
 // cargo unpacks.
 func TestPaxSizeIsRefused(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"github.com/crateyard/crateyard/registry/index"
+	"github.com/crateyard/crateyard/test/debian"
 )
 
 // yard is as much of a registry as cargo needs around the git index: it takes crates, hands them out and yanks them.
@@ -100,18 +101,19 @@ func manifest(name, vers string) string {
 // Real cargo fetches from the git index, publishes to it and yanks: with libgit2 old and new, and with the git program. None of
 // them minds that the history begins anew.
 func TestCargo(t *testing.T) {
-	old, err := exec.Command("../../hack/old-cargo.sh").Output()
+	folder, err := debian.Program("cargo", "cargo") // 1.65
 	if err != nil {
-		t.Fatalf("hack/old-cargo.sh: %v", err)
+		t.Fatal(err)
 	}
+	old := filepath.Join(folder, "cargo")
 	for name, tc := range map[string]struct {
 		cargo string
 		env   string
 	}{
 		"libgit2":  {"cargo", "CARGO_NET_GIT_FETCH_WITH_CLI=false"},
 		"git":      {"cargo", "CARGO_NET_GIT_FETCH_WITH_CLI=true"},
-		"1.65":     {strings.TrimSpace(string(old)), "CARGO_NET_GIT_FETCH_WITH_CLI=false"},
-		"1.65 git": {strings.TrimSpace(string(old)), "CARGO_NET_GIT_FETCH_WITH_CLI=true"},
+		"1.65":     {old, "CARGO_NET_GIT_FETCH_WITH_CLI=false"},
+		"1.65 git": {old, "CARGO_NET_GIT_FETCH_WITH_CLI=true"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
