@@ -135,3 +135,26 @@ func TestNotFoundIsForgottenByThePublish(t *testing.T) {
 		}
 	}
 }
+
+// A token for one job cannot revoke its owner's others, only itself.
+func TestNarrowedTokenRevokesOnlyItself(t *testing.T) {
+	y := open(t, nil)
+	narrow := y.token("alice", []string{"read"})
+	tokens, err := client.New(y.url, y.admin).Tokens(t.Context(), "alice")
+	if err != nil || len(tokens) != 2 {
+		t.Fatalf("%+v %v", tokens, err)
+	}
+	own := fmt.Sprintf("/api/v1/me/tokens/%d", tokens[1].ID)
+	if a := y.do("DELETE", fmt.Sprintf("/api/v1/me/tokens/%d", tokens[0].ID), narrow, nil); a.status != 403 {
+		t.Errorf("another: %d %s", a.status, a.body)
+	}
+	if a := y.do("DELETE", own, narrow, nil); a.status != 200 {
+		t.Errorf("itself: %d %s", a.status, a.body)
+	}
+	if a := y.do("GET", "/api/v1/me", narrow, nil); a.status != 401 {
+		t.Errorf("after that: %d", a.status)
+	}
+	if a := y.do("GET", "/api/v1/me", y.alice, nil); a.status != 200 {
+		t.Errorf("the other: %d", a.status)
+	}
+}

@@ -128,6 +128,9 @@ func matches(patterns []string, crate string) bool {
 	})
 }
 
+// IsNarrowed reports whether the principal's token may do less than its user, or ends by itself.
+func (p *Principal) IsNarrowed() bool { return p.scopes != nil || p.crates != nil || p.expires != nil }
+
 // CheckNarrower reports why a token with these scopes, crate patterns and end could do more than the principal's own, whose
 // holder makes it; nil when it could not.
 func (p *Principal) CheckNarrower(scopes, crates []string, expires *time.Time) error {

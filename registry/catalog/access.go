@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"slices"
 
 	"github.com/crateyard/crateyard/registry/index"
 )
@@ -43,6 +44,9 @@ func (c *Catalog) SetAccess(ctx context.Context, by Actor, name string, restrict
 				return nil, err
 			}
 			changes = []change{ch}
+		}
+		if len(changes) == 0 && slices.Equal(before, a.Readers) {
+			return nil, nil
 		}
 		return changes, c.audit(ctx, tx, by, Record{Action: ActionAccess, Crate: name},
 			map[string]any{"restricted": found.Restricted, "readers": logins(before)}, map[string]any{"restricted": a.Restricted, "readers": logins(a.Readers)})

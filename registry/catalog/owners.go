@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/crateyard/crateyard/registry/fault"
@@ -135,7 +136,7 @@ func (c *Catalog) changeOwners(ctx context.Context, by Actor, name string, names
 		if err != nil {
 			return nil, err
 		}
-		for _, login := range names {
+		for _, login := range slices.Compact(slices.Sorted(slices.Values(names))) {
 			o, err := ownerByLogin(ctx, tx, login)
 			if err != nil {
 				return nil, err

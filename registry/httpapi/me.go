@@ -108,7 +108,12 @@ func (a *API) serveCreateMyToken(w *response, r *http.Request) error {
 	return w.json(http.StatusOK, object{"api_token": out})
 }
 
+// serveDeleteMyToken revokes a token of whoever asks: any of them with a token that nothing narrows, itself alone with another. A
+// token for one job that leaked must not be able to lock its owner out.
 func (a *API) serveDeleteMyToken(w *response, r *http.Request) error {
+	if w.principal.IsNarrowed() && r.PathValue("id") != strconv.FormatInt(w.principal.TokenID, 10) {
+		return fault.New(fault.Forbidden, "a token with scopes, crate patterns or an end can revoke no other than itself")
+	}
 	if err := a.deleteToken(w, r, r.PathValue("id"), w.principal.User); err != nil {
 		return err
 	}

@@ -132,7 +132,7 @@ func newVersionShape(v catalog.Version) (versionShape, error) {
 	s := versionShape{ID: v.ID, Crate: v.Crate, Num: v.Num, DLPath: path + "/download", ReadmePath: path + "/readme",
 		UpdatedAt: v.CreatedAt, CreatedAt: v.CreatedAt, Downloads: v.Downloads, Features: line.AllFeatures(), Yanked: v.Yanked,
 		YankMessage: orNull(v.YankMessage), LibLinks: orNull(d.Links), License: orNull(d.License),
-		Links:     map[string]string{"dependencies": path + "/dependencies", "version_downloads": path + "/downloads", "authors": path + "/authors"},
+		Links:     map[string]string{"dependencies": path + "/dependencies", "version_downloads": path + "/downloads"},
 		CrateSize: v.Size, AuditActions: []string{}, Checksum: v.SHA256, RustVersion: orNull(d.RustVersion), HasLib: d.HasLib,
 		BinNames: append([]string{}, d.BinNames...), Edition: orNull(d.Edition), Description: orNull(d.Description), Homepage: orNull(d.Homepage),
 		Documentation: orNull(d.Documentation), Repository: orNull(d.Repository)}
