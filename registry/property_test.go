@@ -3,7 +3,12 @@ package registry_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,11 +18,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/crateyard/crateyard/registry/client"
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
 // Whatever people do to crates in whatever order, the index says what a simple model says, byte for byte, each request is
-// answered as the model would, and a restart changes nothing.
+// answered as the model would, a restart changes nothing, and the git index has the same files.
 func TestIndexFollowsModel(t *testing.T) {
 	y := open(t, nil)
 	tokens := map[string]string{"admin": y.admin, "alice": y.alice}
@@ -29,7 +36,7 @@ func TestIndexFollowsModel(t *testing.T) {
 	}
 	var all []*model
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &model{y: y, tokens: tokens, prefix: fmt.Sprintf("p%d-", len(all)), crates: map[string]*modelCrate{}}
+		m := &model{y: y, tokens: tokens, prefix: fmt.Sprintf("p%d-", len(all)), crates: map[string]*modelCrate{}, blocked: map[string]bool{}}
 		all = append(all, m)
 		rt.Repeat(map[string]func(*rapid.T){
 			"publish":      m.publish,
@@ -38,6 +45,8 @@ func TestIndexFollowsModel(t *testing.T) {
 			"unyank":       func(rt *rapid.T) { m.yank(rt, "PUT", "unyank", false) },
 			"add owner":    func(rt *rapid.T) { m.owner(rt, "PUT") },
 			"remove owner": func(rt *rapid.T) { m.owner(rt, "DELETE") },
+			"delete":       m.deleteVersion,
+			"delete crate": m.deleteCrate,
 			"":             func(rt *rapid.T) { m.compare(rt) },
 		})
 	})
@@ -45,11 +54,22 @@ func TestIndexFollowsModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := openIn(t, y.data, nil)
+	checkout := filepath.Join(t.TempDir(), "index")
+	if out, err := exec.CommandContext(t.Context(), "git", "clone", "--quiet", again.url+"/git/index", checkout).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	for _, m := range all {
 		m.y = again
 		m.compare(t)
 		for name, c := range m.crates {
+			inGit, err := os.ReadFile(filepath.Join(checkout, filepath.FromSlash(index.Path(name))))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) || string(inGit) != c.file(name) {
+				t.Errorf("git index of %s, %v:\n%s\nwant\n%s", name, err, inGit, c.file(name))
+			}
 			for _, v := range c.versions {
+				if v.deleted {
+					continue
+				}
 				if a := again.do("GET", "/crates/"+name+"/"+v.vers+"/download", "", nil); a.status != 200 || sha256Hex(a.body) != v.cksum {
 					t.Errorf("download of %s %s: %d, %d bytes", name, v.vers, a.status, len(a.body))
 				}
@@ -64,6 +84,8 @@ type model struct {
 	tokens map[string]string // of the users, who are the same in all runs
 	prefix string
 	crates map[string]*modelCrate // by name
+
+	blocked map[string]bool // canonical names of deleted crates
 }
 
 type modelCrate struct {
@@ -73,7 +95,7 @@ type modelCrate struct {
 
 type modelVersion struct {
 	vers, cksum, pubtime string
-	yanked               bool
+	yanked, deleted      bool
 	form                 form
 }
 
@@ -102,9 +124,9 @@ func (m *model) publish(rt *rapid.T) {
 	user, name := m.draw(rt)
 	v := &modelVersion{vers: rapid.SampledFrom(modelVersions).Draw(rt, "version"), form: rapid.SampledFrom(forms).Draw(rt, "form")}
 	dir := name + "-" + v.vers + "/"
-	crate := archive(m.y.t, file(dir+"Cargo.toml", manifest(name, v.vers)+v.form.manifest), file(dir+"src/lib.rs", user))
-	v.cksum = sha256Hex(string(crate))
-	body := frame(fmt.Sprintf(`{"name":%q,"vers":%q,%s}`, name, v.vers, v.form.metadata), crate)
+	packed := archive(m.y.t, file(dir+"Cargo.toml", manifest(name, v.vers)+v.form.manifest), file(dir+"src/lib.rs", user))
+	v.cksum = sha256Hex(string(packed))
+	body := frame(fmt.Sprintf(`{"name":%q,"vers":%q,%s}`, name, v.vers, v.form.metadata), packed)
 	begin := time.Now()
 	a := m.y.do("PUT", "/api/v1/crates/new", m.tokens[user], bytes.NewReader(body))
 	m.expect(rt, a, m.mayPublish(user, name, v.vers))
@@ -120,9 +142,11 @@ func (m *model) publish(rt *rapid.T) {
 }
 
 func (m *model) mayPublish(user, name, vers string) int {
-	canonical := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
+	if m.blocked[crate.Canonical(name)] {
+		return 409
+	}
 	for other := range m.crates {
-		if other != name && canonical(other) == canonical(name) {
+		if other != name && crate.Canonical(other) == crate.Canonical(name) {
 			return 409
 		}
 	}
@@ -165,7 +189,7 @@ func (m *model) yank(rt *rapid.T, method, verb string, yanked bool) {
 	if c != nil && !c.allows(user) {
 		want = 403
 	} else if c != nil {
-		if i := slices.IndexFunc(c.versions, func(v *modelVersion) bool { return v.vers == vers }); i >= 0 {
+		if i := slices.IndexFunc(c.versions, func(v *modelVersion) bool { return v.vers == vers && !v.deleted }); i >= 0 {
 			found, want = c.versions[i], 200
 		}
 	}
@@ -173,6 +197,35 @@ func (m *model) yank(rt *rapid.T, method, verb string, yanked bool) {
 	if found != nil {
 		found.yanked = yanked
 	}
+}
+
+// deleteVersion takes a version out of the index; its number stays taken.
+func (m *model) deleteVersion(rt *rapid.T) {
+	user, name := m.draw(rt)
+	vers := rapid.SampledFrom(modelVersions).Draw(rt, "version")
+	want := 404
+	if c := m.crates[name]; user != "admin" {
+		want = 403
+	} else if c != nil {
+		if i := slices.IndexFunc(c.versions, func(v *modelVersion) bool { return v.vers == vers && !v.deleted }); i >= 0 {
+			c.versions[i].deleted, want = true, 204
+		}
+	}
+	m.expect(rt, m.y.do("DELETE", "/api/v1/crates/"+name+"/"+vers, m.tokens[user], nil), want)
+}
+
+// deleteCrate takes a crate away; its name is blocked for longer than the test runs.
+func (m *model) deleteCrate(rt *rapid.T) {
+	user, name := m.draw(rt)
+	want := 404
+	if user != "admin" {
+		want = 403
+	} else if m.crates[name] != nil {
+		delete(m.crates, name)
+		m.blocked[crate.Canonical(name)] = true
+		want = 204
+	}
+	m.expect(rt, m.y.do("DELETE", "/api/v1/crates/"+name, m.tokens[user], nil), want)
 }
 
 func (m *model) owner(rt *rapid.T, method string) {
@@ -204,7 +257,7 @@ func (c *modelCrate) allows(user string) bool {
 	return user == "admin" || slices.Contains(c.owners, user)
 }
 
-func (m *model) draw(rt *rapid.T) (user, crate string) {
+func (m *model) draw(rt *rapid.T) (user, name string) {
 	return rapid.SampledFrom(modelUsers).Draw(rt, "user"), m.prefix + rapid.SampledFrom(modelCrates).Draw(rt, "crate")
 }
 
@@ -234,12 +287,8 @@ func (m *model) compare(t failer) {
 			}
 			continue
 		}
-		var want strings.Builder
-		for _, v := range c.versions {
-			want.WriteString(v.lineOf(name))
-		}
-		if a.status != 200 || a.body != want.String() {
-			t.Fatalf("index of %s: %d\n got %s\nwant %s", name, a.status, a.body, want.String())
+		if want := c.file(name); want == "" && a.status != 404 || want != "" && (a.status != 200 || a.body != want) {
+			t.Fatalf("index of %s: %d\n got %s\nwant %s", name, a.status, a.body, want)
 		}
 		var owners struct{ Users []struct{ Login string } }
 		list := m.y.do("GET", "/api/v1/crates/"+name+"/owners", "", nil)
@@ -254,6 +303,17 @@ func (m *model) compare(t failer) {
 			t.Fatalf("owners of %s: %q, the model says %q", name, logins, c.owners)
 		}
 	}
+}
+
+// file is the crate's file in the index; empty when there is none.
+func (c *modelCrate) file(name string) string {
+	var lines strings.Builder
+	for _, v := range c.versions {
+		if !v.deleted {
+			lines.WriteString(v.lineOf(name))
+		}
+	}
+	return lines.String()
 }
 
 func (v *modelVersion) lineOf(name string) string {

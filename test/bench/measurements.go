@@ -21,6 +21,8 @@ var measurements = []measurement{
 	{"memory idle", measureIdle},
 	{"index", measureIndex},
 	{"not modified", measureNotModified},
+	{"missing", measureMissing},
+	{"token", measureToken},
 	{"memory under load", measureLoaded},
 	{"download", measureDownload},
 	{"publish", measurePublish},
@@ -77,6 +79,31 @@ func measureNotModified(ctx context.Context, b *bench) (result, error) {
 	}
 	o, t, ratio, err := b.against(ctx, connections, ours, theirs, headers[0], headers[1])
 	return result{"the same, not modified (304)", perSec(o), "nginx: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.45"}, err
+}
+
+// measureMissing asks for a crate that does not exist, in turns with one that does: cargo asks for both spellings of a name.
+func measureMissing(ctx context.Context, b *bench) (result, error) {
+	hit, _, err := indexFile(ctx, b)
+	if err != nil {
+		return result{}, err
+	}
+	missing := b.server.URL + "/index/no/ne/none-of-that-name"
+	if _, _, status, err := fetch(ctx, missing); err != nil || status != http.StatusNotFound {
+		return result{}, fmt.Errorf("%s does not answer 404 but %d: %w", missing, status, err)
+	}
+	accept := []string{"Accept: text/plain"} // as cargo sends it; with a header of ours, load takes other answers than 200
+	o, t, ratio, err := b.against(ctx, connections, missing, hit, accept, accept)
+	return result{"index file of an unknown crate (404)", perSec(o), "a hit: " + perSec(t), fmt.Sprintf("%.2f", ratio), "1.00"}, err
+}
+
+// measureToken reads with a token, in turns with reads without.
+func measureToken(ctx context.Context, b *bench) (result, error) {
+	hit, _, err := indexFile(ctx, b)
+	if err != nil {
+		return result{}, err
+	}
+	o, t, ratio, err := b.against(ctx, connections, hit, hit, []string{"Authorization: " + b.server.AdminToken}, nil)
+	return result{"index file, with a token", perSec(o), "without: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.77 (cost at most 1.3)"}, err
 }
 
 func measureLoaded(ctx context.Context, b *bench) (result, error) {
