@@ -51,6 +51,10 @@ test: envtest-assets ## all tests that need no cluster
 race: ## the server's tests with the race detector (needs gcc)
 	CGO_ENABLED=1 go test -race -timeout 20m ./registry/...
 
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	hack/fuzz.sh
+
 .PHONY: e2e
 e2e: image $(BIN)/cluster ## the tests in a real cluster of their own
 	go test -tags e2e -count 1 -timeout 30m -v ./test/e2e
