@@ -102,9 +102,9 @@ func TestRestrictedCrates(t *testing.T) {
 	seen("", false)
 }
 
-// A registry that asks for a token has no reason to warn.
+// A registry that asks for a token has no reason to warn, but of the history of its git index.
 func TestRestrictedInPrivateRegistry(t *testing.T) {
-	y := open(t, func(c *registry.Config) { c.Access.AnonymousRead = "Disabled" })
+	y := open(t, func(c *registry.Config) { c.Access.AnonymousRead, c.GitIndex = "Disabled", "Disabled" })
 	y.release(y.alice, release{name: "mine", version: "1.0.0"})
 	y.must(200, "PUT", "/api/v1/crates/mine/access", y.alice, wire.SetAccess{Restricted: new(true)}).says(t, "restricted=true", "warnings=missing")
 	y.must(401, "GET", "/api/v1/crates/mine", "", nil)

@@ -223,7 +223,7 @@ func TestRightsLostDuringUpload(t *testing.T) {
 			if err := lose(y, client.New(y.url, y.admin)); err != nil {
 				t.Fatal(err)
 			}
-			if a := finish(); a.status != 401 && a.status != 403 || !strings.Contains(a.detail(t), "during the upload") {
+			if a := finish(); a.status != 401 && a.status != 403 || !strings.Contains(a.detail(t), "on its way") {
 				t.Errorf("%d %s", a.status, a.body)
 			}
 			if a := y.do("GET", "/index/de/mo/demo", "", nil); a.status != 404 || a.header.Get("Cache-Control") != "no-store" {

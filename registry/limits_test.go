@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"testing"
@@ -156,5 +157,91 @@ func TestNarrowedTokenRevokesOnlyItself(t *testing.T) {
 	}
 	if a := y.do("GET", "/api/v1/me", y.alice, nil); a.status != 200 {
 		t.Errorf("the other: %d", a.status)
+	}
+}
+
+// Whoever lost its rights while a request was on its way loses them in that request, too; and a token takes with it those that its
+// holder made with it.
+func TestRightsLostOnTheWay(t *testing.T) {
+	y := open(t, nil)
+	if a := y.publish(good(t, "demo", "1.0.0")); a.status != 200 {
+		t.Fatal(a)
+	}
+	c := client.New(y.url, y.admin)
+	slow := func(method, path, token, body string) (finish func() answer) {
+		r, w := io.Pipe()
+		result := make(chan answer, 1)
+		go func() { result <- y.do(method, path, token, r) }()
+		if _, err := io.WriteString(w, body[:1]); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond) // for the server to have looked at the token
+		return func() answer {
+			if _, err := io.WriteString(w, body[1:]); err != nil {
+				t.Fatal(err)
+			}
+			_ = w.Close() // of a pipe: cannot fail
+			return <-result
+		}
+	}
+	made := y.do("PUT", "/api/v1/me/tokens", y.alice, strings.NewReader(`{"api_token":{"name":"child"}}`))
+	_, child, _ := strings.Cut(made.body, `"token":"`)
+	child, _, _ = strings.Cut(child, `"`)
+	if a := y.do("GET", "/api/v1/me", child, nil); a.status != 200 {
+		t.Fatalf("%s: %d %s", made.body, a.status, a.body)
+	}
+	finish := slow("PUT", "/api/v1/me/tokens", y.alice, `{"api_token":{"name":"late"}}`)
+	tokens, err := c.Tokens(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DeleteToken(t.Context(), tokens[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if a := finish(); a.status != 401 {
+		t.Errorf("a token made by one that was revoked: %d %s", a.status, a.body)
+	}
+	if a := y.do("GET", "/api/v1/me", child, nil); a.status != 401 {
+		t.Errorf("a token whose maker was revoked: %d %s", a.status, a.body)
+	}
+	fresh := y.token("alice", nil)
+	finish = slow("PUT", "/api/v1/crates/demo/owners", fresh, `{"users":["admin"]}`)
+	yes := true
+	if _, err := c.UpdateUser(t.Context(), "alice", wire.UpdateUser{Suspended: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	if a := finish(); a.status != 403 {
+		t.Errorf("owners, by who was suspended: %d %s", a.status, a.body)
+	}
+}
+
+// A deleted crate cannot be found under the name that its row has now, nor a hidden one by its spelling.
+func TestNoWayToWhatIsGoneOrHidden(t *testing.T) {
+	y := open(t, func(c *registry.Config) { c.Publishing.NewCrates = "Restricted" })
+	if a := y.publish(good(t, "sec-Ret", "1.0.0")); a.status != 200 {
+		t.Fatal(a)
+	}
+	if _, err := client.New(y.url, y.admin).CreateUser(t.Context(), wire.CreateUser{Name: "bob", Role: "publisher"}); err != nil {
+		t.Fatal(err)
+	}
+	bob := y.token("bob", nil)
+	for _, name := range []string{"sec-Ret", "sec_ret"} {
+		a := y.do("PUT", "/api/v1/crates/new", bob, bytes.NewReader(good(t, name, "2.0.0")))
+		if a.status != 403 || strings.Contains(strings.ReplaceAll(a.body, name, ""), "sec-Ret") {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	for _, version := range []string{"1.0.0", "9.9.9"} {
+		if a := y.do("PATCH", "/api/v1/crates/sec-Ret/"+version, bob, strings.NewReader(`{"version":{"yank_message":"x"}}`)); a.status != 404 {
+			t.Errorf("%s: %d %s", version, a.status, a.body)
+		}
+	}
+	if a := y.do("DELETE", "/api/v1/crates/sec-Ret", y.admin, nil); a.status != 204 {
+		t.Fatal(a)
+	}
+	for _, path := range []string{"", "/versions", "/owners", "/1.0.0"} {
+		if a := y.do("GET", "/api/v1/crates/sec_ret%231"+path, y.admin, nil); a.status != 404 {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
 	}
 }

@@ -21,7 +21,7 @@ func (c *Catalog) Access(ctx context.Context, found Crate) (Access, error) {
 
 // SetAccess restricts a crate or opens it, and replaces its access list. What is nil stays as it is.
 func (c *Catalog) SetAccess(ctx context.Context, by Actor, name string, restricted *bool, readers *[]string, allow func(Standing) error) (a Access, err error) {
-	err = c.write(ctx, func(tx *tx) ([]change, error) {
+	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		found, _, err := c.standing(ctx, tx, name, by.UserID, allow)
 		if err != nil {
 			return nil, err

@@ -146,6 +146,19 @@ func (c *Catalog) write(ctx context.Context, f func(tx *tx) ([]change, error)) e
 	return nil
 }
 
+// writeAs is write for a change that somebody makes, whose token is asked for again inside the transaction: it may have been revoked,
+// or its user suspended, while the request was on its way.
+func (c *Catalog) writeAs(ctx context.Context, by Actor, f func(tx *tx) ([]change, error)) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		if by.TokenID != 0 { // the server itself has none
+			if err := c.stillValid(ctx, tx, by); err != nil {
+				return nil, err
+			}
+		}
+		return f(tx)
+	})
+}
+
 // querier is what a pool and a transaction share.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)

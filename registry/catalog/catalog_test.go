@@ -78,7 +78,7 @@ func TestMaxVersion(t *testing.T) {
 	}
 	yank := func(num string, yanked bool) {
 		t.Helper()
-		if err := c.SetYanked(t.Context(), Actor{}, "demo", num, yanked, nil, anyone); err != nil {
+		if err := c.SetYanked(t.Context(), Actor{}, "demo", num, &yanked, nil, anyone); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,11 +109,11 @@ func TestFollow(t *testing.T) {
 	c.Follow(func(ch Change) { heard = append(heard, ch.Crate+":"+string(ch.Kind)) })
 	publish(t, c, "demo", "1.0.0")
 	for range 2 {
-		if err := c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", true, nil, anyone); err != nil {
+		if err := c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", ptr(true), nil, anyone); err != nil {
 			t.Fatal(err)
 		}
 	}
-	err := c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", false, nil, func(Standing) error { return fault.New(fault.Forbidden, "no") })
+	err := c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", ptr(false), nil, func(Standing) error { return fault.New(fault.Forbidden, "no") })
 	if fault.KindOf(err) != fault.Forbidden {
 		t.Fatal(err)
 	}

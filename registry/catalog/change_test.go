@@ -58,7 +58,7 @@ func replay(t *testing.T, c *Catalog) map[string]string {
 // The feed alone tells what every index file holds, and a restricted crate is not in it.
 func TestFeedTellsTheIndex(t *testing.T) {
 	c := open(t)
-	yes, no := true, false
+	yes, no := ptr(true), ptr(false)
 	do := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -87,20 +87,20 @@ func TestFeedTellsTheIndex(t *testing.T) {
 	publishWith(t, c, "two", "1.0.0", nil)
 	publishWith(t, c, "one", "1.1.0", nil)
 	publishWith(t, c, "three", "1.0.0", func(p *Publication) { p.Restricted = true })
-	do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", true, nil, anyone))
+	do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", ptr(true), nil, anyone))
 	same("three")
-	do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", false, nil, anyone))
-	do(c.SetYanked(t.Context(), Actor{}, "one", "1.1.0", true, nil, anyone))
+	do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", ptr(false), nil, anyone))
+	do(c.SetYanked(t.Context(), Actor{}, "one", "1.1.0", ptr(true), nil, anyone))
 	do(c.DeleteVersion(t.Context(), Actor{}, "one", "1.0.0"))
 	same()
-	_, err := c.SetAccess(t.Context(), Actor{}, "two", &yes, nil, anyone)
+	_, err := c.SetAccess(t.Context(), Actor{}, "two", yes, nil, anyone)
 	do(err)
 	publishWith(t, c, "two", "1.1.0", nil)
-	do(c.SetYanked(t.Context(), Actor{}, "two", "1.0.0", true, nil, anyone))
+	do(c.SetYanked(t.Context(), Actor{}, "two", "1.0.0", ptr(true), nil, anyone))
 	same("two", "three")
-	_, err = c.SetAccess(t.Context(), Actor{}, "two", &no, nil, anyone)
+	_, err = c.SetAccess(t.Context(), Actor{}, "two", no, nil, anyone)
 	do(err)
-	_, err = c.SetAccess(t.Context(), Actor{}, "three", &no, nil, anyone)
+	_, err = c.SetAccess(t.Context(), Actor{}, "three", no, nil, anyone)
 	do(err)
 	same()
 	do(c.DeleteCrate(t.Context(), Actor{}, "two", "a mistake"))
@@ -293,3 +293,5 @@ func TestDailyDownloads(t *testing.T) {
 		t.Errorf("%+v %v", found, err)
 	}
 }
+
+func ptr[T any](v T) *T { return &v }

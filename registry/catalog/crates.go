@@ -44,7 +44,7 @@ func (c *Catalog) Crate(ctx context.Context, name string) (Crate, error) {
 
 // FindCrate finds a crate by its name in any spelling: case, '-' and '_' do not count, as in crates.io's API.
 func (c *Catalog) FindCrate(ctx context.Context, name string) (Crate, error) {
-	found, err := scanCrate(c.ro.QueryRowContext(ctx, "SELECT "+crateColumns+" FROM crates c WHERE c.canonical = ?", crate.Canonical(name)))
+	found, err := scanCrate(c.ro.QueryRowContext(ctx, "SELECT "+crateColumns+" FROM crates c WHERE c.canonical = ? AND c.deleted_at IS NULL", crate.Canonical(name)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Crate{}, errNoCrate(name)
 	}
@@ -52,7 +52,7 @@ func (c *Catalog) FindCrate(ctx context.Context, name string) (Crate, error) {
 }
 
 func crateByName(ctx context.Context, q querier, name string) (Crate, error) {
-	found, err := scanCrate(q.QueryRowContext(ctx, "SELECT "+crateColumns+" FROM crates c WHERE c.canonical = ?", crate.Canonical(name)))
+	found, err := scanCrate(q.QueryRowContext(ctx, "SELECT "+crateColumns+" FROM crates c WHERE c.canonical = ? AND c.deleted_at IS NULL", crate.Canonical(name)))
 	if errors.Is(err, sql.ErrNoRows) || err == nil && found.Name != name {
 		return Crate{}, errNoCrate(name)
 	}
@@ -74,7 +74,7 @@ type Lines struct {
 // one without a version left, is fault.NotFound.
 func (c *Catalog) IndexFile(ctx context.Context, lower string) (f Lines, err error) {
 	rows, err := c.ro.QueryContext(ctx, `SELECT c.id, c.restricted, c.name, v.line FROM crates c JOIN versions v ON v.crate_id = c.id
-		WHERE c.canonical = ? AND v.deleted_at IS NULL ORDER BY v.id`, crate.Canonical(lower))
+		WHERE c.canonical = ? AND c.deleted_at IS NULL AND v.deleted_at IS NULL ORDER BY v.id`, crate.Canonical(lower))
 	if err != nil {
 		return f, err
 	}

@@ -19,7 +19,7 @@ const NameBlock = 24 * time.Hour
 // DeleteVersion takes a version out of the index, downloads and lists. Its number stays taken for ever, and its bytes stay
 // until a sweep.
 func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string) error {
-	return c.write(ctx, func(tx *tx) ([]change, error) {
+	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		v, err := versionByNum(ctx, tx, name, num)
 		if err != nil {
 			return nil, err
@@ -38,7 +38,7 @@ func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string)
 // DeleteCrate takes a crate and all its versions out of the registry. The name is nobody's for NameBlock, and anybody's after
 // that; the bytes stay until a sweep.
 func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message string) error {
-	return c.write(ctx, func(tx *tx) ([]change, error) {
+	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		found, err := crateByName(ctx, tx, name)
 		if err != nil {
 			return nil, err

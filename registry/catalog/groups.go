@@ -12,7 +12,7 @@ import (
 
 // Group is a number of users that can own crates, and read restricted ones, together.
 type Group struct {
-	ID        int64 // cargo's owner id, too; from a range of its own beside those of users
+	ID        int64 // cargo's owner id, too; above 2³¹, apart from those of users
 	Name      string
 	Members   []string // names of users, sorted
 	CreatedAt time.Time
@@ -62,7 +62,7 @@ func members(ctx context.Context, q querier, groupID int64) ([]string, error) {
 
 // CreateGroup adds a group of users. A name that is taken is a Conflict.
 func (c *Catalog) CreateGroup(ctx context.Context, by Actor, name string, users []string) (g Group, err error) {
-	err = c.write(ctx, func(tx *tx) ([]change, error) {
+	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if _, err := groupByName(ctx, tx, name); err == nil {
 			return nil, fault.New(fault.Conflict, "group `%s` exists already", name)
 		} else if fault.KindOf(err) != fault.NotFound {
@@ -91,7 +91,7 @@ func (c *Catalog) insertGroup(ctx context.Context, tx *tx, by Actor, name string
 
 // SetMembers makes users the members of a group, and nobody else.
 func (c *Catalog) SetMembers(ctx context.Context, by Actor, name string, users []string) (g Group, err error) {
-	err = c.write(ctx, func(tx *tx) ([]change, error) {
+	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if g, err = groupByName(ctx, tx, name); err != nil {
 			return nil, err
 		}
@@ -126,7 +126,7 @@ func (c *Catalog) setMembers(ctx context.Context, tx *tx, by Actor, g Group, use
 
 // DeleteGroup deletes a group; what it owned it owns no longer. A group that owns a crate alone is a Conflict.
 func (c *Catalog) DeleteGroup(ctx context.Context, by Actor, name string) error {
-	return c.write(ctx, func(tx *tx) ([]change, error) {
+	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		g, err := groupByName(ctx, tx, name)
 		if err != nil {
 			return nil, err

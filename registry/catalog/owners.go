@@ -127,7 +127,7 @@ func insert(ctx context.Context, tx *tx, t table, crateID int64, o Owner) error 
 
 func (c *Catalog) changeOwners(ctx context.Context, by Actor, name string, names []string, allow func(Standing) error,
 	change1 func(tx *tx, crateID int64, o Owner) error) error {
-	return c.write(ctx, func(tx *tx) ([]change, error) {
+	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		found, _, err := c.standing(ctx, tx, name, by.UserID, allow)
 		if err != nil {
 			return nil, err

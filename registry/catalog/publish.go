@@ -49,10 +49,7 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 	if err != nil {
 		return err
 	}
-	return c.write(ctx, func(tx *tx) ([]change, error) {
-		if err := c.stillValid(ctx, tx, p.By); err != nil {
-			return nil, err
-		}
+	return c.writeAs(ctx, p.By, func(tx *tx) ([]change, error) {
 		old, err := c.checkPublish(ctx, tx, p, allow)
 		if err != nil {
 			return nil, err
@@ -109,11 +106,11 @@ func (c *Catalog) stillValid(ctx context.Context, q querier, by Actor) error {
 		Scan(&role, &suspended, &expires)
 	switch {
 	case errors.Is(err, sql.ErrNoRows), err == nil && expires.Valid && expires.Int64 <= c.now().Unix():
-		return fault.New(fault.Unauthenticated, "the token was revoked or expired during the upload")
+		return fault.New(fault.Unauthenticated, "the token was revoked or expired while the request was on its way")
 	case err != nil:
 		return err
 	case suspended || role != by.Role:
-		return fault.New(fault.Forbidden, "the rights of user `%s` changed during the upload; publish again", by.User)
+		return fault.New(fault.Forbidden, "the rights of user `%s` changed while the request was on its way; try again", by.User)
 	}
 	return nil
 }
@@ -154,7 +151,7 @@ func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, al
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case old.name != p.Name:
+	case old.name != p.Name && (!old.restricted || standing.Owner || p.By.Role == "admin"):
 		return nil, fault.New(fault.Conflict, "crate was previously named `%s`; `%s` is too close to it: publish it under the existing name or choose another", old.name, p.Name)
 	}
 	standing.Exists, standing.Visible = true, !old.restricted || standing.Owner

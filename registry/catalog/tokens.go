@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -16,6 +17,7 @@ type Token struct {
 	UserID     int64
 	UserName   string
 	Name       string
+	ParentID   int64    // the token with which its holder made it, and with which it ends; 0: an administrator made it
 	Scopes     []string // empty: all that the user's role allows
 	Crates     []string // patterns; empty: every crate
 	CreatedAt  time.Time
@@ -59,12 +61,19 @@ func (c *Catalog) Tokens(ctx context.Context, user string) ([]Token, error) {
 // CreateToken adds a token to the user named in it, by its hash.
 func (c *Catalog) CreateToken(ctx context.Context, by Actor, t Token, hash [32]byte) (Token, error) {
 	t.CreatedAt = c.now().UTC().Truncate(time.Second)
-	err := c.write(ctx, func(tx *tx) ([]change, error) {
+	err := c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		u, err := userByName(ctx, tx, t.UserName)
 		if err != nil {
 			return nil, err
 		}
 		t.UserID = u.ID
+		var count int
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM tokens WHERE user_id = ?", u.ID).Scan(&count); err != nil {
+			return nil, err
+		}
+		if count >= maxTokens {
+			return nil, fault.New(fault.Conflict, "user `%s` has %d tokens, which is the limit; revoke some first", u.Name, count)
+		}
 		if err := insertToken(ctx, tx, &t, hash); err != nil {
 			return nil, err
 		}
@@ -72,6 +81,9 @@ func (c *Catalog) CreateToken(ctx context.Context, by Actor, t Token, hash [32]b
 	})
 	return t, err
 }
+
+// maxTokens bounds the tokens of one user, as on crates.io.
+const maxTokens = 500
 
 // subject and state are what the audit tells of a token.
 func (t Token) subject() string { return t.UserName + "/" + t.Name }
@@ -81,8 +93,8 @@ func (t Token) state() map[string]any {
 }
 
 func insertToken(ctx context.Context, tx *tx, t *Token, hash [32]byte) error {
-	res, err := tx.ExecContext(ctx, "INSERT INTO tokens (user_id, name, hash, scopes, crates, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		t.UserID, t.Name, hash[:], strings.Join(t.Scopes, " "), strings.Join(t.Crates, " "), t.CreatedAt.Unix(), toUnix(t.ExpiresAt))
+	res, err := tx.ExecContext(ctx, "INSERT INTO tokens (user_id, name, parent_id, hash, scopes, crates, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		t.UserID, t.Name, sql.NullInt64{Int64: t.ParentID, Valid: t.ParentID != 0}, hash[:], strings.Join(t.Scopes, " "), strings.Join(t.Crates, " "), t.CreatedAt.Unix(), toUnix(t.ExpiresAt))
 	if err != nil {
 		return err
 	}
@@ -97,8 +109,15 @@ func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) erro
 		if err != nil {
 			return nil, err
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE user_id = ? AND name = ? AND hash <> ?", u.ID, t.Name, hash[:]); err != nil {
+		res, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE user_id = ? AND name = ? AND hash <> ?", u.ID, t.Name, hash[:])
+		if err != nil {
 			return nil, err
+		}
+		if gone, err := res.RowsAffected(); err != nil || gone > 0 {
+			t.UserID = u.ID
+			if err := cmp.Or(err, c.audit(ctx, tx, Actor{}, Record{Action: ActionDeleteToken, Subject: t.subject()}, map[string]any{"tokens": gone}, nil)); err != nil {
+				return nil, err
+			}
 		}
 		var one int
 		err = tx.QueryRowContext(ctx, "SELECT 1 FROM tokens WHERE user_id = ? AND hash = ?", u.ID, hash[:]).Scan(&one)
@@ -116,7 +135,7 @@ func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) erro
 // DeleteToken revokes a token for ever. owner, where it is not empty, is the user whose it must be. Those with the name and the
 // user of keep stay, as if they were not there.
 func (c *Catalog) DeleteToken(ctx context.Context, by Actor, id int64, owner string, keep Token) error {
-	return c.write(ctx, func(tx *tx) ([]change, error) {
+	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		t, err := scanToken(tx.QueryRowContext(ctx, "SELECT "+tokenColumns+" FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.id = ?", id))
 		if errors.Is(err, sql.ErrNoRows) || err == nil && (t.subject() == keep.subject() || owner != "" && t.UserName != owner) {
 			return nil, fault.New(fault.NotFound, "there is no token %d that could be revoked", id)

@@ -65,7 +65,7 @@ func (c *Catalog) Users(ctx context.Context) ([]User, error) {
 // CreateUser adds a user. A name that is taken is a Conflict.
 func (c *Catalog) CreateUser(ctx context.Context, by Actor, u User) (User, error) {
 	u.CreatedAt = c.now().UTC().Truncate(time.Second)
-	err := c.write(ctx, func(tx *tx) ([]change, error) {
+	err := c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if _, err := userByName(ctx, tx, u.Name); err == nil {
 			return nil, fault.New(fault.Conflict, "user `%s` exists already", u.Name)
 		} else if fault.KindOf(err) != fault.NotFound {
@@ -94,7 +94,7 @@ func (u User) state() map[string]any {
 
 // UpdateUser has change edit a user's role, suspension, claims and groups in one transaction.
 func (c *Catalog) UpdateUser(ctx context.Context, by Actor, name string, edit func(*User) error) (u User, err error) {
-	err = c.write(ctx, func(tx *tx) ([]change, error) {
+	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		old, err := userByName(ctx, tx, name)
 		if err != nil {
 			return nil, err
@@ -118,7 +118,7 @@ func (c *Catalog) UpdateUser(ctx context.Context, by Actor, name string, edit fu
 // DeleteUser deletes a user with its tokens and ownerships, and names the crates that have no owner left: those can be
 // changed by an admin only, until the admin adds an owner.
 func (c *Catalog) DeleteUser(ctx context.Context, by Actor, name string) (ownerless []string, err error) {
-	err = c.write(ctx, func(tx *tx) ([]change, error) {
+	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		u, err := userByName(ctx, tx, name)
 		if err != nil {
 			return nil, err

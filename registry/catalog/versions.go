@@ -71,7 +71,7 @@ func (c *Catalog) Version(ctx context.Context, name, num string) (Version, error
 
 func versionByNum(ctx context.Context, q querier, name, num string) (Version, error) {
 	v, err := scanVersion(q.QueryRowContext(ctx, "SELECT "+versionColumns+` FROM crates c JOIN versions v ON v.crate_id = c.id
-		WHERE c.canonical = ? AND v.num = ? AND v.deleted_at IS NULL`, crate.Canonical(name), num))
+		WHERE c.canonical = ? AND c.deleted_at IS NULL AND v.num = ? AND v.deleted_at IS NULL`, crate.Canonical(name), num))
 	if errors.Is(err, sql.ErrNoRows) || err == nil && v.Crate != name {
 		return Version{}, ErrNoVersion(name, num)
 	}
@@ -105,9 +105,9 @@ func (c *Catalog) Readme(ctx context.Context, versionID int64) (text, file strin
 }
 
 // SetYanked yanks or unyanks a version; to do it twice is no error and no change. A message, where there is one, is kept for
-// people; nil leaves the one that is there, except that what is no longer yanked has none.
-func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yanked bool, message *string, allow func(Standing) error) error {
-	return c.write(ctx, func(tx *tx) ([]change, error) {
+// people. What is nil stays as it is, except that what is not yanked has no message.
+func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yank *bool, message *string, allow func(Standing) error) error {
+	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		found, _, err := c.standing(ctx, tx, name, by.UserID, allow)
 		if err != nil {
 			return nil, err
@@ -116,9 +116,15 @@ func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yan
 		if err != nil {
 			return nil, err
 		}
-		text := v.YankMessage
+		yanked, text := v.Yanked, v.YankMessage
+		if yank != nil {
+			yanked = *yank
+		}
 		if message != nil {
 			text = *message
+		}
+		if !yanked && message != nil && *message != "" {
+			return nil, fault.New(fault.Invalid, "a version that is not yanked has no yank_message")
 		}
 		if !yanked {
 			text = ""

@@ -63,7 +63,7 @@ func CheckArchive(r io.Reader, name, version string, limits Limits) (*Archive, e
 		return nil, archiveError(err, "the archive is no gzip file")
 	}
 	zr.Multistream(false)
-	c := checker{prefix: name + "-" + version, limits: limits, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+	c := checker{prefix: name + "-" + version, limits: limits, seen: map[uint64]kind{}, seed: maphash.MakeSeed()}
 	b.unpacked.Reset(&cappedReader{r: zr, left: limits.Unpacked})
 	defer b.unpacked.Reset(nil)
 	if err := c.entries(&tarReader{r: b.unpacked}); err != nil {
@@ -121,13 +121,14 @@ var buffers = sync.Pool{New: func() any {
 }}
 
 type checker struct {
-	prefix    string
-	limits    Limits
-	seed      maphash.Seed
-	seen      map[uint64]struct{} // hashes of the paths; by a seed of its own, so that nobody can make two paths look alike
-	manifest  []byte
-	lib, main bool     // src/lib.rs and src/main.rs are there
-	bins      []string // of src/bin
+	prefix     string
+	limits     Limits
+	seed       maphash.Seed
+	entryCount int
+	seen       map[uint64]kind // by hashes of the paths; with a seed of its own, so that nobody can make two paths look alike
+	manifest   []byte
+	lib, main  bool     // src/lib.rs and src/main.rs are there
+	bins       []string // of src/bin
 }
 
 func (c *checker) entries(tr *tarReader) error {
@@ -157,21 +158,59 @@ func (c *checker) entry(e tarEntry, body io.Reader) error {
 		return fmt.Errorf("the archive has a file in place of its folder %s/", c.prefix)
 	case len(e.path) > maxPath:
 		return fmt.Errorf("the archive has a path of %d bytes, the limit is %d: %q", len(e.path), maxPath, clip(e.path))
-	case len(c.seen) >= c.limits.Entries:
+	case c.entryCount >= c.limits.Entries:
 		return fmt.Errorf("the archive has more than %d entries", c.limits.Entries)
 	}
-	hash := maphash.String(c.seed, e.path)
-	if _, twice := c.seen[hash]; twice {
-		return fmt.Errorf("the archive has a path twice: %q", clip(e.path))
+	c.entryCount++
+	if err := c.place(e); err != nil {
+		return err
 	}
-	c.seen[hash] = struct{}{}
 	return c.file(strings.TrimPrefix(e.path, c.prefix+"/"), e, body)
+}
+
+// kind is what a path is.
+type kind byte
+
+const (
+	isFile kind = iota + 1
+	isFolder
+	isImplied // a folder that has no entry of its own, or not yet
+)
+
+// place notes the path of an entry and the folders above it: a path may be there once, and not as a file in one place and as a folder
+// in another, which nobody could unpack.
+func (c *checker) place(e tarEntry) error {
+	for dir := path.Dir(e.path); len(dir) > len(c.prefix); dir = path.Dir(dir) {
+		hash := maphash.String(c.seed, dir)
+		switch c.seen[hash] {
+		case isFile:
+			return fmt.Errorf("the archive has %q both as a file and as a folder", clip(dir))
+		case isFolder, isImplied:
+			continue
+		}
+		if len(c.seen) >= 2*c.limits.Entries {
+			return fmt.Errorf("the archive has more than %d folders", c.limits.Entries)
+		}
+		c.seen[hash] = isImplied
+	}
+	hash, now := maphash.String(c.seed, e.path), isFile
+	if e.folder {
+		now = isFolder
+	}
+	switch was := c.seen[hash]; {
+	case was == now:
+		return fmt.Errorf("the archive has a path twice: %q", clip(e.path))
+	case was == isFile || was != 0 && now == isFile:
+		return fmt.Errorf("the archive has %q both as a file and as a folder", clip(e.path))
+	}
+	c.seen[hash] = now
+	return nil
 }
 
 // file looks at the files that mean something to cargo.
 func (c *checker) file(name string, e tarEntry, body io.Reader) (err error) {
 	switch {
-	case strings.EqualFold(name, ".cargo-ok"):
+	case strings.EqualFold(top(name), ".cargo-ok"):
 		return fmt.Errorf("the archive has a file %s, by which cargo marks that it has unpacked a crate", name)
 	case name == "Cargo.toml":
 		if e.folder || e.size > maxManifest {
@@ -187,13 +226,19 @@ func (c *checker) file(name string, e tarEntry, body io.Reader) (err error) {
 		c.main = true
 	case strings.HasPrefix(name, "src/bin/"):
 		bin := strings.TrimPrefix(name, "src/bin/")
-		bin, isFile := strings.CutSuffix(bin, ".rs")
+		bin, isRust := strings.CutSuffix(bin, ".rs")
 		bin, isMain := strings.CutSuffix(bin, "/main")
-		if isFile && !strings.Contains(bin, "/") && (isMain || bin != "") && len(c.bins) < maxBins {
+		if isRust && !strings.Contains(bin, "/") && (isMain || bin != "") && len(c.bins) < maxBins {
 			c.bins = append(c.bins, bin)
 		}
 	}
 	return err
+}
+
+// top is the first part of a path.
+func top(name string) string {
+	first, _, _ := strings.Cut(name, "/")
+	return first
 }
 
 // maxBins bounds what is kept of programs that only the files tell of.

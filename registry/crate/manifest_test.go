@@ -1,6 +1,7 @@
 package crate
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -130,6 +131,15 @@ func TestCheckMetadataOfOtherAddresses(t *testing.T) {
 			err = m.CheckMetadata(parsed, isOwnInTests)
 		}
 		checkError(t, name, err, tc.want)
+	}
+}
+
+// A few bytes of text may not become a hundred times as much in memory.
+func TestManifestValuesAreBounded(t *testing.T) {
+	const head = "[package]\nname = \"a\"\nversion = \"1.0.0\"\n[package.metadata]\nx = ["
+	for n, want := range map[int]string{1000: "", maxManifestValues: "more than 50000 values"} {
+		_, err := ParseManifest([]byte(head + strings.Repeat("[],", n) + "]\n"))
+		checkError(t, fmt.Sprint(n), err, want)
 	}
 }
 

@@ -2,7 +2,6 @@ package gitindex
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -167,7 +166,7 @@ func (r *Repo) fail(w http.ResponseWriter, req *http.Request, err error) {
 		http.Error(w, bad.reason, http.StatusBadRequest)
 		return
 	}
-	if errors.Is(err, context.Canceled) {
+	if req.Context().Err() != nil {
 		return // the client is gone
 	}
 	r.Log.ErrorContext(req.Context(), "the git index cannot be read", "error", err)

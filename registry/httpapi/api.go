@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -43,6 +44,9 @@ type API struct {
 	files              *fileCache
 	versions           *otter.Cache[string, catalog.Version]
 	versionsGeneration atomic.Uint64
+	readmes            *otter.Cache[int64, []byte] // rendered, by version
+	rendering          chan struct{}               // who renders one holds it
+	summaries          singleflight.Group          // by who asks
 	config             []byte
 	openapi            openapi
 	downloads          tally
@@ -66,6 +70,8 @@ const (
 func (a *API) Handler() http.Handler {
 	a.files = newFileCache(a.Catalog, a.Metrics)
 	a.versions = otter.Must(&otter.Options[string, catalog.Version]{MaximumSize: versionsMost})
+	a.readmes = otter.Must(&otter.Options[int64, []byte]{MaximumSize: readmesCached})
+	a.rendering = make(chan struct{}, 1)
 	a.Catalog.Follow(a.files.changed)
 	a.Catalog.Follow(a.versionChanged)
 	a.config = index.NewConfig(a.URL, a.Private).JSON()

@@ -23,14 +23,14 @@ type ok struct {
 
 func (a *API) serveYank(yank bool) handler {
 	return func(w *response, r *http.Request) error {
-		if err := a.setYanked(w, r, yank, nil); err != nil {
+		if err := a.setYanked(w, r, &yank, nil); err != nil {
 			return err
 		}
 		return w.json(http.StatusOK, ok{OK: true})
 	}
 }
 
-func (a *API) setYanked(w *response, r *http.Request, yank bool, message *string) error {
+func (a *API) setYanked(w *response, r *http.Request, yank *bool, message *string) error {
 	name, num := r.PathValue("crate"), r.PathValue("version")
 	admitted := false
 	err := a.Catalog.SetYanked(r.Context(), a.actor(w), name, num, yank, message, func(s catalog.Standing) error {
@@ -41,7 +41,7 @@ func (a *API) setYanked(w *response, r *http.Request, yank bool, message *string
 		return a.Limits.yank(w.principal)
 	})
 	if err == nil {
-		a.Log.Info("Changed yank", "request", w.requestID, "crate", name, "version", num, "yanked", yank, "user", w.principal.User)
+		a.Log.Info("Changed yank", "request", w.requestID, "crate", name, "version", num, "user", w.principal.User)
 	}
 	return err
 }
@@ -62,18 +62,7 @@ func (a *API) servePatchVersion(w *response, r *http.Request) error {
 	case v.YankMessage != nil && *v.YankMessage != "" && v.Yanked != nil && !*v.Yanked:
 		return fault.New(fault.Invalid, "a version that is not yanked has no yank_message")
 	}
-	now, err := a.Catalog.Version(r.Context(), r.PathValue("crate"), r.PathValue("version"))
-	if err != nil && fault.KindOf(err) != fault.NotFound { // which setYanked says too, or hides
-		return err
-	}
-	yanked := now.Yanked
-	if v.Yanked != nil {
-		yanked = *v.Yanked
-	}
-	if !yanked && v.YankMessage != nil && *v.YankMessage != "" {
-		return fault.New(fault.Invalid, "a version that is not yanked has no yank_message")
-	}
-	if err := a.setYanked(w, r, yanked, v.YankMessage); err != nil {
+	if err := a.setYanked(w, r, v.Yanked, v.YankMessage); err != nil {
 		return err
 	}
 	return a.serveVersion(w, r)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/fault"
@@ -28,6 +29,10 @@ func (a *API) serveGit(w *response, r *http.Request) error {
 	}
 	if a.Private && w.principal == nil {
 		return fault.New(fault.Unauthenticated, "this registry's git index needs a token as the password of HTTP's Basic scheme; %s/me says how to get one", a.URL)
+	}
+	// A clone takes as long as its reader does; git cannot go on with half of one.
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)); err != nil {
+		return err
 	}
 	http.StripPrefix(gitPrefix[:len(gitPrefix)-1], a.Git).ServeHTTP(w, r)
 	return nil

@@ -108,7 +108,7 @@ func (a *API) serveAccess(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return w.json(http.StatusOK, a.accessWire(access))
+	return w.json(http.StatusOK, a.accessWire(access, false))
 }
 
 // serveSetAccess restricts a crate to its owners and an access list, or opens it.
@@ -123,6 +123,8 @@ func (a *API) serveSetAccess(w *response, r *http.Request) error {
 		}
 	}
 	name := r.PathValue("crate")
+	before, err := a.Catalog.Crate(r.Context(), name)
+	wasOpen := err == nil && !before.Restricted // what SetAccess says of the crate counts
 	access, err := a.Catalog.SetAccess(r.Context(), a.actor(w), name, body.Restricted, body.Readers, func(s catalog.Standing) error {
 		return auth.AllowChange(w.principal, auth.ScopeChangeOwners, name, s)
 	})
@@ -130,16 +132,20 @@ func (a *API) serveSetAccess(w *response, r *http.Request) error {
 		return err
 	}
 	a.Log.Info("Changed access", "request", w.requestID, "crate", name, "restricted", access.Restricted, "readers", len(access.Readers), "user", w.principal.User)
-	return w.json(http.StatusOK, a.accessWire(access))
+	return w.json(http.StatusOK, a.accessWire(access, wasOpen))
 }
 
-func (a *API) accessWire(access catalog.Access) wire.Access {
+// accessWire is the answer; wasOpen says that everybody could see the crate until this request.
+func (a *API) accessWire(access catalog.Access, wasOpen bool) wire.Access {
 	out := wire.Access{Restricted: access.Restricted, Readers: []string{}}
 	for _, o := range access.Readers {
 		out.Readers = append(out.Readers, o.Login())
 	}
+	if access.Restricted && a.Git != nil && wasOpen {
+		out.Warnings = append(out.Warnings, "the crate's lines until now stay in the history of the git index, which everybody who reads it has")
+	}
 	if access.Restricted && !a.Private {
-		out.Warnings = []string{"this registry can be read without a token, so cargo sends none and nobody can build with a restricted crate; set access.anonymousRead to Disabled"}
+		out.Warnings = append(out.Warnings, "this registry can be read without a token, so cargo sends none and nobody can build with a restricted crate; set access.anonymousRead to Disabled")
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
@@ -47,10 +48,23 @@ func (l RateLimits) failedAuth(address string, err error) error {
 	if fault.KindOf(err) != fault.Unauthenticated {
 		return err
 	}
-	if wait, ok := l.FailedAuth.Allow(address); !ok {
+	if wait, ok := l.FailedAuth.Allow(network(address)); !ok {
 		return tooMany(wait, "too many requests with tokens that do not work came from address %s; try again in %s", address, inWords(wait))
 	}
 	return err
+}
+
+// network is what one sender holds of the address space: an IPv4 address, or the 64 bits of an IPv6 network.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Unmap().Is4() {
+		return address
+	}
+	p, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return p.String()
 }
 
 func tooMany(wait time.Duration, format string, args ...any) error {

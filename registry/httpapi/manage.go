@@ -162,7 +162,7 @@ func (a *API) serveCreateToken(w *response, r *http.Request) error {
 	if err := readJSON(r, &body); err != nil {
 		return err
 	}
-	t, secret, err := a.createToken(w, r, body)
+	t, secret, err := a.createToken(w, r, body, 0)
 	if err != nil {
 		return err
 	}
@@ -171,8 +171,8 @@ func (a *API) serveCreateToken(w *response, r *http.Request) error {
 	return w.json(http.StatusCreated, out)
 }
 
-// createToken checks and makes a token. The answer that carries it must not stay in a cache.
-func (a *API) createToken(w *response, r *http.Request, body wire.CreateToken) (t catalog.Token, secret string, err error) {
+// createToken checks and makes a token, which ends with parent where that is not 0. The answer that carries it must not stay in a cache.
+func (a *API) createToken(w *response, r *http.Request, body wire.CreateToken, parent int64) (t catalog.Token, secret string, err error) {
 	if len(body.Name) > 100 || len(body.Scopes) > maxPatterns || len(body.Crates) > maxPatterns {
 		return t, "", fault.New(fault.Invalid, "a token has a name of at most 100 bytes and at most %d scopes and crate patterns", maxPatterns)
 	}
@@ -189,7 +189,7 @@ func (a *API) createToken(w *response, r *http.Request, body wire.CreateToken) (
 		return t, "", fault.New(fault.Invalid, "expires_at %s is in the past", body.ExpiresAt.Format(time.RFC3339))
 	}
 	secret = auth.NewToken()
-	t, err = a.Catalog.CreateToken(r.Context(), a.actor(w), catalog.Token{UserName: body.User, Name: body.Name, Scopes: body.Scopes,
+	t, err = a.Catalog.CreateToken(r.Context(), a.actor(w), catalog.Token{UserName: body.User, Name: body.Name, ParentID: parent, Scopes: body.Scopes,
 		Crates: body.Crates, ExpiresAt: body.ExpiresAt}, auth.Hash(secret))
 	if err != nil {
 		return t, "", err

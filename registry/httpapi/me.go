@@ -79,7 +79,7 @@ func (a *API) serveMyToken(w *response, r *http.Request) error {
 	return fault.New(fault.NotFound, "you have no token %s", r.PathValue("id"))
 }
 
-// serveCreateMyToken makes a token for whoever asks, which can do no more than the one that asks.
+// serveCreateMyToken makes a token for whoever asks, which can do no more than the one that asks, and is revoked with it.
 func (a *API) serveCreateMyToken(w *response, r *http.Request) error {
 	var body struct {
 		APIToken struct {
@@ -99,7 +99,7 @@ func (a *API) serveCreateMyToken(w *response, r *http.Request) error {
 	if err := w.principal.CheckNarrower(t.EndpointScopes, t.CrateScopes, t.ExpiredAt); err != nil {
 		return fault.New(fault.Forbidden, "%v", err)
 	}
-	made, secret, err := a.createToken(w, r, wire.CreateToken{User: w.principal.User, Name: t.Name, Scopes: t.EndpointScopes, Crates: t.CrateScopes, ExpiresAt: t.ExpiredAt})
+	made, secret, err := a.createToken(w, r, wire.CreateToken{User: w.principal.User, Name: t.Name, Scopes: t.EndpointScopes, Crates: t.CrateScopes, ExpiresAt: t.ExpiredAt}, w.principal.TokenID)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -79,18 +81,22 @@ func (a *API) serveVersions(w *response, r *http.Request) error {
 		return err
 	}
 	total := len(versions)
+	var next any
 	if q := r.URL.Query(); q.Has("per_page") || q.Has("page") {
 		p, err := pageOf(r)
 		if err != nil {
 			return err
 		}
 		versions = versions[min(p.offset, total):min(p.offset+p.limit, total)]
+		if p.offset+p.limit < total {
+			next = pageLink(r, p.number+1)
+		}
 	}
 	list, err := versionShapes(versions)
 	if err != nil {
 		return err
 	}
-	return w.json(http.StatusOK, object{"versions": list, "meta": object{"total": total, "next_page": nil}})
+	return w.json(http.StatusOK, object{"versions": list, "meta": object{"total": total, "next_page": next}})
 }
 
 // versionOf finds the version of a request and its crate, if who asks may see it.
@@ -286,36 +292,42 @@ func (a *API) serveCategorySlugs(w *response, r *http.Request) error {
 // summaryLength is how many crates each list of the summary has.
 const summaryLength = 10
 
-// serveSummary is what a front page shows.
+// serveSummary is what a front page shows. It looks at the whole catalog, so those who ask at the same time share one answer.
 func (a *API) serveSummary(w *response, r *http.Request) error {
-	n, err := a.Catalog.Counts(r.Context())
-	if err != nil {
-		return err
-	}
 	id, role := asker(w.principal)
-	_, crates, err := a.Catalog.Search(r.Context(), catalog.Query{Limit: 1, UserID: id, Role: role}) // those that who asks may see
+	out, err, _ := a.summaries.Do(fmt.Sprint(id), func() (any, error) {
+		return a.summary(context.WithoutCancel(r.Context()), id, role) // others wait for it, too
+	})
 	if err != nil {
 		return err
 	}
-	out := object{"num_crates": crates, "num_downloads": n.Downloads}
+	return w.json(http.StatusOK, out)
+}
+
+func (a *API) summary(ctx context.Context, id int64, role string) (object, error) {
+	n, err := a.Catalog.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := object{"num_downloads": n.Downloads}
 	for key, sort := range map[string]string{"new_crates": "new", "most_downloaded": "downloads", "most_recently_downloaded": "recent-downloads",
 		"just_updated": "recent-updates"} {
-		found, _, err := a.Catalog.Search(r.Context(), catalog.Query{Sort: sort, Limit: summaryLength, UserID: id, Role: role})
+		found, total, err := a.Catalog.Search(ctx, catalog.Query{Sort: sort, Limit: summaryLength, UserID: id, Role: role})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		out[key] = crateShapes(found)
+		out[key], out["num_crates"] = crateShapes(found), total // those that who asks may see
 	}
-	keywords, _, err := a.Catalog.Keywords(r.Context(), summaryLength, 0)
+	keywords, _, err := a.Catalog.Keywords(ctx, summaryLength, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	categories, _, err := a.Catalog.Categories(r.Context(), summaryLength, 0)
+	categories, _, err := a.Catalog.Categories(ctx, summaryLength, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out["popular_keywords"], out["popular_categories"] = shapes(keywords, keywordShape), shapes(categories, categoryShape)
-	return w.json(http.StatusOK, out)
+	return out, nil
 }
 
 func crateShapes(found []catalog.Crate) []crateShape {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"path"
@@ -28,8 +29,56 @@ var safeHTML = func() *bluemonday.Policy {
 	return p
 }()
 
-// maxReadme bounds what is rendered; longer readmes are shown as text.
-const maxReadme = 512 << 10
+// What is rendered is bounded, since the time it takes grows with the square of what nests: links in links, quotes in quotes.
+// Other readmes are shown as text. Real ones have some 20 KiB, and a few hundred brackets.
+const (
+	maxReadme     = 128 << 10 // bytes
+	maxBrackets   = 4000      // '[' in all
+	maxQuotes     = 50        // '>' before one line
+	readmesCached = 500
+)
+
+// rendersMarkdown reports whether a readme is worth the time.
+func rendersMarkdown(file, text string) bool {
+	switch strings.ToLower(path.Ext(file)) {
+	case "", ".md", ".markdown", ".mdown", ".mkdown":
+		return len(text) <= maxReadme && strings.Count(text, "[") <= maxBrackets && quoteDepth(text) <= maxQuotes
+	}
+	return false
+}
+
+// quoteDepth is how deep quotes stand in quotes at most.
+func quoteDepth(text string) (deepest int) {
+	for line := range strings.Lines(text) {
+		begin := line[:len(line)-len(strings.TrimLeft(line, "> \t"))]
+		deepest = max(deepest, strings.Count(begin, ">"))
+	}
+	return deepest
+}
+
+// renderReadme gives a readme as HTML, from memory where it was asked for before. One is rendered at a time, so that readmes cannot take
+// more than one processor from the rest.
+func (a *API) renderReadme(ctx context.Context, versionID int64, text string) ([]byte, error) {
+	if done, ok := a.readmes.GetIfPresent(versionID); ok {
+		return done, nil
+	}
+	select {
+	case a.rendering <- struct{}{}:
+		defer func() { <-a.rendering }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if done, ok := a.readmes.GetIfPresent(versionID); ok { // somebody else's turn brought it
+		return done, nil
+	}
+	var out bytes.Buffer
+	if err := markdown.Convert([]byte(text), &out); err != nil {
+		return nil, err
+	}
+	done := safeHTML.SanitizeBytes(out.Bytes())
+	a.readmes.Set(versionID, done)
+	return done, nil
+}
 
 // serveReadme shows the readme of a version as a piece of HTML. As with downloads, a client that asks for JSON reads the address.
 func (a *API) serveReadme(w *response, r *http.Request) error {
@@ -50,17 +99,14 @@ func (a *API) serveReadme(w *response, r *http.Request) error {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; img-src https: data:; style-src 'unsafe-inline'; sandbox")
-	switch strings.ToLower(path.Ext(file)) {
-	case "", ".md", ".markdown", ".mdown", ".mkdown":
-		if len(text) <= maxReadme {
-			var out bytes.Buffer
-			if err := markdown.Convert([]byte(text), &out); err != nil {
-				return err
-			}
-			h.Set("Content-Type", "text/html; charset=utf-8")
-			_, _ = w.Write(safeHTML.SanitizeBytes(out.Bytes())) // the client is gone when this fails
-			return nil
+	if rendersMarkdown(file, text) {
+		done, err := a.renderReadme(r.Context(), v.ID, text)
+		if err != nil {
+			return err
 		}
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(done) // the client is gone when this fails
+		return nil
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, text) // likewise

@@ -158,10 +158,9 @@ func (rt *router) clean(p string) (string, bool) {
 }
 
 func (rt *router) finish(w *response, r *http.Request, requested string, start time.Time, panicked any) {
-	if panicked != nil {
-		if panicked == http.ErrAbortHandler { // the server's own way to cut a connection
-			panic(panicked)
-		}
+	if panicked == http.ErrAbortHandler { // the server's own way to cut a connection
+		w.cut = true
+	} else if panicked != nil {
 		rt.api.Log.Error("Panic in a handler", "request", w.requestID, "panic", panicked, "stack", string(debug.Stack()))
 		rt.api.fail(w, r, fault.New(fault.Internal, "panic"))
 	}

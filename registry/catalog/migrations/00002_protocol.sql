@@ -4,11 +4,16 @@
 -- +goose Up
 ALTER TABLE users ADD COLUMN claims TEXT NOT NULL DEFAULT ''; -- patterns of names that the user may give to new crates; empty: any
 
+ALTER TABLE tokens ADD COLUMN parent_id INTEGER REFERENCES tokens (id) ON DELETE CASCADE; -- the token that made it for its own holder
+CREATE INDEX tokens_parent ON tokens (parent_id);
+
 CREATE TABLE groups (
     id         INTEGER PRIMARY KEY AUTOINCREMENT, -- an owner id to cargo, like a user's
     name       TEXT    NOT NULL UNIQUE,
     created_at INTEGER NOT NULL
 );
+
+INSERT INTO sqlite_sequence (name, seq) VALUES ('groups', 2147483647); -- apart from the ids of users, and still 32 bits
 
 CREATE TABLE group_members (
     group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
