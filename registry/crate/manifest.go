@@ -48,8 +48,8 @@ func ParseManifest(data []byte) (*Manifest, error) {
 
 // maxManifestKeys bounds the keys of a manifest: the TOML library takes time in their square, about a second for so many,
 // more than a minute for what fits in maxManifest. 500 dependencies with all their keys are 4,000.
-// maxManifestValues bounds its values, those in arrays too: one of a few bytes in the text takes a hundred in memory. maxKeyParts
-// bounds what stands between the dots of one key.
+// maxManifestValues bounds its values, those in arrays too: one of two bytes in the text takes hundreds in memory, as soon as the
+// library looks at it, so they are counted by the signs that stand between them. maxKeyParts bounds what stands between the dots of one key.
 const (
 	maxManifestKeys   = 10_000
 	maxManifestValues = 50_000
@@ -62,10 +62,19 @@ var reading = make(chan struct{}, 4)
 func parseTOML(data []byte) (map[string]any, error) {
 	reading <- struct{}{}
 	defer func() { <-reading }()
+	signs := 0
+	for _, c := range data {
+		if c == ',' || c == '[' || c == '{' || c == '=' {
+			signs++
+		}
+	}
+	if signs > maxManifestValues {
+		return nil, fmt.Errorf("it has more than %d values", maxManifestValues)
+	}
 	scan := unstable.Parser{}
 	scan.Reset(data)
-	for c := (counts{}); scan.NextExpression(); {
-		if err := c.count(scan.Expression(), 0); err != nil {
+	for keys := 0; scan.NextExpression(); {
+		if err := countKeys(scan.Expression(), &keys, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -76,16 +85,10 @@ func parseTOML(data []byte) (map[string]any, error) {
 	return doc, toml.Unmarshal(data, &doc)
 }
 
-// counts are how many keys and values a manifest has.
-type counts struct{ keys, values int }
-
-// count adds what is in an expression, arrays and inline tables included.
-func (c *counts) count(n *unstable.Node, depth int) error {
+// countKeys counts the keys of an expression, and of the inline tables in it.
+func countKeys(n *unstable.Node, keys *int, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("it nests deeper than %d", maxDepth)
-	}
-	if c.values++; c.values > maxManifestValues {
-		return fmt.Errorf("it has more than %d values", maxManifestValues)
 	}
 	switch n.Kind {
 	case unstable.KeyValue, unstable.Table, unstable.ArrayTable:
@@ -96,15 +99,15 @@ func (c *counts) count(n *unstable.Node, depth int) error {
 		if parts > maxKeyParts {
 			return fmt.Errorf("a key has %d parts, the limit is %d", parts, maxKeyParts)
 		}
-		if c.keys++; c.keys > maxManifestKeys {
+		if *keys++; *keys > maxManifestKeys {
 			return fmt.Errorf("it has more than %d keys", maxManifestKeys)
 		}
 		if n.Kind == unstable.KeyValue {
-			return c.count(n.Value(), depth+1)
+			return countKeys(n.Value(), keys, depth+1)
 		}
 	case unstable.Array, unstable.InlineTable:
 		for it := n.Children(); it.Next(); {
-			if err := c.count(it.Node(), depth+1); err != nil {
+			if err := countKeys(it.Node(), keys, depth+1); err != nil {
 				return err
 			}
 		}
