@@ -16,7 +16,7 @@ func newGroupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "group", Short: "Manage groups of users, which own and read crates together", RunE: noSubcommand,
 		Long: `A group owns crates and reads restricted ones for all its members. An owner of a crate adds it with
-cargo owner --add group:NAME`,
+cargo owner --registry REGISTRY --add group:NAME CRATE`,
 	}
 	cf.add(cmd)
 	cmd.AddCommand(newGroupCreateCommand(cf), newGroupListCommand(cf), newGroupUpdateCommand(cf), newGroupDeleteCommand(cf))

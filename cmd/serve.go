@@ -21,7 +21,9 @@ func newServeCommand() *cobra.Command {
 		Long: `serve runs a registry: its catalog (SQLite) and its crates lie in one folder, which one server uses at a time.
 
 Each setting can stand in three places; a flag goes before an environment variable, and that before the file of --config:
-  --url https://crates.example.com   CRATEYARD_URL=…   url: … (YAML)
+  --url https://crates.example.com   CRATEYARD_PUBLIC_URL=…   url: … (YAML)
+The variables have the flags' names in capitals: CRATEYARD_DATA, CRATEYARD_LOG_FORMAT. The address is CRATEYARD_PUBLIC_URL, since
+CRATEYARD_URL tells the other commands which server to ask. Without a flag beside it, a key of the file is there only.
 The keys of the file, with their defaults:
   name: crateyard              # --name
   url: ""                      # --url; empty: http:// and the listen address
@@ -29,7 +31,24 @@ The keys of the file, with their defaults:
   opsListen: 127.0.0.1:9090    # --ops-listen
   data: ""                     # --data
   adminTokenFile: ""           # --admin-token-file
-  access: {anonymousRead: Enabled}   # --anonymous-read
+  access:
+    anonymousRead: Enabled     # --anonymous-read
+    allowedRegistries: [crates-io]   # where dependencies may come from, too; sparse+https://…/index/
+  publishing:
+    profile: private           # or crates-io: all that crates.io asks for
+    requiredFields: []         # description, license, repository, …
+    licenses: ""               # Any or SPDX; empty: as the profile has it
+    categories: ""             # Any or Known
+    newCrates: Open            # or Restricted
+  rateLimits:
+    mode: Auto                 # Auto: publish and yank with the profile crates-io only; Enabled, Disabled
+    publishNew: {burst: 5, every: 10m}
+    publishUpdate: {burst: 30, every: 1m}
+    yank: {burst: 100, every: 1m}
+    failedAuth: {burst: 100, every: 1s}
+  trustedProxies: []           # networks whose X-Forwarded-For is believed
+  gitIndex: Enabled            # or Disabled
+  audit: {keep: 0s}            # 0s: for ever
   limits: {crateSize: 10485760}      # --crate-size 10MiB; in the file it is bytes
   log: {format: text, level: info}   # --log-format, --log-level
   drainDelay: 0s               # --drain-delay
@@ -91,9 +110,13 @@ func serveConfig(given *pflag.FlagSet, file string) (registry.Config, error) {
 	serveFlags(over, &c)
 	var err error
 	over.VisitAll(func(fl *pflag.Flag) {
-		if v, ok := os.LookupEnv(envName(fl.Name)); ok && err == nil {
+		name := envName(fl.Name)
+		if fl.Name == "url" {
+			name = "CRATEYARD_PUBLIC_URL" // CRATEYARD_URL is the server that the other commands ask
+		}
+		if v, ok := os.LookupEnv(name); ok && err == nil {
 			if err = fl.Value.Set(v); err != nil {
-				err = fmt.Errorf("environment variable %s: %w", envName(fl.Name), err)
+				err = fmt.Errorf("environment variable %s: %w", name, err)
 			}
 		}
 		if g := given.Lookup(fl.Name); g.Changed && err == nil {

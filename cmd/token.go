@@ -70,7 +70,7 @@ func parseDuration(s string) (time.Duration, error) {
 	} else if d, err := time.ParseDuration(s); err == nil && d > 0 {
 		return d, nil
 	}
-	return 0, fmt.Errorf("duration %q: write 90d, 12h or 30m", s)
+	return 0, fmt.Errorf("duration %q: write one that is more than nothing, such as 90d, 12h or 30m", s)
 }
 
 func newTokenListCommand(cf *clientFlags) *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,14 +112,24 @@ type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
 }
 
-// Duration is a time.Duration written as in Go: 5s, 1m30s.
+// Duration is a time.Duration written as in Go, 5s or 1m30s, or in days, 90d.
 type Duration time.Duration
 
 // UnmarshalText reads a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
+	s := string(text)
+	if days, ok := strings.CutSuffix(s, "d"); ok { // which Go does not know
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n <= 36500 {
+			*d = Duration(time.Duration(n) * 24 * time.Hour)
+			return nil
+		}
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("%q is no duration: write it as 30s, 10m, 12h or 90d", s)
+	}
 	*d = Duration(v)
-	return err
+	return nil
 }
 
 // MarshalText writes a duration.
@@ -247,6 +258,12 @@ func (c *Config) Check() error {
 		if !slices.Contains(allowed, value) {
 			last := len(allowed) - 1
 			bad("%s %q: it must be %s or %s", key, value, strings.Join(allowed[:last], ", "), allowed[last])
+		}
+	}
+	for _, r := range c.Access.AllowedRegistries {
+		u, err := url.Parse(strings.TrimPrefix(r, "sparse+"))
+		if r != "crates-io" && (err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ssh" || u.Host == "") {
+			bad("access.allowedRegistries %q: it must be crates-io, or the index address of a registry such as sparse+https://crates.example.com/index/", r)
 		}
 	}
 	oneOf("publishing.profile", c.Publishing.Profile, ProfilePrivate, ProfileCratesIO)

@@ -245,3 +245,20 @@ func TestNoWayToWhatIsGoneOrHidden(t *testing.T) {
 		}
 	}
 }
+
+// What is refused does not count: who mends a Cargo.toml may publish it.
+func TestRefusalsCostNothing(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.RateLimits.Mode, c.RateLimits.PublishNew = "Enabled", registry.Rate{Burst: 1, Every: registry.Duration(time.Hour)}
+		c.Publishing.RequiredFields = []string{"description"}
+	})
+	for range 3 {
+		if a := y.publish(good(t, "demo", "1.0.0")); a.status != 400 {
+			t.Fatalf("%d: %s", a.status, a.body)
+		}
+	}
+	full := strings.Replace(metadata("demo", "1.0.0"), `"description":null`, `"description":"mended"`, 1)
+	if a := y.publish(frame(full, crateFile(t, "demo", "1.0.0"))); a.status != 200 {
+		t.Errorf("%d: %s", a.status, a.body)
+	}
+}

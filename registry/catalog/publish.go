@@ -62,9 +62,9 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 		if err != nil {
 			return nil, err
 		}
-		res, err := tx.ExecContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, created_at, metadata, details)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, crateID, p.Version.String(), p.Version.Release(), p.SHA256, p.Size,
-			string(p.Line), p.By.User, now.Unix(), string(p.Metadata), string(details))
+		res, err := tx.ExecContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, crateID, p.Version.String(), p.Version.Release(), p.SHA256, p.Size,
+			string(p.Line), p.By.User, p.By.UserID, now.Unix(), string(p.Metadata), string(details))
 		if err != nil {
 			return nil, err
 		}

@@ -115,8 +115,8 @@ func (c *Catalog) UpdateUser(ctx context.Context, by Actor, name string, edit fu
 	return u, err
 }
 
-// DeleteUser deletes a user with its tokens and ownerships, and names the crates that have no owner left: those can be
-// changed by an admin only, until the admin adds an owner.
+// DeleteUser deletes a user with its tokens and ownerships, and names the crates that nobody owns in person now: their owners can be
+// changed by an admin only, until the admin adds one.
 func (c *Catalog) DeleteUser(ctx context.Context, by Actor, name string) (ownerless []string, err error) {
 	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		u, err := userByName(ctx, tx, name)
@@ -124,8 +124,7 @@ func (c *Catalog) DeleteUser(ctx context.Context, by Actor, name string) (ownerl
 			return nil, err
 		}
 		ownerless, err = collect(ctx, tx, scanString, `SELECT c.name FROM crates c JOIN owners o ON o.crate_id = c.id WHERE o.user_id = ? AND c.deleted_at IS NULL
-			AND NOT EXISTS (SELECT 1 FROM owners x WHERE x.crate_id = c.id AND x.user_id <> o.user_id)
-			AND NOT EXISTS (SELECT 1 FROM group_owners g WHERE g.crate_id = c.id) ORDER BY c.name`, u.ID)
+			AND NOT EXISTS (SELECT 1 FROM owners x WHERE x.crate_id = c.id AND x.user_id <> o.user_id) ORDER BY c.name`, u.ID)
 		if err != nil {
 			return nil, err
 		}

@@ -49,7 +49,7 @@ type Details struct {
 }
 
 const versionColumns = `v.id, v.crate_id, c.name, c.restricted, v.num, v.sha256, v.size, v.yanked, v.yank_message, v.line, v.downloads,
-	v.published_by, coalesce((SELECT pu.id FROM users pu WHERE pu.name = v.published_by), 0), v.created_at, v.details`
+	v.published_by, coalesce((SELECT pu.id FROM users pu WHERE pu.id = v.publisher_id), 0), v.created_at, v.details`
 
 func scanVersion(row interface{ Scan(...any) error }) (Version, error) {
 	var v Version

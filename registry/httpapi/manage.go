@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -184,6 +185,18 @@ func (a *API) createToken(w *response, r *http.Request, body wire.CreateToken, p
 	}
 	if err := auth.CheckPatterns(body.Crates); err != nil {
 		return t, "", fault.New(fault.Invalid, "%v", err)
+	}
+	if slices.Contains(body.Scopes, string(auth.ScopeAdmin)) {
+		if len(body.Crates) > 0 {
+			return t, "", fault.New(fault.Invalid, "the scope admin cannot go with crate patterns: it is for everything or for nothing")
+		}
+		u, err := a.Catalog.User(r.Context(), body.User)
+		if err != nil {
+			return t, "", err
+		}
+		if u.Role != string(auth.Admin) {
+			return t, "", fault.New(fault.Invalid, "the scope admin needs a user of role admin, and `%s` has role %s", u.Name, u.Role)
+		}
 	}
 	if body.ExpiresAt != nil && !body.ExpiresAt.After(time.Now()) {
 		return t, "", fault.New(fault.Invalid, "expires_at %s is in the past", body.ExpiresAt.Format(time.RFC3339))

@@ -25,6 +25,9 @@ func (f frame) metadata() ([]byte, error) {
 		return nil, err
 	}
 	if n > MaxMetadata {
+		if n > 1<<28 { // no README is that long
+			return nil, fault.New(fault.TooLarge, "this is no body of `cargo publish`: it begins with the length of its metadata, and %d is none", n)
+		}
 		return nil, fault.New(fault.TooLarge, "the metadata has %d bytes, the limit is %d; a long README is the usual cause", n, MaxMetadata)
 	}
 	data := make([]byte, n)

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,7 +42,7 @@ var fields = map[string]func(m *crate.Metadata) bool{
 func (p Policy) Validate() error {
 	for _, f := range p.RequiredFields {
 		if fields[f] == nil {
-			return fmt.Errorf("%q is no field that can be required", f)
+			return fmt.Errorf("%q is no field that can be required; these are: %s", f, strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		}
 	}
 	return nil
@@ -56,7 +57,7 @@ func (p Policy) check(m *crate.Metadata) (refused []string, warnings []string, i
 		}
 	}
 	if len(missing) > 0 {
-		refused = append(refused, fmt.Sprintf("%s: this registry requires it; add it to [package] in Cargo.toml", strings.Join(missing, ", ")))
+		refused = append(refused, fmt.Sprintf("%s: required by this registry; to be added to [package] in Cargo.toml", strings.Join(missing, ", ")))
 	}
 	if m.License != "" {
 		if err := crate.CheckLicense(m.License); err != nil {
@@ -72,7 +73,7 @@ func (p Policy) check(m *crate.Metadata) (refused []string, warnings []string, i
 		switch {
 		case crate.IsCategory(c):
 		case p.KnownCategories:
-			refused = append(refused, fmt.Sprintf("categories: %.80q is none of https://crates.io/category_slugs", c))
+			refused = append(refused, fmt.Sprintf("categories: %.80q is no category of crates.io", c))
 		default:
 			invalidCategories = append(invalidCategories, fmt.Sprintf("%.80s", c))
 		}

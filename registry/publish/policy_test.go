@@ -18,11 +18,11 @@ func TestPolicy(t *testing.T) {
 	}{
 		"private, nothing":             {Private, crate.Metadata{}, "", "", ""},
 		"private, odd":                 {Private, odd, "", "license: no SPDX expression", "no-such"},
-		"crates.io, nothing":           {CratesIO, crate.Metadata{}, "description, license: this registry requires it", "", ""},
-		"crates.io, odd":               {CratesIO, odd, "description: this registry requires it; add it to [package] in Cargo.toml\nlicense: no SPDX expression|categories: \"no-such\" is none of", "", ""},
+		"crates.io, nothing":           {CratesIO, crate.Metadata{}, "description, license: required by this registry", "", ""},
+		"crates.io, odd":               {CratesIO, odd, "description: required by this registry; to be added to [package] in Cargo.toml\nlicense: no SPDX expression|categories: \"no-such\" is no category of crates.io", "", ""},
 		"crates.io, good":              {CratesIO, crate.Metadata{Description: "x", License: "MIT/Apache-2.0", Categories: []string{"gui"}}, "", "", ""},
 		"crates.io, with license-file": {CratesIO, crate.Metadata{Description: "x", LicenseFile: "LICENSE"}, "", "", ""},
-		"one field":                    {Policy{RequiredFields: []string{"rust-version"}}, crate.Metadata{}, "rust-version: this registry", "", ""},
+		"one field":                    {Policy{RequiredFields: []string{"rust-version"}}, crate.Metadata{}, "rust-version: required by this registry", "", ""},
 	} {
 		refused, warnings, categories := tc.policy.check(&tc.meta)
 		got := strings.Join(refused, "\n")

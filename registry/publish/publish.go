@@ -96,9 +96,6 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	}); err != nil {
 		return Result{}, err
 	}
-	if err := who.Admit(isNew); err != nil {
-		return Result{}, err
-	}
 	missing, err := p.Catalog.MissingDependencies(ctx, pub)
 	if err != nil {
 		return Result{}, err
@@ -109,6 +106,9 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 			return Result{}, err
 		}
 		return Result{}, broken.refuse()
+	}
+	if err := who.Admit(isNew); err != nil { // asked last: a refusal costs nothing of what a user may publish
+		return Result{}, err
 	}
 	blob, err := p.Store.Create(ctx)
 	if err != nil {

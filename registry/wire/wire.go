@@ -37,7 +37,7 @@ type UpdateUser struct {
 
 // DeletedUser answers DELETE /api/v1/users/{name}.
 type DeletedUser struct {
-	// Ownerless names the crates whose last owner the user was; an admin can give them a new one.
+	// Ownerless names the crates that nobody owns in person now; an admin can give them an owner.
 	Ownerless []string `json:"ownerless_crates"`
 }
 

@@ -61,6 +61,8 @@ CREATE TABLE blocked_names (
     until     INTEGER NOT NULL
 );
 
+ALTER TABLE versions ADD COLUMN publisher_id INTEGER; -- of the user, who may be gone; another may have taken the name
+UPDATE versions SET publisher_id = (SELECT u.id FROM users u WHERE u.name = published_by);
 ALTER TABLE versions ADD COLUMN yank_message TEXT NOT NULL DEFAULT '';
 ALTER TABLE versions ADD COLUMN deleted_at INTEGER;              -- set: in no answer; its number stays taken
 ALTER TABLE versions ADD COLUMN details TEXT NOT NULL DEFAULT '{}'; -- JSON: what the manifest says beyond the line, without the readme
