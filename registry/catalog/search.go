@@ -80,12 +80,15 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 	if !ok {
 		order = Sorts["relevance"]
 	}
-	args = append(args, crate.Canonical(strings.TrimSpace(s.Text)), strings.Join(words, "_"))
+	if len(words) > 0 {
+		order = "CASE WHEN c.canonical IN (?, ?) THEN 0 ELSE 1 END, " + order
+		args = append(args, crate.Canonical(strings.TrimSpace(s.Text)), strings.Join(words, "_"))
+	}
 	if s.Sort == "recent-downloads" {
 		args = append(args, c.today()-recentDays)
 	}
 	// Not prepared for ever: what is asked for takes too many forms.
-	rows, err := c.ro.db.QueryContext(ctx, "SELECT "+crateColumns+from+" ORDER BY CASE WHEN c.canonical IN (?, ?) THEN 0 ELSE 1 END, "+order+" LIMIT ? OFFSET ?",
+	rows, err := c.ro.db.QueryContext(ctx, "SELECT "+crateColumns+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
 		append(args, s.Limit, s.Offset)...)
 	if err != nil {
 		return nil, 0, err

@@ -27,6 +27,8 @@ ALTER TABLE crates ADD COLUMN keywords TEXT NOT NULL DEFAULT '';   -- of the new
 ALTER TABLE crates ADD COLUMN categories TEXT NOT NULL DEFAULT '';
 ALTER TABLE crates ADD COLUMN deleted_at INTEGER;                    -- set: canonical is no longer the name's, but "name#id"
 
+CREATE INDEX crates_downloads ON crates (downloads DESC, canonical); -- the order of lists; it changes with the counts, which come in batches
+
 CREATE TABLE group_owners (
     crate_id INTEGER NOT NULL REFERENCES crates (id),
     group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
