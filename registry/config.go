@@ -34,6 +34,16 @@ type Config struct {
 	OpsListen string `yaml:"opsListen"`
 	// Data is the folder of the catalog and the crates. One server uses it at a time.
 	Data string `yaml:"data"`
+	// Instance says whose catalog and storage these are, such as namespace/name: two registries cannot share one by mistake. Empty: the
+	// first that comes.
+	Instance string `yaml:"instance"`
+	// TakeOver makes catalog and storage this instance's, whoever they belonged to. Leave it on for one start only.
+	TakeOver bool    `yaml:"takeOver"`
+	Storage  Storage `yaml:"storage"`
+	Catalog  Catalog `yaml:"catalog"`
+	Sweep    Sweep   `yaml:"sweep"`
+	Scrub    Scrub   `yaml:"scrub"`
+	Backup   Backup  `yaml:"backup"`
 	// AdminTokenFile holds the bootstrap admin's token. With neither it nor AdminToken, the first start writes
 	// Data/admin-token, mode 0600.
 	AdminTokenFile string `yaml:"adminTokenFile"`
@@ -143,6 +153,7 @@ func DefaultConfig() Config {
 		Publishing: Publishing{Profile: ProfilePrivate, NewCrates: "Open"},
 		RateLimits: RateLimits{Mode: "Auto", PublishNew: Rate{5, Duration(10 * time.Minute)}, PublishUpdate: Rate{30, Duration(time.Minute)},
 			Yank: Rate{100, Duration(time.Minute)}, FailedAuth: Rate{100, Duration(time.Second)}},
+		Sweep: Sweep{Every: Duration(24 * time.Hour), OlderThan: Duration(24 * time.Hour)}, Scrub: Scrub{Rate: 1 << 20}, Backup: Backup{Keep: 14},
 		Limits: Limits{CrateSize: 10 << 20}, Log: Log{Format: "text", Level: "info"},
 	}
 }
@@ -294,6 +305,7 @@ func (c *Config) Check() error {
 	if c.Limits.CrateSize < 1<<10 || c.Limits.CrateSize > 1<<30 {
 		bad("limits.crateSize %d: it must be 1 KiB to 1 GiB, in bytes", c.Limits.CrateSize)
 	}
+	errs = append(errs, c.checkBackends())
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		bad("log.format %q: it must be text or json", c.Log.Format)
 	}

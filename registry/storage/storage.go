@@ -8,7 +8,9 @@ package storage
 import (
 	"context"
 	"io"
+	"iter"
 	"os"
+	"time"
 )
 
 // Store keeps blobs under keys (see CrateKey). It is safe for concurrent use. A missing key is an error that satisfies
@@ -18,8 +20,23 @@ type Store interface {
 	Create(ctx context.Context) (Writer, error)
 	// Open opens a blob for reading, at any offset.
 	Open(ctx context.Context, key string) (Blob, error)
+	// Stat tells of a blob without opening it.
+	Stat(ctx context.Context, key string) (Info, error)
+	// List gives the blobs whose keys begin with prefix, which is empty or ends with a slash, and come after the key after, in the
+	// order of the keys' bytes. It holds a page of them at a time. A blob that comes or goes meanwhile may be missed or not. An error
+	// ends it.
+	List(ctx context.Context, prefix, after string) iter.Seq2[Info, error]
+	// Delete removes a blob; to remove one that is not there is no error.
+	Delete(ctx context.Context, key string) error
 	// Check reports whether the store can take and give blobs now.
 	Check(ctx context.Context) error
+}
+
+// Info is what a store knows of a blob.
+type Info struct {
+	Key      string
+	Size     int64     // bytes
+	Modified time.Time // when it was stored, by the store's clock
 }
 
 // Writer takes the bytes of one blob. Exactly one of Commit and Cancel ends it; Cancel after Commit does nothing.
