@@ -44,15 +44,33 @@ type Server struct {
 // startWait bounds how long a start may take; it takes some 50 ms on an idle machine.
 const startWait = 20 * time.Second
 
+// Options are what a server is started with.
+type Options struct {
+	Data  string
+	Flags []string
+	Env   []string // beside this process's own
+	// AdminToken is the admin's. Empty: the server makes one in its folder.
+	AdminToken string
+}
+
 // Start starts a server on free ports over folder data, with more flags, and waits until it serves.
 func Start(data string, flags ...string) (*Server, error) {
+	return StartWith(Options{Data: data, Flags: flags})
+}
+
+// StartWith is Start with all that can be said.
+func StartWith(o Options) (*Server, error) {
 	bin, err := Binary()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Data: data, logs: &lockedBuffer{}, done: make(chan error, 1)}
+	s := &Server{Data: o.Data, AdminToken: o.AdminToken, logs: &lockedBuffer{}, done: make(chan error, 1)}
 	// Later flags win, so a test may choose its own addresses.
-	s.cmd = exec.Command(bin, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"}, flags...)...)
+	s.cmd = exec.Command(bin, append([]string{"serve", "--data", o.Data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"}, o.Flags...)...)
+	s.cmd.Env = append(os.Environ(), o.Env...)
+	if o.AdminToken != "" {
+		s.cmd.Env = append(s.cmd.Env, "CRATEYARD_ADMIN_TOKEN="+o.AdminToken)
+	}
 	s.cmd.Stdout, s.cmd.Stderr = s.logs, s.logs
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
@@ -67,7 +85,10 @@ func Start(data string, flags ...string) (*Server, error) {
 		default:
 		}
 		if s.URL, s.OpsURL = s.addresses(); s.URL != "" {
-			token, err := os.ReadFile(filepath.Join(data, "admin-token"))
+			if s.AdminToken != "" {
+				return s, nil
+			}
+			token, err := os.ReadFile(filepath.Join(o.Data, "admin-token"))
 			if err != nil {
 				return nil, err
 			}
