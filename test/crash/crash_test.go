@@ -45,7 +45,7 @@ func run(t *testing.T, o serve.Options) {
 		if err != nil {
 			t.Fatalf("after kill %d: %v", round, err)
 		}
-		c := newClient(s.URL, s.AdminToken)
+		c := serve.NewClient(s.URL, s.AdminToken)
 		for _, y := range yards {
 			if err := y.check(c); err != nil {
 				t.Fatalf("after kill %d: %v\n%s", round, err, s.Logs())
@@ -65,7 +65,7 @@ func run(t *testing.T, o serve.Options) {
 		if err != nil {
 			t.Fatalf("after kill %d: %v", round, err)
 		}
-		c := newClient(s.URL, s.AdminToken)
+		c := serve.NewClient(s.URL, s.AdminToken)
 		for _, y := range recent {
 			if err := y.check(c); err != nil {
 				t.Fatalf("after kill %d: %v\n%s", round, err, s.Logs())
@@ -84,7 +84,7 @@ func newYards(from int) (list []*yard) {
 }
 
 // work has the clients at work until the server is killed, at a moment that lies anywhere in what they do.
-func work(t *testing.T, s *serve.Server, c *client, yards []*yard, rng *rand.Rand) {
+func work(t *testing.T, s *serve.Server, c *serve.Client, yards []*yard, rng *rand.Rand) {
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	for _, y := range yards {
@@ -109,7 +109,7 @@ func work(t *testing.T, s *serve.Server, c *client, yards []*yard, rng *rand.Ran
 	}
 	close(stop)
 	wg.Wait()
-	c.http.CloseIdleConnections()
+	c.Close()
 	if t.Failed() {
 		t.Fatal(s.Logs())
 	}

@@ -3,17 +3,15 @@
 package crash
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
-	"time"
 
+	"github.com/crateyard/crateyard/test/serve"
 	"github.com/crateyard/crateyard/test/upload"
 )
 
@@ -39,35 +37,9 @@ type yard struct {
 	versions []*version
 }
 
-// client asks one server. Its connections end with the server.
-type client struct {
-	url, token string
-	http       *http.Client
-}
-
-func newClient(url, token string) *client {
-	return &client{url: url, token: token, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 20 * time.Second}}
-}
-
-// do gives the whole answer, or an error when there was none.
-func (c *client) do(method, path string, body []byte) (status int, text []byte, err error) {
-	req, err := http.NewRequest(method, c.url+path, bytes.NewReader(body))
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header.Set("Authorization", c.token)
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err = io.ReadAll(resp.Body)
-	return resp.StatusCode, text, err
-}
-
 // change asks for a change and says what is known of it afterwards. Only an answer that came whole counts.
-func (c *client) change(method, path string, body []byte) (answer, error) {
-	status, text, err := c.do(method, path, body)
+func change(c *serve.Client, method, path string, body []byte) (answer, error) {
+	status, text, err := c.Do(method, path, body)
 	switch {
 	case err != nil, status == http.StatusServiceUnavailable, status == http.StatusInternalServerError:
 		return unknown, nil
@@ -78,7 +50,7 @@ func (c *client) change(method, path string, body []byte) (answer, error) {
 }
 
 // act does one thing at random. Only what the server answers wrongly is an error; to die is none.
-func (y *yard) act(c *client, rng *rand.Rand) (err error) {
+func (y *yard) act(c *serve.Client, rng *rand.Rand) (err error) {
 	var live []*version
 	for _, v := range y.versions {
 		if v.published == yes && v.deleted == no {
@@ -89,13 +61,13 @@ func (y *yard) act(c *client, rng *rand.Rand) (err error) {
 		v := &version{Crate: upload.New(y.name, fmt.Sprintf("1.0.%d", y.next), noise(rng))}
 		y.next++
 		y.versions = append(y.versions, v)
-		v.published, err = c.change("PUT", "/api/v1/crates/new", v.Frame)
+		v.published, err = change(c, "PUT", "/api/v1/crates/new", v.Frame)
 		return err
 	}
 	v := live[rng.IntN(len(live))]
 	path := "/api/v1/crates/" + v.Name + "/" + v.Version
 	if rng.IntN(4) == 0 {
-		v.deleted, err = c.change("DELETE", path, nil)
+		v.deleted, err = change(c, "DELETE", path, nil)
 		return err
 	}
 	// What it was does not matter: to yank twice is allowed.
@@ -103,7 +75,7 @@ func (y *yard) act(c *client, rng *rand.Rand) (err error) {
 	if rng.IntN(2) == 0 {
 		method, verb, done = "PUT", "/unyank", no
 	}
-	known, err := c.change(method, path+verb, nil)
+	known, err := change(c, method, path+verb, nil)
 	if v.yanked = unknown; known == yes {
 		v.yanked = done
 	}
@@ -119,8 +91,8 @@ func noise(rng *rand.Rand) []byte {
 }
 
 // check holds the server against what is known, and learns what was not.
-func (y *yard) check(c *client) error {
-	status, text, err := c.do("GET", fmt.Sprintf("/index/%s/%s/%s", y.name[:2], y.name[2:4], y.name), nil)
+func (y *yard) check(c *serve.Client) error {
+	status, text, err := c.Do("GET", fmt.Sprintf("/index/%s/%s/%s", y.name[:2], y.name[2:4], y.name), nil)
 	if err != nil {
 		return err
 	}
@@ -160,8 +132,8 @@ type line struct {
 	Yanked      bool
 }
 
-func (v *version) check(c *client, got line, there bool) error {
-	status, data, err := c.do("GET", "/crates/"+v.Name+"/"+v.Version+"/download", nil)
+func (v *version) check(c *serve.Client, got line, there bool) error {
+	status, data, err := c.Do("GET", "/crates/"+v.Name+"/"+v.Version+"/download", nil)
 	if err != nil {
 		return err
 	}
@@ -204,8 +176,8 @@ func (v *version) check(c *client, got line, there bool) error {
 }
 
 // republish publishes the version again and wants one certain answer.
-func (v *version) republish(c *client, want int) error {
-	status, text, err := c.do("PUT", "/api/v1/crates/new", v.Frame)
+func (v *version) republish(c *serve.Client, want int) error {
+	status, text, err := c.Do("PUT", "/api/v1/crates/new", v.Frame)
 	if err == nil && status != want {
 		err = fmt.Errorf("publish again: %d %s, not %d", status, text, want)
 	}
