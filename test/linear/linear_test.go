@@ -50,7 +50,7 @@ func check(t *testing.T, servers ...*serve.Client) {
 	}
 	result, info := porcupine.CheckOperationsVerbose(model(), r.ops, 2*time.Minute)
 	if result != porcupine.Ok {
-		file, err := os.CreateTemp("", "crateyard-history-*.html")
+		file, err := os.CreateTemp("", "crateyard-history-*.html") //nolint:usetesting // a person looks at it after the test
 		if err != nil {
 			t.Fatal(err)
 		}
