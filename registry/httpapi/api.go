@@ -5,11 +5,13 @@
 package httpapi
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
@@ -24,12 +26,15 @@ import (
 
 // API serves a registry. Its fields are set once, before Handler.
 type API struct {
-	Name      string // what cargo configurations call the registry
-	URL       string // public base, without a slash at its end
-	Version   string // of the program
-	Private   bool   // reading needs a token
-	Catalog   *catalog.Catalog
-	Store     storage.Store
+	Name    string // what cargo configurations call the registry
+	URL     string // public base, without a slash at its end
+	Version string // of the program
+	Private bool   // reading needs a token
+	Catalog *catalog.Catalog
+	Store   storage.Store
+	// Presign gives an address in the storage itself from which a blob can be had for a while; downloads are sent there. Nil: the
+	// server streams them.
+	Presign   func(ctx context.Context, key string, valid time.Duration) (string, error)
 	Publisher *publish.Publisher
 	Auth      *auth.Authenticator
 	Metrics   *metrics.Metrics

@@ -30,6 +30,9 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 		return err
 	}
 	key := storage.CrateKey(v.Crate, v.Num, v.SHA256)
+	if a.Presign != nil {
+		return a.redirectDownload(w, r, v, key)
+	}
 	blob, err := a.Store.Open(r.Context(), key)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Not 404: the catalog knows the version, so a missing blob is a loss that must be seen.
@@ -62,6 +65,25 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	http.ServeContent(w, r, "", info.ModTime(), blob)
 	a.Metrics.DownloadedBytes.Add(float64(w.bytes))
 	if r.Method == http.MethodGet && w.status == http.StatusOK && w.bytes == v.Size {
+		a.Metrics.Downloads.Inc()
+		a.downloads.add(v.ID)
+	}
+	return nil
+}
+
+// presigned is how long an address in the storage holds: cargo follows it at once, and may try again a few times.
+const presigned = 5 * time.Minute
+
+// redirectDownload sends the client to the storage. The address is a secret of its own for as long as it holds, so no cache may
+// keep it. It counts as a download: whether the bytes arrive, only the storage sees.
+func (a *API) redirectDownload(w *response, r *http.Request, v catalog.Version, key string) error {
+	url, err := a.Presign(r.Context(), key, presigned)
+	if err != nil {
+		return err
+	}
+	w.Header()["Cache-Control"] = []string{"no-store"}
+	http.Redirect(w, r, url, http.StatusFound)
+	if r.Method == http.MethodGet {
 		a.Metrics.Downloads.Inc()
 		a.downloads.add(v.ID)
 	}
@@ -102,7 +124,7 @@ func (a *API) version(ctx context.Context, crate, num string) (catalog.Version, 
 func (a *API) versionChanged(ch catalog.Change) {
 	switch ch.Kind {
 	case index.KindPublish, index.KindYank, index.KindUnyank:
-	default:
+	default: // and when all may have changed
 		a.versionsGeneration.Add(1)
 		a.versions.InvalidateAll()
 	}

@@ -68,8 +68,15 @@ func (c *fileCache) generation(key string) *atomic.Uint64 {
 	return &c.generations[maphash.String(c.seed, key)%uint64(len(c.generations))]
 }
 
-// changed follows the catalog.
+// changed follows the catalog. A change without a kind says that any may have happened.
 func (c *fileCache) changed(ch catalog.Change) {
+	if ch.Kind == "" {
+		for i := range c.generations {
+			c.generations[i].Add(1)
+		}
+		c.cache.InvalidateAll()
+		return
+	}
 	key := index.Path(ch.Crate)
 	c.generation(key).Add(1)
 	c.cache.Invalidate(key)
