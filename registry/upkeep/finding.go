@@ -1,0 +1,102 @@
+package upkeep
+
+import (
+	"fmt"
+	"time"
+)
+
+// Kind says what is wrong.
+type Kind string
+
+// The kinds of findings.
+const (
+	MissingBlob Kind = "missing-blob" // the catalog names a blob that is not there
+	WrongSize   Kind = "wrong-size"   // a blob has another size than the catalog says
+	WrongDigest Kind = "wrong-digest" // a blob's bytes have another SHA-256 than the version
+	Unreadable  Kind = "unreadable"   // the storage fails when it reads the blob
+	WrongLine   Kind = "wrong-line"   // the line of the index contradicts the version, or cargo would not read it
+	WrongFeed   Kind = "wrong-feed"   // the changes of the index do not lead to what it says now
+	Orphan      Kind = "orphan"       // no version names the blob: no damage, a sweep removes it
+	UnknownKey  Kind = "unknown-key"  // something that crateyard did not put there: no damage, a sweep lets it be
+)
+
+// Damage reports whether something is lost or wrong, and not just in the way.
+func (k Kind) Damage() bool { return k != Orphan && k != UnknownKey }
+
+// Repairable reports whether a copy of the right bytes mends it.
+func (k Kind) Repairable() bool {
+	return k == MissingBlob || k == WrongSize || k == WrongDigest || k == Unreadable
+}
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	Kind     Kind   `json:"kind"`
+	Crate    string `json:"crate,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Key      string `json:"key,omitempty"` // in the storage
+	Detail   string `json:"detail"`        // what is wrong
+	Advice   string `json:"advice"`        // what to do
+	Repaired string `json:"repaired,omitempty"`
+
+	sha256 string
+	size   int64
+}
+
+func (f Finding) String() string {
+	what := f.Key
+	if f.Crate != "" {
+		what = f.Crate + " " + f.Version
+	}
+	s := fmt.Sprintf("%s  %s: %s", f.Kind, what, f.Detail)
+	if f.Repaired != "" {
+		return s + "\n    repaired: " + f.Repaired
+	}
+	return s + "\n    " + f.Advice
+}
+
+// advice says what to do about a kind.
+var advice = map[Kind]string{
+	MissingBlob: "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
+	WrongSize:   "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
+	WrongDigest: "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
+	Unreadable:  "look at the disk or bucket; then run `crateyard check --repair --from BACKUP`",
+	WrongLine:   "cargo may pass over this version: restore the catalog from a backup, or delete the version",
+	WrongFeed:   "the index over git says something else than the sparse index: restore the catalog from a backup",
+	Orphan:      "nothing to do: `crateyard sweep` removes it",
+	UnknownKey:  "nothing of crateyard's; remove it by hand if nobody needs it",
+}
+
+func (f Finding) advised() Finding {
+	f.Advice = advice[f.Kind]
+	return f
+}
+
+// Report is what a check has found, up to Position.
+type Report struct {
+	Quick    bool      `json:"quick"`
+	Started  time.Time `json:"started"`
+	Position string    `json:"position"` // key up to which all is checked
+	Done     bool      `json:"done"`
+
+	Versions    int64          `json:"versions"`    // that are not deleted
+	Blobs       int64          `json:"blobs"`       // in the storage
+	StoredBytes int64          `json:"storedBytes"` // of them
+	ReadBytes   int64          `json:"readBytes"`   // of digests
+	Orphans     int64          `json:"orphans"`
+	OrphanBytes int64          `json:"orphanBytes"`
+	Arriving    int64          `json:"arriving"` // blobs too young to be orphans: their publish may be on its way
+	Waiting     int64          `json:"waiting"`  // blobs of deleted versions, which a sweep will remove
+	Counts      map[Kind]int64 `json:"counts"`   // of all findings
+	Repaired    int64          `json:"repaired"`
+	Findings    []Finding      `json:"findings"` // the first of them
+}
+
+// Damaged counts the findings that are damage and were not repaired.
+func (r *Report) Damaged() (n int64) {
+	for kind, c := range r.Counts {
+		if kind.Damage() {
+			n += c
+		}
+	}
+	return n - r.Repaired
+}

@@ -1,0 +1,84 @@
+package upkeep
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// Leases are names that one holder has at a time.
+type Leases interface {
+	// Lease takes the lease, or renews it, for ttl; false means that somebody else holds it.
+	Lease(ctx context.Context, name, holder string, ttl time.Duration) (bool, error)
+	// Release gives it back early. To release what one does not hold is no error.
+	Release(ctx context.Context, name, holder string) error
+}
+
+// ErrHeld is the error of Hold when somebody else holds the lease.
+var ErrHeld = errors.New("another process is at it")
+
+// leaseTime is how long a lease lasts that is not renewed: a holder that dies blocks the next one for so long.
+const leaseTime = 2 * time.Minute
+
+// NewHolder makes a name for this process, which says where it runs.
+func NewHolder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:6])
+}
+
+// Hold runs f while it holds a lease. The context of f ends when the lease is lost, which only happens when the catalog cannot be reached
+// for long.
+func Hold(ctx context.Context, leases Leases, name, holder string, f func(context.Context) error) (err error) {
+	got, err := leases.Lease(ctx, name, holder, leaseTime)
+	if err != nil {
+		return fmt.Errorf("lease %s: %w", name, err)
+	}
+	if !got {
+		return fmt.Errorf("%s: %w", name, ErrHeld)
+	}
+	held, lost := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		renew(held, leases, name, holder, lost)
+	}()
+	err = f(held)
+	if cause := context.Cause(held); cause != nil && ctx.Err() == nil {
+		err = errors.Join(cause, err)
+	}
+	lost(nil)
+	<-done
+	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(err, leases.Release(release, name, holder))
+}
+
+func renew(ctx context.Context, leases Leases, name, holder string, lost context.CancelCauseFunc) {
+	until := time.Now().Add(leaseTime)
+	tick := time.NewTicker(leaseTime / 6)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		asked := time.Now()
+		got, err := leases.Lease(ctx, name, holder, leaseTime)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && got:
+			until = asked.Add(leaseTime)
+		case err == nil, time.Until(until) < leaseTime/3:
+			lost(fmt.Errorf("the lease %s was lost", name))
+			return
+		}
+	}
+}
