@@ -100,6 +100,10 @@ func TestOpenAPIHoldsForEveryOperation(t *testing.T) {
 			t.Errorf("%s %s: %d %s; want %d", tt.method, tt.path, a.status, clipped(a.body), tt.status)
 		}
 	}
+	old := frame(metadata("imported", "1.0.0"), crateFile(t, "imported", "1.0.0"))
+	if a := y.call("PUT", "/api/v1/import?yanked=true&published_at=2020-01-02T03:04:05Z", y.admin, old); a.status != 200 {
+		t.Errorf("import: %d %s", a.status, a.body)
+	}
 	rules := y.contract()
 	for path, item := range rules.doc.Paths.Map() {
 		for method, op := range item.Operations() {

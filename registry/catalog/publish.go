@@ -28,9 +28,17 @@ type Publication struct {
 	Details      Details  // what of it is shown
 	Dependencies []string // crates of this registry that it depends on, as it spells them
 	Restricted   bool     // should the crate be new, its owners alone see it
+	Imported     *Imported
 	// Durable waits until the blob is durable. The transaction asks it last, right before it commits, so that the disk works
 	// on both at once. Nil: it is already.
 	Durable func() error
+}
+
+// Imported says what is known of a version from the registry that it comes from. Its dependencies need not be here yet: those may
+// come after it, and some never will.
+type Imported struct {
+	PublishedAt time.Time // zero: now
+	Yanked      bool
 }
 
 // Standing says how the crate of a request stands to the user who asks, as the catalog sees it inside the transaction.
@@ -54,17 +62,24 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 		if err != nil {
 			return nil, err
 		}
-		if missing, err := missingDependencies(ctx, tx, p); err != nil || len(missing) > 0 {
-			return nil, cmp.Or(err, error(fault.New(fault.Invalid, "%s", strings.Join(missing, "\n"))))
+		if p.Imported == nil {
+			missing, err := missingDependencies(ctx, tx, p)
+			if err != nil || len(missing) > 0 {
+				return nil, cmp.Or(err, error(fault.New(fault.Invalid, "%s", strings.Join(missing, "\n"))))
+			}
 		}
 		now := c.now()
+		published := now
+		if p.Imported != nil && !p.Imported.PublishedAt.IsZero() {
+			published = p.Imported.PublishedAt
+		}
 		crateID, restricted, err := c.saveCrate(ctx, tx, old, p, now)
 		if err != nil {
 			return nil, err
 		}
 		res, err := tx.ExecContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, crateID, p.Version.String(), p.Version.Release(), p.SHA256, p.Size,
-			string(p.Line), p.By.User, p.By.UserID, now.Unix(), string(p.Metadata), string(details))
+			string(p.Line), p.By.User, p.By.UserID, published.Unix(), string(p.Metadata), string(details))
 		if err != nil {
 			return nil, err
 		}
@@ -77,15 +92,34 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 				return nil, err
 			}
 		}
-		err = c.audit(ctx, tx, p.By, Record{Action: ActionPublish, Crate: p.Name, Version: p.Version.String()}, nil,
+		changes := []change{{crate: p.Name, kind: index.KindPublish, versionID: versionID, hidden: restricted}}
+		action := ActionPublish
+		if p.Imported != nil {
+			action = ActionImport
+			if p.Imported.Yanked {
+				if err := c.yankImported(ctx, tx, p, crateID, versionID); err != nil {
+					return nil, err
+				}
+				changes = append(changes, change{crate: p.Name, kind: index.KindYank, versionID: versionID, hidden: restricted})
+			}
+		}
+		err = c.audit(ctx, tx, p.By, Record{Action: action, Crate: p.Name, Version: p.Version.String()}, nil,
 			map[string]any{"sha256": p.SHA256, "size": p.Size, "new": old == nil})
 		if err == nil && p.Durable != nil {
 			if err = p.Durable(); err != nil {
 				err = fmt.Errorf("store crate: %w", err)
 			}
 		}
-		return []change{{crate: p.Name, kind: index.KindPublish, versionID: versionID, hidden: restricted}}, err
+		return changes, err
 	})
+}
+
+// yankImported yanks a version that was yanked where it comes from.
+func (c *Catalog) yankImported(ctx context.Context, tx *tx, p Publication, crateID, versionID int64) error {
+	if _, err := tx.ExecContext(ctx, "UPDATE versions SET yanked = ?, line = ? WHERE id = ?", true, string(index.SetYanked(p.Line, true)), versionID); err != nil {
+		return err
+	}
+	return c.updateMaxVersion(ctx, tx, crateID)
 }
 
 func canonicals(names []string) []string {

@@ -111,23 +111,32 @@ func (c *Client) send(ctx context.Context, h *http.Client, method, path, accept 
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	req, err := c.request(ctx, method, c.base+path, body)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, path, withoutUserinfo(err))
+		return nil, err
 	}
-	req.Header.Set("User-Agent", c.userAgent)
 	req.Header.Set("Accept", accept)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := h.Do(req)
 	if err != nil {
 		return nil, withoutUserinfo(err) // says method and address itself
 	}
 	return resp, nil
+}
+
+// request makes a request that says who asks.
+func (c *Client) request(ctx context.Context, method, address string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", method, withoutUserinfo(err))
+	}
+	req.Header.Set("User-Agent", c.userAgent)
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, nil
 }
 
 // segment makes a name fit for one part of a path.

@@ -142,6 +142,7 @@ func (rt *router) routes() {
 	rt.handle("GET /api/v1/groups/{group}", "groups", admins, a.serveGroup)
 	rt.handle("PATCH /api/v1/groups/{group}", "groups", admins, a.serveUpdateGroup)
 	rt.handle("DELETE /api/v1/groups/{group}", "groups", admins, a.serveDeleteGroup)
+	rt.handle("PUT /api/v1/import", "import", admins, a.serveImport)
 	rt.handle("GET /api/v1/audit", "audit", admins, a.serveAudit)
 	rt.handle("GET /api/v1/status", "status", admins, a.serveStatus)
 	rt.handle("GET /api/openapi.json", "openapi", anyone, a.serveOpenAPI)

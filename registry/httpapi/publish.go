@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/publish"
 )
@@ -19,14 +20,36 @@ const uploadStall = 30 * time.Second
 const uploadMost = 30 * time.Minute
 
 // servePublish takes an upload. No Content-Type is asked for: cargo before 1.96 sends none.
-func (a *API) servePublish(w *response, r *http.Request) error {
+func (a *API) servePublish(w *response, r *http.Request) error { return a.takeUpload(w, r, nil) }
+
+// serveImport takes a version that was published in another registry, as it was there. The body is that of a publish.
+func (a *API) serveImport(w *response, r *http.Request) error {
+	var from catalog.Imported
+	q := r.URL.Query()
+	switch q.Get("yanked") {
+	case "", "false":
+	case "true":
+		from.Yanked = true
+	default:
+		return fault.New(fault.Invalid, "yanked: it must be true or false")
+	}
+	if text := q.Get("published_at"); text != "" {
+		var err error
+		if from.PublishedAt, err = time.Parse(time.RFC3339, text); err != nil || from.PublishedAt.After(time.Now().Add(time.Hour)) || from.PublishedAt.Unix() < 0 {
+			return fault.New(fault.Invalid, "published_at: it must be a time in the past, as 2026-01-31T00:00:00Z")
+		}
+	}
+	return a.takeUpload(w, r, &from)
+}
+
+func (a *API) takeUpload(w *response, r *http.Request, from *catalog.Imported) error {
 	done, ok := a.beginPublish()
 	if !ok {
 		return fault.New(fault.Unavailable, "the registry is shutting down or being upgraded; publish again in a moment")
 	}
 	defer done()
 	body := &upload{r: r.Body, end: time.Now().Add(uploadMost), deadline: http.NewResponseController(w).SetReadDeadline}
-	err := a.acceptPublish(w, r, body)
+	err := a.acceptPublish(w, r, body, from)
 	if err != nil {
 		a.Metrics.Publishes.WithLabelValues(map[bool]string{true: "failed", false: "refused"}[fault.KindOf(err) == fault.Internal]).Inc()
 		body.drain(r)
@@ -34,12 +57,12 @@ func (a *API) servePublish(w *response, r *http.Request) error {
 	return err
 }
 
-func (a *API) acceptPublish(w *response, r *http.Request, body io.Reader) error {
+func (a *API) acceptPublish(w *response, r *http.Request, body io.Reader, from *catalog.Imported) error {
 	// Asked here too, so that who may publish nothing at all does not upload first.
 	if !w.principal.May(auth.ScopePublishNew, "") && !w.principal.May(auth.ScopePublishUpdate, "") {
 		return auth.Require(w.principal, auth.ScopePublishNew, "")
 	}
-	res, err := a.Publisher.Publish(r.Context(), publish.Uploader{Principal: w.principal, Address: w.address,
+	res, err := a.Publisher.Publish(r.Context(), publish.Uploader{Principal: w.principal, Address: w.address, Imported: from,
 		Admit: func(isNew bool) error { return a.Limits.publish(w.principal, isNew) }}, body)
 	if err != nil {
 		return err

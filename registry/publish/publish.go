@@ -53,6 +53,9 @@ type Uploader struct {
 	Address string // of the client
 	// Admit is asked once, before the archive is read, whether one more publish is not too many.
 	Admit func(isNew bool) error
+	// Imported has the version be one of another registry, as it was there: what this registry asks of a publish beyond the rules for
+	// all crates is not asked of it, and the metadata may name other registries than the archive, because they have moved. Nil: a publish.
+	Imported *catalog.Imported
 }
 
 // Result is what was published.
@@ -79,13 +82,16 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		broken.note(fault.New(fault.Invalid, "%v", err))
 	}
 	refused, warnings, invalidCategories := p.Policy.check(meta)
-	broken = append(append(broken, refused...), p.foreign(meta)...)
+	if who.Imported == nil {
+		broken = append(append(broken, refused...), p.foreign(meta)...)
+	}
 	version, err := crate.ParseVersion(meta.Vers)
 	if err != nil || crate.CheckName(meta.Name) != nil {
 		return Result{}, broken.refuse() // there is nothing that the archive could be held against
 	}
 	pub := catalog.Publication{
 		By: who.Actor(who.Address), Name: meta.Name, Version: version, Dependencies: p.OwnDependencies(meta), Restricted: p.NewCratesRestricted,
+		Imported: who.Imported,
 	}
 	allow := func(s catalog.Standing) error { return auth.AllowPublish(who.Principal, meta.Name, s) }
 	// Asked before the archive is read, so that an upload in vain costs no disk, and asked again in the transaction.
@@ -96,11 +102,14 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	}); err != nil {
 		return Result{}, err
 	}
-	missing, err := p.Catalog.MissingDependencies(ctx, pub)
-	if err != nil {
-		return Result{}, err
+	if who.Imported == nil {
+		missing, err := p.Catalog.MissingDependencies(ctx, pub)
+		if err != nil {
+			return Result{}, err
+		}
+		broken = append(broken, missing...)
 	}
-	if broken = append(broken, missing...); len(broken) > 0 {
+	if len(broken) > 0 {
 		// Its archive is read to its end all the same, and kept nowhere: what is wrong there is part of one answer.
 		if _, err := p.receive(f, meta, io.Discard, &pub); err != nil && !broken.note(err) {
 			return Result{}, err
@@ -123,7 +132,11 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	if pub.Metadata, err = marshal(meta); err != nil {
 		return Result{}, err
 	}
-	entry := index.NewEntry(meta, pub.SHA256, time.Now(), p.isOwn)
+	published := time.Now()
+	if i := who.Imported; i != nil && !i.PublishedAt.IsZero() {
+		published = i.PublishedAt
+	}
+	entry := index.NewEntry(meta, pub.SHA256, published, p.isOwn)
 	pub.Line = entry.Line()
 	durable, err := blob.Commit(ctx, storage.CrateKey(pub.Name, version.String(), pub.SHA256))
 	if err != nil {
@@ -156,8 +169,10 @@ func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *
 	case err != nil:
 		return nil, fault.New(fault.Invalid, "%v", err)
 	}
-	if err := checked.Manifest.CheckMetadata(meta, p.isOwn); err != nil {
-		return nil, fault.New(fault.Invalid, "%v", err)
+	if pub.Imported == nil {
+		if err := checked.Manifest.CheckMetadata(meta, p.isOwn); err != nil {
+			return nil, fault.New(fault.Invalid, "%v", err)
+		}
 	}
 	meta.RustVersion = checked.Manifest.RustVersion
 	if err := f.end(); err != nil {

@@ -1,0 +1,177 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crateyard/crateyard/registry/importer"
+)
+
+func newImportCommand() *cobra.Command {
+	f := &importFlags{}
+	cmd := &cobra.Command{
+		Use: "import", Short: "Bring the crates of another registry into this one",
+		Long: `import brings crates into a registry as its administrator: their archives byte for byte, so that every Cargo.lock still holds, and
+whether they are yanked and when they were published, where the source knows it. Owners and tokens do not come along: the user whose
+token is used becomes the owner of new crates, and can give them on with cargo owner.
+
+What is there already with the same bytes is passed over, so an import that was cut off is simply run again. What the rules of this
+registry refuse is reported, and the rest goes on; the exit code is then 1.
+
+In the manifests of the crates, dependencies on the registry that they were published to carry its address. Name it with --own, once
+for each address that it ever had, so that they become dependencies on this registry.`,
+		RunE: noSubcommand,
+	}
+	f.client.add(cmd)
+	p := cmd.PersistentFlags()
+	p.StringSliceVar(&f.own, "own", nil, "index address that the source had, as sparse+https://…/index/ or https://….git; may be repeated")
+	p.StringToStringVar(&f.others, "map", nil, "OLD=NEW: index addresses of other registries that dependencies shall name from now on; NEW may be crates-io")
+	p.BoolVar(&f.dryRun, "dry-run", false, "say what would be imported, and change nothing")
+	cmd.AddCommand(f.sparse(), f.folder(), f.meuse(), f.kellnr())
+	return cmd
+}
+
+type importFlags struct {
+	client clientFlags
+	own    []string
+	others map[string]string
+	dryRun bool
+}
+
+func (f *importFlags) sparse() *cobra.Command {
+	var token string
+	var names []string
+	cmd := &cobra.Command{
+		Use: "sparse INDEX", Short: "From any registry with a sparse index", Args: args(cobra.ExactArgs(1)),
+		Example: `  crateyard import sparse sparse+https://old.example.com/index/ --source-token-file ./old-token
+  crateyard import sparse https://old.example.com/index/ --crate acme-http --crate acme-json`,
+	}
+	cmd.Flags().StringVar(&token, "source-token-file", "", "file with the token for reading there")
+	cmd.Flags().StringSliceVar(&names, "crate", nil, "only these crates; left out: all that the registry's search lists")
+	cmd.RunE = func(cmd *cobra.Command, a []string) error {
+		s := importer.Sparse{Index: a[0], Names: names, HTTP: &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, ForceAttemptHTTP2: true,
+			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: time.Minute, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute,
+		}}}
+		if token != "" {
+			text, err := os.ReadFile(token)
+			if err != nil {
+				return err
+			}
+			s.Token = strings.TrimSpace(string(text))
+		}
+		bare := strings.TrimPrefix(a[0], "sparse+")
+		for _, own := range []string{bare, strings.TrimSuffix(bare, "/"), strings.TrimSuffix(bare, "/") + "/"} {
+			f.own = append(f.own, own, "sparse+"+own)
+		}
+		return f.run(cmd, s)
+	}
+	return cmd
+}
+
+func (f *importFlags) folder() *cobra.Command {
+	return &cobra.Command{
+		Use: "folder DIR", Short: "From a folder of .crate files", Args: args(cobra.ExactArgs(1)),
+		Example: "  crateyard import folder ./crates --own sparse+https://old.example.com/index/",
+		RunE:    func(cmd *cobra.Command, a []string) error { return f.run(cmd, importer.Folder{Dir: a[0]}) },
+	}
+}
+
+func (f *importFlags) meuse() *cobra.Command {
+	var m importer.Meuse
+	cmd := &cobra.Command{
+		Use: "meuse", Short: "From Meuse's folder of crates and a clone of its index", Args: args(cobra.NoArgs),
+		Example: "  crateyard import meuse --store /srv/meuse/crates --index /srv/meuse/index --own https://git.example.com/index.git",
+	}
+	cmd.Flags().StringVar(&m.Store, "store", "", "folder of the crates: crate.path in Meuse's configuration")
+	cmd.Flags().StringVar(&m.Index, "index", "", "clone of the git index: metadata.path in Meuse's configuration")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if m.Store == "" || m.Index == "" {
+			return usageError{fmt.Errorf("say both --store and --index")}
+		}
+		return f.run(cmd, m)
+	}
+	return cmd
+}
+
+func (f *importFlags) kellnr() *cobra.Command {
+	return &cobra.Command{
+		Use: "kellnr DIR", Short: "From Kellnr's data folder, with its SQLite database", Args: args(cobra.ExactArgs(1)),
+		Example: "  crateyard import kellnr /srv/kellnr --own sparse+https://kellnr.example.com/api/v1/crates/ --map sparse+https://kellnr.example.com/api/v1/cratesio/=crates-io",
+		RunE:    func(cmd *cobra.Command, a []string) error { return f.run(cmd, importer.Kellnr{Dir: a[0]}) },
+	}
+}
+
+// registries is what the addresses in manifests become.
+func (f *importFlags) registries() map[string]string {
+	all := map[string]string{}
+	for _, own := range f.own {
+		all[own] = ""
+	}
+	for old, now := range f.others {
+		if now == "crates-io" {
+			now = importer.CratesIO
+		}
+		all[old] = now
+	}
+	return all
+}
+
+func (f *importFlags) run(cmd *cobra.Command, s importer.Source) error {
+	c, err := f.client.client()
+	if err != nil {
+		return err
+	}
+	imp := &importer.Importer{Target: c, Registries: f.registries(), DryRun: f.dryRun}
+	out := cmd.ErrOrStderr()
+	last := time.Now()
+	imp.Progress = func(r importer.Report) { // called by one at a time
+		if time.Since(last) > 5*time.Second {
+			last = time.Now()
+			_, _ = fmt.Fprintf(out, "%d crates looked at: %d versions imported, %d there already, %d failed\n", r.Crates, r.Imported, r.Present, r.Failed) // only progress
+		}
+	}
+	report, err := imp.Run(cmd.Context(), s)
+	if perr := f.print(cmd, report); perr != nil {
+		return perr
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; what was imported stays, run it again to go on", err)
+	case report.Failed > 0:
+		return fmt.Errorf("%d could not be imported", report.Failed)
+	}
+	return nil
+}
+
+func (f *importFlags) print(cmd *cobra.Command, r importer.Report) error {
+	if f.client.output == "json" {
+		if r.Failures == nil {
+			r.Failures = []importer.Failure{}
+		}
+		enc := json.NewEncoder(cmd.OutOrStdout())
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	verb := "imported"
+	if f.dryRun {
+		verb = "to be imported"
+	}
+	var text strings.Builder
+	for _, x := range r.Failures {
+		fmt.Fprintf(&text, "failed: %s: %s\n", strings.TrimSpace(x.Crate+" "+x.Version), strings.ReplaceAll(x.Reason, "\n", "; "))
+	}
+	if more := r.Failed - len(r.Failures); more > 0 {
+		fmt.Fprintf(&text, "failed: %d more\n", more)
+	}
+	fmt.Fprintf(&text, "%d crates: %d versions %s (%d bytes), %d there already, %d failed\n", r.Crates, r.Imported, verb, r.Bytes, r.Present, r.Failed)
+	_, err := fmt.Fprint(cmd.OutOrStdout(), text.String())
+	return err
+}
