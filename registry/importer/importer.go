@@ -101,7 +101,7 @@ func (i *Importer) Run(ctx context.Context, s Source) (Report, error) {
 		group.Go(func() error {
 			if err != nil {
 				i.note(func(r *Report) { r.fail(c.Name, "", err) })
-				return nil
+				return nil //nolint:nilerr // the others go on
 			}
 			return i.crate(working, c)
 		})
