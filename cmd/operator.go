@@ -74,7 +74,7 @@ func runOperator(cmd *cobra.Command, o operatorOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := controllers.Setup(cmd.Context(), mgr, controllers.Options{Image: o.image, Version: Version()}); err != nil {
+	if err := controllers.Setup(cmd.Context(), mgr, controllers.Options{Namespaces: o.namespaces, Image: o.image, Version: Version()}); err != nil {
 		return err
 	}
 	logger.Info("Starting operator", "version", Version(), "image", o.image, "namespaces", o.namespaces)

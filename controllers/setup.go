@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -22,12 +24,16 @@ import (
 
 // Options are what the operator is started with.
 type Options struct {
+	// Namespaces to look at, as in CacheOptions.
+	Namespaces []string
 	// Image to deploy where a Registry names none.
 	Image string
 	// Version of the operator.
 	Version string
 	// Address gives where a Registry's server is reached. Nil: its Service.
 	Address func(*v1alpha1.Registry) string
+	// OpsAddress gives where a pod that is not ready is asked why, as host:port. Nil: the pod's own address.
+	OpsAddress func(*corev1.Pod) string
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 }
@@ -49,13 +55,44 @@ func CacheOptions(namespaces ...string) cache.Options {
 		DefaultLabelSelector: names.Managed(),
 		ByObject:             map[client.Object]cache.ByObject{&v1alpha1.Registry{}: all, &v1alpha1.RegistryUser{}: all},
 	}
-	for _, ns := range namespaces {
-		if o.DefaultNamespaces == nil {
-			o.DefaultNamespaces = map[string]cache.Config{}
-		}
-		o.DefaultNamespaces[ns] = cache.Config{}
-	}
+	o.DefaultNamespaces = only(namespaces)
 	return o
+}
+
+// only bounds a cache to namespaces; none: all.
+func only(namespaces []string) map[string]cache.Config {
+	var configs map[string]cache.Config
+	for _, ns := range namespaces {
+		if configs == nil {
+			configs = map[string]cache.Config{}
+		}
+		configs[ns] = cache.Config{}
+	}
+	return configs
+}
+
+// secretMetadata is a cache that knows which Secrets there are and when they change, and nothing that is in them. Registries name
+// Secrets of others, which the manager's cache does not hold.
+type secretMetadata struct{ cache.Cache }
+
+// GetCache makes the manager start it with its own.
+func (s secretMetadata) GetCache() cache.Cache { return s.Cache }
+
+func newSecretMetadata(mgr ctrl.Manager, namespaces []string) (secretMetadata, error) {
+	c, err := cache.New(mgr.GetConfig(), cache.Options{
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(),
+		DefaultNamespaces: only(namespaces),
+		DefaultTransform: func(obj any) (any, error) {
+			if o, ok := obj.(metav1.Object); ok {
+				o.SetLabels(nil)
+				o.SetAnnotations(nil)
+				o.SetOwnerReferences(nil)
+				o.SetManagedFields(nil)
+			}
+			return obj, nil
+		},
+	})
+	return secretMetadata{c}, err
 }
 
 // Setup adds all reconcilers to a manager.
@@ -66,9 +103,22 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return fmt.Errorf("indexing RegistryUsers: %w", err)
 	}
+	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.Registry{}, watch.RegistriesBySecret, func(obj client.Object) []string {
+		return registry.ReferencedSecrets(obj.(*v1alpha1.Registry))
+	})
+	if err != nil {
+		return fmt.Errorf("indexing Registries: %w", err)
+	}
+	secrets, err := newSecretMetadata(mgr, o.Namespaces)
+	if err != nil {
+		return fmt.Errorf("cache of Secrets: %w", err)
+	}
+	if err := mgr.Add(secrets); err != nil {
+		return fmt.Errorf("cache of Secrets: %w", err)
+	}
 	registries := &registry.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("registry-controller"),
-		Image: o.Image, Version: o.Version, Address: o.Address, Now: o.Now,
+		Image: o.Image, Version: o.Version, Address: o.Address, OpsAddress: o.OpsAddress, Secrets: secrets, Now: o.Now,
 	}
 	if err := registries.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("registry controller: %w", err)

@@ -10,6 +10,33 @@ type LocalReference struct {
 	Name string `json:"name"`
 }
 
+// SecretName is the name of a Secret in the same namespace.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+type SecretName string
+
+// SecretReference names a Secret in the same namespace.
+type SecretReference struct {
+	// Name of the Secret.
+	// +required
+	Name SecretName `json:"name"`
+}
+
+// SecretKeyReference names a key of a Secret in the same namespace.
+type SecretKeyReference struct {
+	// Name of the Secret.
+	// +required
+	Name SecretName `json:"name"`
+
+	// Key in the Secret. Left out, it is the one that such Secrets have by custom.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key,omitempty"`
+}
+
 // Switch turns something on or off.
 // +kubebuilder:validation:Enum=Enabled;Disabled
 type Switch string
@@ -35,3 +62,7 @@ const (
 // RequestedAtAnnotation on an object makes the operator look at it at once, whenever its value changes. The value, by custom
 // the time, comes back as status.lastHandledReconcileAt.
 const RequestedAtAnnotation = "crateyard.dev/requested-at"
+
+// TakeOverAnnotation on a Registry, with the value "true", lets it take a database, bucket or volume that says that it belongs to
+// another Registry. Remove it when the Registry is Ready: it is for one start.
+const TakeOverAnnotation = "crateyard.dev/take-over"

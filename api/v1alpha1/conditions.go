@@ -11,8 +11,10 @@ const (
 	// PausedCondition is there while spec.reconciliation is Disabled.
 	PausedCondition = "Paused"
 
-	// StorageReadyCondition says whether the Registry's volume is there.
+	// StorageReadyCondition says whether the Registry's volume or bucket is there, and works for the server.
 	StorageReadyCondition = "StorageReady"
+	// CatalogReadyCondition says whether the Registry's database is there, and works for the server.
+	CatalogReadyCondition = "CatalogReady"
 	// WorkloadReadyCondition says whether the Registry's pod runs and is ready.
 	WorkloadReadyCondition = "WorkloadReady"
 	// ServerReachableCondition says whether the registry answers the operator.
@@ -22,6 +24,12 @@ const (
 	IngressReadyCondition = "IngressReady"
 	// MonitoringReadyCondition is there when a ServiceMonitor is asked for, and says whether it could be made.
 	MonitoringReadyCondition = "MonitoringReady"
+	// BackupReadyCondition is there when spec.backup is set, and says whether the last backup succeeded. Ready does not wait
+	// for it.
+	BackupReadyCondition = "BackupReady"
+	// CratesIntactCondition is there when the server has read its crate files again, and says whether all were as they should
+	// be. Ready does not wait for it: the others are served.
+	CratesIntactCondition = "CratesIntact"
 
 	// RegistryReadyCondition says whether the Registry of a RegistryUser is there and ready.
 	RegistryReadyCondition = "RegistryReady"

@@ -34,6 +34,32 @@ const (
 	ReasonVolumeBound = "VolumeBound"
 	// ReasonVolumeDeleted: the volume is being deleted, or lost.
 	ReasonVolumeDeleted = "VolumeDeleted"
+	// ReasonSecretMissing: a Secret that the spec names is not there.
+	ReasonSecretMissing = "SecretMissing"
+	// ReasonSecretKeyMissing: a Secret that the spec names lacks a key, or holds nothing under it.
+	ReasonSecretKeyMissing = "SecretKeyMissing"
+	// ReasonStorageUnavailable: the server says that it cannot use its volume or bucket.
+	ReasonStorageUnavailable = "StorageUnavailable"
+	// ReasonCatalogUnavailable: the server says that it cannot use its database.
+	ReasonCatalogUnavailable = "CatalogUnavailable"
+	// ReasonAvailable: the server says that it can use its bucket or database.
+	ReasonAvailable = "Available"
+	// ReasonRestoring: the registry is being filled from spec.restoreFrom.
+	ReasonRestoring = "Restoring"
+	// ReasonRestoreFailed: that failed; it is tried again.
+	ReasonRestoreFailed = "RestoreFailed"
+	// ReasonBackupSucceeded: the last backup succeeded.
+	ReasonBackupSucceeded = "BackupSucceeded"
+	// ReasonBackupFailed: the last backup failed.
+	ReasonBackupFailed = "BackupFailed"
+	// ReasonBackupPending: no backup was made yet.
+	ReasonBackupPending = "BackupPending"
+	// ReasonBackupSuspended: spec.backup.suspend is true.
+	ReasonBackupSuspended = "BackupSuspended"
+	// ReasonCratesIntact: all crate files were read and are as they should be.
+	ReasonCratesIntact = "Intact"
+	// ReasonCratesDamaged: some crate files are damaged or missing.
+	ReasonCratesDamaged = "Damaged"
 	// ReasonStopped: spec.replicas is 0.
 	ReasonStopped = "Stopped"
 	// ReasonStarting: the pod is on its way; no failure so far.

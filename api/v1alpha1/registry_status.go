@@ -39,6 +39,23 @@ type RegistryStatus struct {
 	// +optional
 	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
 
+	// Selector selects the registry's pods, for `kubectl scale` and autoscalers.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Selector string `json:"selector,omitempty"`
+
+	// RestoredAt is when spec.restoreFrom was done with. From then on it has no effect.
+	// +optional
+	RestoredAt *metav1.Time `json:"restoredAt,omitempty"`
+
+	// Backup is what is known of backups; there with spec.backup.
+	// +optional
+	Backup *BackupStatus `json:"backup,omitempty"`
+
+	// Scrub is what reading stored crate files again has found.
+	// +optional
+	Scrub *ScrubStatus `json:"scrub,omitempty"`
+
 	// AdminTokenSecretName is the Secret whose key `token` holds the token of the user admin.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
@@ -49,13 +66,48 @@ type RegistryStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
 
-	// Conditions say how the registry is: Ready, Reconciling, Stalled, StorageReady, WorkloadReady, ServerReachable,
-	// IngressReady, MonitoringReady.
+	// Conditions say how the registry is: Ready, Reconciling, Stalled, StorageReady, CatalogReady, WorkloadReady,
+	// ServerReachable, IngressReady, MonitoringReady, BackupReady, CratesIntact.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// BackupStatus is what is known of a registry's backups.
+type BackupStatus struct {
+	// LastSuccessful is when the last backup that succeeded was made.
+	// +optional
+	LastSuccessful *metav1.Time `json:"lastSuccessful,omitempty"`
+
+	// Name of that backup, for spec.restoreFrom.name.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Name string `json:"name,omitempty"`
+
+	// Bytes is how large the crate files of that backup are together.
+	// +optional
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// Blobs is how many crate files that backup holds.
+	// +optional
+	Blobs *int64 `json:"blobs,omitempty"`
+
+	// LastFailed is when a backup failed last.
+	// +optional
+	LastFailed *metav1.Time `json:"lastFailed,omitempty"`
+}
+
+// ScrubStatus is what reading stored crate files again has found.
+type ScrubStatus struct {
+	// LastCompleted is when all of them had been read last.
+	// +optional
+	LastCompleted *metav1.Time `json:"lastCompleted,omitempty"`
+
+	// Problems is how many of them are damaged or missing.
+	// +optional
+	Problems *int64 `json:"problems,omitempty"`
 }
 
 // GetConditions gives the conditions for reading.

@@ -9,15 +9,22 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
 // +kubebuilder:resource:shortName=reg,categories=crateyard
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.url`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
 // +kubebuilder:printcolumn:name="Crates",type=integer,JSONPath=`.status.crates`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Pods",type=integer,priority=1,JSONPath=`.status.replicas`
+// +kubebuilder:printcolumn:name="Ready Pods",type=integer,priority=1,JSONPath=`.status.readyReplicas`
+// +kubebuilder:printcolumn:name="Last Backup",type=date,priority=1,JSONPath=`.status.backup.lastSuccessful`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Status",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name names the registry for cargo and its Service: at most 52 lower-case letters, digits and dashes, the first a letter"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.version) || (has(self.spec) && has(self.spec.catalog) && has(self.spec.catalog.postgres)) == (has(oldSelf.spec) && has(oldSelf.spec.catalog) && has(oldSelf.spec.catalog.postgres))",fieldPath=".spec.catalog",message="a registry that has served cannot move between sqlite and postgres: what it knows would not move along. Back it up and restore it into a new Registry, see docs/operations.md"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.version) || (has(self.spec) && has(self.spec.storage) && has(self.spec.storage.s3)) == (has(oldSelf.spec) && has(oldSelf.spec.storage) && has(oldSelf.spec.storage.s3))",fieldPath=".spec.storage",message="a registry that has served cannot move between filesystem and s3: its crates would not move along. Back it up and restore it into a new Registry, see docs/operations.md"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.restoreFrom) || !has(oldSelf.status) || !has(oldSelf.status.version) || has(oldSelf.spec) && has(oldSelf.spec.restoreFrom) && self.spec.restoreFrom == oldSelf.spec.restoreFrom",fieldPath=".spec.restoreFrom",message="a registry that has served cannot be restored into: only an empty one can. Make a new Registry with this restoreFrom, see docs/operations.md"
 type Registry struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
@@ -44,7 +51,9 @@ type RegistryList struct {
 
 // RegistrySpec is a registry as it should be.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas <= 1",fieldPath=".replicas",message="replicas above 1 need spec.catalog.postgres and spec.storage.s3, which this version does not have yet; set replicas to 1"
+// +kubebuilder:validation:XValidation:rule="!has(self.replicas) || self.replicas <= 1 || has(self.catalog) && has(self.catalog.postgres) && has(self.storage) && (has(self.storage.s3) || has(self.storage.filesystem) && has(self.storage.filesystem.accessMode) && self.storage.filesystem.accessMode == 'ReadWriteMany')",fieldPath=".replicas",message="replicas above 1 need spec.catalog.postgres, and spec.storage.s3 or a volume with spec.storage.filesystem.accessMode ReadWriteMany; set them, or set replicas to 1"
+// +kubebuilder:validation:XValidation:rule="(has(self.storage) && has(self.storage.filesystem) && has(self.storage.filesystem.accessMode) ? self.storage.filesystem.accessMode : 'ReadWriteOnce') == (has(oldSelf.storage) && has(oldSelf.storage.filesystem) && has(oldSelf.storage.filesystem.accessMode) ? oldSelf.storage.filesystem.accessMode : 'ReadWriteOnce')",fieldPath=".storage",message="filesystem.accessMode cannot change: a volume keeps it. Back this registry up and restore it into a new Registry, see docs/operations.md"
+// +kubebuilder:validation:XValidation:rule=`!has(self.backup) || !has(self.storage) || !has(self.storage.s3) || self.backup.s3.bucket != self.storage.s3.bucket || (has(self.backup.s3.endpoint) ? self.backup.s3.endpoint : "") != (has(self.storage.s3.endpoint) ? self.storage.s3.endpoint : "") || (has(self.backup.s3.prefix) ? self.backup.s3.prefix : "") != (has(self.storage.s3.prefix) ? self.storage.s3.prefix : "")`,fieldPath=".backup.s3",message="a backup cannot lie where the crates lie; give it another bucket, or another prefix at least"
 type RegistrySpec struct {
 	// URL is the public address of the registry, with no slash at its end, such as https://crates.acme.dev. It stands in every
 	// Cargo.lock, so it should outlive the cluster. Left out, it is that of the ingress, or else of the Service, which is
@@ -70,7 +79,8 @@ type RegistrySpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	ImagePullSecrets []LocalReference `json:"imagePullSecrets,omitempty"`
 
-	// Replicas is how many pods serve the registry. 0 stops it and keeps all it holds.
+	// Replicas is how many pods serve the registry. 0 stops it and keeps all it holds. More than 1 need catalog.postgres, and
+	// storage.s3 or a volume that many nodes can mount.
 	// +optional
 	// +default=1
 	// +kubebuilder:default=1
@@ -78,11 +88,11 @@ type RegistrySpec struct {
 	// +kubebuilder:validation:Maximum=20
 	Replicas *int32 `json:"replicas,omitempty"`
 
-	// Storage says where crate files lie.
+	// Storage says where crate files lie: on a volume, or in a bucket. It cannot change once the registry has served.
 	// +optional
 	Storage StorageSpec `json:"storage,omitzero"`
 
-	// Catalog says where crates, versions, owners, users and tokens are kept.
+	// Catalog says where crates, versions, owners, users and tokens are kept. It cannot change once the registry has served.
 	// +optional
 	Catalog CatalogSpec `json:"catalog,omitzero"`
 
@@ -123,6 +133,31 @@ type RegistrySpec struct {
 	// +optional
 	Service ServiceSpec `json:"service,omitzero"`
 
+	// Backup makes a copy of the whole registry now and then, in a bucket.
+	// +optional
+	Backup *BackupSpec `json:"backup,omitempty"`
+
+	// RestoreFrom makes a new registry begin with what a backup holds. It acts once, on an empty registry, and never overwrites
+	// anything; status.restoredAt says when that was done. Afterwards it may be removed.
+	// +optional
+	RestoreFrom *RestoreSpec `json:"restoreFrom,omitempty"`
+
+	// Sweep removes crate files that nothing names any more, such as those of publishes that failed.
+	// +optional
+	Sweep *SweepSpec `json:"sweep,omitempty"`
+
+	// Scrub reads stored crate files again, slowly, to find those that are damaged.
+	// +optional
+	Scrub *ScrubSpec `json:"scrub,omitempty"`
+
+	// Audit says how long the record of changes is kept.
+	// +optional
+	Audit *AuditSpec `json:"audit,omitempty"`
+
+	// ServiceAccount shapes the ServiceAccount that the registry's pods run under.
+	// +optional
+	ServiceAccount ServiceAccountSpec `json:"serviceAccount,omitzero"`
+
 	// Resources that the registry's container asks for and may use at most. Left out: requests of 50m CPU and 64Mi memory,
 	// and a limit of 512Mi memory.
 	// +optional
@@ -144,7 +179,8 @@ type RegistrySpec struct {
 	Monitoring MonitoringSpec `json:"monitoring,omitzero"`
 
 	// DeletionPolicy says what happens to the volume with all crates, and to the admin token, when this object is deleted.
-	// Retain keeps both, and a Registry made again under the same name finds them. Delete removes them for good.
+	// Retain keeps both, and a Registry made again under the same name finds them. Delete removes them for good. Buckets and
+	// databases are never removed.
 	// +optional
 	// +default="Retain"
 	// +kubebuilder:default=Retain
@@ -156,42 +192,6 @@ type RegistrySpec struct {
 	// +kubebuilder:default=Enabled
 	Reconciliation Switch `json:"reconciliation,omitempty"`
 }
-
-// StorageSpec says where crate files lie.
-type StorageSpec struct {
-	// Filesystem keeps them on a volume of the cluster. It is the default.
-	// +optional
-	Filesystem FilesystemStorage `json:"filesystem,omitzero"`
-}
-
-// FilesystemStorage is a PersistentVolumeClaim named {registry}-data.
-//
-// +kubebuilder:validation:XValidation:rule=`(has(self.storageClassName) ? self.storageClassName : "") == (has(oldSelf.storageClassName) ? oldSelf.storageClassName : "")`,fieldPath=".storageClassName",message="storageClassName cannot change: a volume stays in its class"
-// +kubebuilder:validation:XValidation:rule="!has(self.size) || !has(oldSelf.size) || quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",fieldPath=".size",message="size can grow and never shrink"
-type FilesystemStorage struct {
-	// Size of the volume. It can grow, where the storage class allows that, and never shrink.
-	// +optional
-	// +default="10Gi"
-	// +kubebuilder:default="10Gi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('1Mi'))",message="size must be more than 1Mi"
-	Size *resource.Quantity `json:"size,omitempty"`
-
-	// StorageClassName is the class of the volume. Left out, it is the cluster's default class. It cannot change.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	StorageClassName string `json:"storageClassName,omitempty"`
-}
-
-// CatalogSpec says where the catalog is kept.
-type CatalogSpec struct {
-	// SQLite keeps it beside the crate files, on the same volume. It is the default.
-	// +optional
-	SQLite *SQLiteCatalog `json:"sqlite,omitempty"`
-}
-
-// SQLiteCatalog is a catalog in one file; there is nothing to set.
-type SQLiteCatalog struct{}
 
 // AccessSpec says who may read, and where dependencies may come from.
 type AccessSpec struct {

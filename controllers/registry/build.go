@@ -19,6 +19,8 @@ type Params struct {
 	Image string
 	// AdminToken decides when the pod has to start anew. It stands in no child but as part of a digest.
 	AdminToken string
+	// Secrets is a digest of what the Secrets of others hold, for the same purpose. Empty when there are none.
+	Secrets []byte
 	// DataSize is the size of the volume as it is. Nil when there is none yet.
 	DataSize *resource.Quantity
 	// ServiceMonitors says whether the cluster knows them.
@@ -28,7 +30,15 @@ type Params struct {
 // Build gives the children of a Registry as they should be, in the order in which they are applied: what a pod mounts comes
 // before the pod. The admin Secret's metadata is among them; its token is not, for that is made once, at random.
 func Build(p Params) ([]*unstructured.Unstructured, error) {
-	configs := []any{p.serviceAccount(), p.adminSecret(), p.configMap(), p.volumeClaim(), p.service(), p.metricsService(), p.deployment()}
+	configs := []any{p.serviceAccount(), p.adminSecret(), p.configMap()}
+	if needsVolume(p.Registry) {
+		configs = append(configs, p.volumeClaim())
+	}
+	configs = append(configs, p.service(), p.metricsService())
+	if wantsBudget(p.Registry) {
+		configs = append(configs, p.budget())
+	}
+	configs = append(configs, p.deployment())
 	if p.Registry.Spec.Ingress != nil {
 		configs = append(configs, p.ingress())
 	}

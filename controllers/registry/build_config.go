@@ -3,6 +3,7 @@ package registry
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/yaml"
@@ -40,6 +41,17 @@ type serverConfig struct {
 	RateLimits     *v1alpha1.RateLimitsSpec `json:"rateLimits,omitempty"`
 	GitIndex       string                   `json:"gitIndex,omitempty"`
 	TrustedProxies []v1alpha1.CIDR          `json:"trustedProxies,omitempty"`
+	Storage        *serverStorage           `json:"storage,omitempty"`
+	Catalog        *serverCatalog           `json:"catalog,omitempty"`
+	Backup         *serverBackup            `json:"backup,omitempty"`
+	RestoreFrom    *serverRestore           `json:"restoreFrom,omitempty"` // of `crateyard restore`; serve passes over it
+	Sweep          *v1alpha1.SweepSpec      `json:"sweep,omitempty"`
+	Scrub          *serverScrub             `json:"scrub,omitempty"`
+	Audit          *v1alpha1.AuditSpec      `json:"audit,omitempty"`
+
+	// Instance is whose data this is, so that two Registries cannot share a database or a bucket by mistake.
+	Instance string `json:"instance"`
+	TakeOver bool   `json:"takeOver,omitempty"`
 
 	Limits     serverLimits `json:"limits"`
 	Log        serverLog    `json:"log"`
@@ -83,6 +95,7 @@ func (p Params) config() string {
 	if p.Registry.Spec.GitIndex == v1alpha1.Disabled {
 		c.GitIndex = string(v1alpha1.Disabled)
 	}
+	p.backends(&c)
 	b, _ := yaml.Marshal(c) // cannot fail: strings and numbers only
 	return string(b)
 }
@@ -94,9 +107,10 @@ func (p Params) configMap() *corev1ac.ConfigMapApplyConfiguration {
 }
 
 // configDigest changes when the pod has to start anew, since the server reads its files once. The admin token goes in as a
-// digest of its own, mixed with the configuration, so that the annotation is no help in guessing a token.
+// digest of its own, mixed with the configuration, so that the annotation is no help in guessing a token; nor is it in guessing
+// what the Secrets of others hold, since a guess would have to know the token, too.
 func (p Params) configDigest() string {
 	token := sha256.Sum256([]byte(p.AdminToken))
-	sum := sha256.Sum256(append([]byte(p.config()), token[:]...))
+	sum := sha256.Sum256(slices.Concat([]byte(p.config()), token[:], p.Secrets))
 	return hex.EncodeToString(sum[:16])
 }

@@ -11,10 +11,10 @@ import (
 // defaultSize of the volume.
 var defaultSize = resource.MustParse("10Gi")
 
-// volumeClaim is the volume of catalog and crates.
+// volumeClaim is the volume of catalog and crates, or of one of them.
 func (p Params) volumeClaim() *corev1ac.PersistentVolumeClaimApplyConfiguration {
 	spec := corev1ac.PersistentVolumeClaimSpec().
-		WithAccessModes(corev1.ReadWriteOnce).
+		WithAccessModes(p.claimMode()).
 		WithResources(corev1ac.VolumeResourceRequirements().WithRequests(corev1.ResourceList{corev1.ResourceStorage: p.dataSize()}))
 	if class := p.Registry.Spec.Storage.Filesystem.StorageClassName; class != "" {
 		spec.WithStorageClassName(class)

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -22,18 +21,19 @@ const containerName = "registry"
 func (p Params) serviceAccount() *corev1ac.ServiceAccountApplyConfiguration {
 	return corev1ac.ServiceAccount(p.name(), p.Registry.Namespace).
 		WithLabels(p.labels()).WithOwnerReferences(p.owner()).
-		WithAutomountServiceAccountToken(false) // the server knows nothing of Kubernetes
+		WithAnnotations(annotationsWith(nil, p.Registry.Spec.ServiceAccount.Annotations)).
+		// The server knows nothing of Kubernetes. A platform that gives pods credentials mounts a token of its own.
+		WithAutomountServiceAccountToken(false)
 }
 
 func (p Params) deployment() *appsv1ac.DeploymentApplyConfiguration {
 	return appsv1ac.Deployment(p.name(), p.Registry.Namespace).
 		WithLabels(p.labels()).WithOwnerReferences(p.owner()).
 		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(replicas(p.Registry)).
+			WithReplicas(podCount(p.Registry)).
 			WithRevisionHistoryLimit(3).
 			WithProgressDeadlineSeconds(300).
-			// The volume is one node's at a time, and the server locks its folder: the old pod must go before a new one comes.
-			WithStrategy(appsv1ac.DeploymentStrategy().WithType(appsv1.RecreateDeploymentStrategyType)).
+			WithStrategy(p.strategy()).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(names.SelectorFor(p.name()))).
 			WithTemplate(corev1ac.PodTemplateSpec().
 				WithLabels(p.labels()).
@@ -46,19 +46,22 @@ func (p Params) podSpec() *corev1ac.PodSpecApplyConfiguration {
 		WithServiceAccountName(p.name()).
 		WithAutomountServiceAccountToken(false).
 		WithEnableServiceLinks(false).
-		// The drain delay, then publishes that are under way, then the catalog's last checkpoint.
+		// The sleep before the signal, the drain delay, publishes that are under way, and the catalog's last checkpoint.
 		WithTerminationGracePeriodSeconds(60).
 		WithSecurityContext(corev1ac.PodSecurityContext().
 			WithRunAsNonRoot(true).WithRunAsUser(userID).WithRunAsGroup(userID).WithFSGroup(userID).
 			WithFSGroupChangePolicy(corev1.FSGroupChangeOnRootMismatch).
 			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
-		WithContainers(p.container()).
-		WithVolumes(
-			corev1ac.Volume().WithName("data").WithPersistentVolumeClaim(corev1ac.PersistentVolumeClaimVolumeSource().WithClaimName(names.Data(p.name()))),
-			corev1ac.Volume().WithName("config").WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(names.Config(p.name()))),
-			corev1ac.Volume().WithName("admin").WithSecret(corev1ac.SecretVolumeSource().WithSecretName(names.AdminSecret(p.name())).WithDefaultMode(0o440)),
-			corev1ac.Volume().WithName("tmp").WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
-		)
+		WithContainers(p.container())
+	if restoring(p.Registry) {
+		spec.WithInitContainers(p.restoreContainer())
+	}
+	for _, at := range p.places() {
+		spec.WithVolumes(at.volume)
+	}
+	if scalable(p.Registry) {
+		spec.WithTopologySpreadConstraints(p.spread("kubernetes.io/hostname"), p.spread("topology.kubernetes.io/zone"))
+	}
 	for _, s := range p.Registry.Spec.ImagePullSecrets {
 		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(s.Name))
 	}
@@ -72,28 +75,37 @@ func (p Params) podSpec() *corev1ac.PodSpecApplyConfiguration {
 }
 
 func (p Params) container() *corev1ac.ContainerApplyConfiguration {
-	return corev1ac.Container().
-		WithName(containerName).
-		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
-		WithImage(p.image()).
-		WithArgs("serve", "--config", configDir+"/"+configKey).
+	c := p.baseContainer(containerName, "serve", "--config", configDir+"/"+configKey).
 		WithPorts(
 			corev1ac.ContainerPort().WithName("http").WithContainerPort(publicPort).WithProtocol(corev1.ProtocolTCP),
 			corev1ac.ContainerPort().WithName("ops").WithContainerPort(opsPort).WithProtocol(corev1.ProtocolTCP)).
-		WithResources(p.resources()).
 		// Starting may mean migrating a large catalog: ten minutes.
 		WithStartupProbe(probe("/readyz").WithPeriodSeconds(1).WithFailureThreshold(600)).
 		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2).WithFailureThreshold(5)).
-		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(6)).
+		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(6))
+	if scalable(p.Registry) { // one that is alone would be away for longer by it
+		c.WithLifecycle(corev1ac.Lifecycle().WithPreStop(corev1ac.LifecycleHandler().WithSleep(corev1ac.SleepAction().WithSeconds(stopSleep))))
+	}
+	return c
+}
+
+// baseContainer is what the pod's containers have in common.
+func (p Params) baseContainer(name string, args ...string) *corev1ac.ContainerApplyConfiguration {
+	c := corev1ac.Container().
+		WithName(name).
+		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
+		WithImage(p.image()).
+		WithArgs(args...).
+		WithEnv(p.env()...).
+		WithResources(p.resources()).
 		WithSecurityContext(corev1ac.SecurityContext().
 			WithAllowPrivilegeEscalation(false).WithPrivileged(false).WithReadOnlyRootFilesystem(true).WithRunAsNonRoot(true).
 			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL")).
-			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
-		WithVolumeMounts(
-			corev1ac.VolumeMount().WithName("data").WithMountPath(dataDir),
-			corev1ac.VolumeMount().WithName("config").WithMountPath(configDir).WithReadOnly(true),
-			corev1ac.VolumeMount().WithName("admin").WithMountPath(adminDir).WithReadOnly(true),
-			corev1ac.VolumeMount().WithName("tmp").WithMountPath("/tmp"))
+			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault)))
+	for _, at := range p.places() {
+		c.WithVolumeMounts(at.mount)
+	}
+	return c
 }
 
 func probe(path string) *corev1ac.ProbeApplyConfiguration {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -54,7 +55,10 @@ type optionalChild struct {
 }
 
 func (s *scope) optional() []optionalChild {
-	list := []optionalChild{{"Ingress", &networkingv1.Ingress{}, s.registry.Spec.Ingress != nil, s.Client}}
+	list := []optionalChild{
+		{"Ingress", &networkingv1.Ingress{}, s.registry.Spec.Ingress != nil, s.Client},
+		{"PodDisruptionBudget", &policyv1.PodDisruptionBudget{}, wantsBudget(s.registry), s.Client},
+	}
 	// A ServiceMonitor is looked for only while it is, or was, wanted: the read is not cached.
 	wanted := s.registry.Spec.Monitoring.ServiceMonitor == v1alpha1.Enabled
 	if !wanted && hadServiceMonitor(s.registry) {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -31,6 +33,7 @@ import (
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=monitoring.coreos.com,resources=servicemonitors,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=storage.k8s.io,resources=storageclasses,verbs=get;list
 
 // How often a Registry is looked at when no watch asks for it.
@@ -56,6 +59,11 @@ type Reconciler struct {
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 
+	// OpsAddress gives where the operator asks a pod that is not ready why, as host:port. Nil: the pod's own address.
+	OpsAddress func(*corev1.Pod) string
+	// Secrets tells of changes to Secrets of others, by their metadata. Nil: nobody does, and they are looked at now and then.
+	Secrets cache.Cache
+
 	monitors lateWatch // of ServiceMonitors
 }
 
@@ -76,10 +84,13 @@ var steps = []step{
 	(*scope).validate,
 	(*scope).observeVolume,
 	(*scope).ensureAdminToken,
+	(*scope).observeSecrets,
 	(*scope).applyChildren,
 	(*scope).prune,
 	(*scope).observeWorkload,
 	(*scope).observeIngress,
+	(*scope).finishRestore,
+	(*scope).askPods,
 	(*scope).askServer,
 	(*scope).revokeOrphans,
 }
@@ -120,6 +131,7 @@ func (r *Reconciler) scope(registry *v1alpha1.Registry) *scope {
 		Reconciler: r,
 		registry:   registry,
 		apply:      &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events},
+		deployed:   r.Client,
 		owner:      apply.Owner{Object: registry, Kind: "Registry", Label: names.RegistryLabel, Instead: "give this Registry another name"},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -25,7 +26,7 @@ import (
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	child := handler.EnqueueRequestsFromMapFunc(watch.ByLabel(names.RegistryLabel))
 	changed := builder.WithPredicates(watch.Changed())
-	c, err := ctrl.NewControllerManagedBy(mgr).
+	b := ctrl.NewControllerManagedBy(mgr).
 		Named("registry").
 		For(&v1alpha1.Registry{}, builder.WithPredicates(watch.Wanted())).
 		Watches(&appsv1.Deployment{}, child, changed).
@@ -36,6 +37,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Service{}, child, changed).
 		Watches(&corev1.ServiceAccount{}, child, changed).
 		Watches(&networkingv1.Ingress{}, child, changed).
+		Watches(&policyv1.PodDisruptionBudget{}, child, changed)
+	if r.Secrets != nil {
+		b.WatchesRawSource(source.Kind[client.Object](r.Secrets, watch.SecretMetadata(),
+			handler.EnqueueRequestsFromMapFunc(watch.ByIndex(r.Client, watch.RegistriesBySecret, &v1alpha1.RegistryList{})), watch.Changed()))
+	}
+	c, err := b.
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: time.Minute}).
 		Build(r)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
@@ -39,6 +40,12 @@ type facts struct {
 	pods       []corev1.Pod
 	ingress    *networkingv1.Ingress
 
+	missing map[string]finding // of the Secrets of others, by the condition that tells
+	blocked bool               // pods cannot start without what is missing
+	secrets []byte             // digest of what matters in the Secrets of others
+
+	restored  bool              // just now
+	troubles  map[string]string // why pods are not ready, by the part of the server
 	server    *wire.Status
 	serverErr error
 }
@@ -55,6 +62,11 @@ func status(r *v1alpha1.Registry, f facts, err error, now time.Time) v1alpha1.Re
 	}
 	st.URL = DesiredURL(r)
 	st.IndexURL = wire.IndexURL(st.URL)
+	st.Selector = labels.SelectorFromSet(names.SelectorFor(r.Name)).String()
+	if f.restored {
+		at := metav1.NewTime(now.Truncate(time.Second))
+		st.RestoredAt = &at
+	}
 	if f.adminToken != "" {
 		st.AdminTokenSecretName = names.AdminSecret(r.Name)
 	}
@@ -65,16 +77,18 @@ func status(r *v1alpha1.Registry, f facts, err error, now time.Time) v1alpha1.Re
 		st.Version, st.Crates, st.Versions = f.server.Version, &f.server.Crates, &f.server.Versions
 	}
 
+	upkeep(r, &st, f.server)
+
 	causes := []metav1.Condition{
 		kept(r, v1alpha1.StorageReadyCondition, storageReady(r, f)),
+		kept(r, v1alpha1.CatalogReadyCondition, catalogReady(r, f)),
 		kept(r, v1alpha1.WorkloadReadyCondition, workloadReady(r, f)),
 		kept(r, v1alpha1.ServerReachableCondition, serverReachable(r, f)),
 	}
-	if c := ingressReady(r, f); c != nil {
-		causes = append(causes, *c)
-	}
-	if c := monitoringReady(r, f, err); c != nil {
-		causes = append(causes, *c)
+	for _, c := range []*metav1.Condition{ingressReady(r, f), monitoringReady(r, f, err), backupReady(r, f), cratesIntact(r, f)} {
+		if c != nil {
+			causes = append(causes, *c)
+		}
 	}
 	summary := summarize(r, f, err, causes)
 	if err == nil && isTrue(summary, v1alpha1.ReadyCondition) || isStalled(err) || err == nil && replicas(r) == 0 {
@@ -89,24 +103,33 @@ func summarize(r *v1alpha1.Registry, f facts, err error, causes []metav1.Conditi
 	if err == nil && replicas(r) == 0 {
 		return []metav1.Condition{conditions.False(v1alpha1.ReadyCondition, v1alpha1.ReasonStopped, "stopped, because spec.replicas is 0; all data is kept")}
 	}
-	return conditions.Summary(err, brief(r, f, firstCause(causes)), fmt.Sprintf("serves %s", DesiredURL(r)))
+	ready := fmt.Sprintf("serves %s", DesiredURL(r))
+	if takesOver(r) {
+		ready += "; remove the annotation " + v1alpha1.TakeOverAnnotation + ", which has done its work"
+	}
+	return conditions.Summary(err, brief(r, f, firstCause(causes)), ready)
 }
 
 // informational are the conditions that Ready does not wait for.
-var informational = map[string]bool{v1alpha1.IngressReadyCondition: true, v1alpha1.MonitoringReadyCondition: true}
+var informational = map[string]bool{v1alpha1.IngressReadyCondition: true, v1alpha1.MonitoringReadyCondition: true,
+	v1alpha1.BackupReadyCondition: true, v1alpha1.CratesIntactCondition: true}
 
 // firstCause is the condition that keeps the Registry from being ready: the one that all behind it wait for. A pod cannot
-// start without its volume, but its own troubles (an image, a node) come first, since a volume may wait for the pod in turn.
+// start without its volume, but its own troubles (an image, a node) come first, since a volume may wait for the pod in turn. What
+// nobody knows yet is a cause only when nothing else is.
 func firstCause(causes []metav1.Condition) *metav1.Condition {
-	var first *metav1.Condition
+	var first, unknown *metav1.Condition
 	for i, c := range causes {
-		if c.Status == metav1.ConditionTrue || informational[c.Type] {
-			continue
-		}
-		pending := c.Reason == v1alpha1.ReasonVolumePending || c.Reason == v1alpha1.ReasonUnknown
-		if first == nil || first.Reason == v1alpha1.ReasonVolumePending && !pending && c.Reason != v1alpha1.ReasonStarting {
+		switch {
+		case c.Status == metav1.ConditionTrue || informational[c.Type]:
+		case c.Status == metav1.ConditionUnknown:
+			unknown = &causes[i]
+		case first == nil || first.Reason == v1alpha1.ReasonVolumePending && c.Reason != v1alpha1.ReasonStarting:
 			first = &causes[i]
 		}
+	}
+	if first == nil {
+		return unknown
 	}
 	return first
 }
@@ -121,6 +144,11 @@ func brief(r *v1alpha1.Registry, f facts, cause *metav1.Condition) *metav1.Condi
 	switch cause.Type {
 	case v1alpha1.StorageReadyCondition:
 		said = f.volumeTrouble
+		if cause.Reason == v1alpha1.ReasonStorageUnavailable {
+			said = f.trouble(storagePart)
+		}
+	case v1alpha1.CatalogReadyCondition:
+		said = f.trouble(catalogPart)
 	case v1alpha1.WorkloadReadyCondition:
 		said = checkWorkload(r, f).said
 	}
@@ -159,29 +187,29 @@ func kept(r *v1alpha1.Registry, typ string, now *metav1.Condition) metav1.Condit
 	return conditions.Unknown(typ, v1alpha1.ReasonUnknown, "not looked at yet")
 }
 
-func storageReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
+// volumeReady says whether the volume is there.
+func volumeReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 	const typ = v1alpha1.StorageReadyCondition
-	say := func(c metav1.Condition) *metav1.Condition { return &c }
 	name := names.Data(r.Name)
 	switch {
 	case f.volume == nil && f.storageClass != "":
-		return say(conditions.False(typ, v1alpha1.ReasonStorageClassMissing, f.storageClass))
+		return condition(conditions.False(typ, v1alpha1.ReasonStorageClassMissing, f.storageClass))
 	case f.volume == nil && !f.applied:
 		return nil
 	case f.volume == nil: // just made
 	case f.volume.DeletionTimestamp != nil:
-		return say(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s is being deleted, by somebody else; its data goes when the pod stops", name)))
+		return condition(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s is being deleted, by somebody else; its data goes when the pod stops", name)))
 	case f.volume.Status.Phase == corev1.ClaimLost:
-		return say(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s lost its volume; restore it, or delete the claim to begin with an empty one", name)))
+		return condition(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s lost its volume; restore it, or delete the claim to begin with an empty one", name)))
 	case f.volume.Status.Phase == corev1.ClaimBound && f.larger != nil:
-		return say(conditions.True(typ, v1alpha1.ReasonVolumeBound, fmt.Sprintf("PersistentVolumeClaim %s is bound; it keeps its size, for a volume cannot shrink to the %s of the spec", name, f.larger)))
+		return condition(conditions.True(typ, v1alpha1.ReasonVolumeBound, fmt.Sprintf("PersistentVolumeClaim %s is bound; it keeps its size, for a volume cannot shrink to the %s of the spec", name, f.larger)))
 	case f.volume.Status.Phase == corev1.ClaimBound:
-		return say(conditions.True(typ, v1alpha1.ReasonVolumeBound, fmt.Sprintf("PersistentVolumeClaim %s is bound", name)))
+		return condition(conditions.True(typ, v1alpha1.ReasonVolumeBound, fmt.Sprintf("PersistentVolumeClaim %s is bound", name)))
 	case f.storageClass != "":
-		return say(conditions.False(typ, v1alpha1.ReasonStorageClassMissing, f.storageClass))
+		return condition(conditions.False(typ, v1alpha1.ReasonStorageClassMissing, f.storageClass))
 	}
 	waits := fmt.Sprintf("PersistentVolumeClaim %s waits for a volume; `kubectl describe pvc %s` says what its provisioner does", name, name)
-	return say(conditions.False(typ, v1alpha1.ReasonVolumePending, join(waits, f.volumeTrouble)))
+	return condition(conditions.False(typ, v1alpha1.ReasonVolumePending, join(waits, f.volumeTrouble)))
 }
 
 func serverReachable(r *v1alpha1.Registry, f facts) *metav1.Condition {

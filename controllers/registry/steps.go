@@ -21,8 +21,8 @@ import (
 
 // validate stands behind the schema, for objects that were stored under an older one.
 func (s *scope) validate(context.Context) error {
-	if n := replicas(s.registry); n > 1 {
-		return outcome.Stall(v1alpha1.ReasonInvalidSpec, "spec.replicas is %d: replicas above 1 need spec.catalog.postgres and spec.storage.s3, which this version does not have yet; set replicas to 1", n)
+	if n := replicas(s.registry); n > 1 && !scalable(s.registry) {
+		return outcome.Stall(v1alpha1.ReasonInvalidSpec, "spec.replicas is %d: replicas above 1 need spec.catalog.postgres, and spec.storage.s3 or a volume with spec.storage.filesystem.accessMode ReadWriteMany; set them, or set replicas to 1", n)
 	}
 	if s.image() == "" {
 		return outcome.Stall(v1alpha1.ReasonInvalidSpec, "the operator was started without --image, and spec.image is empty; set one of them")
@@ -32,6 +32,9 @@ func (s *scope) validate(context.Context) error {
 
 // observeVolume finds the volume of this Registry, or of an earlier one of its name.
 func (s *scope) observeVolume(ctx context.Context) error {
+	if !needsVolume(s.registry) {
+		return nil
+	}
 	pvc := &corev1.PersistentVolumeClaim{}
 	err := s.Client.Get(ctx, s.key(names.Data(s.registry.Name)), pvc)
 	if apierrors.IsNotFound(err) {
@@ -94,7 +97,7 @@ func (s *scope) createAdminToken(ctx context.Context) error {
 
 // applyChildren builds all children and applies them in order.
 func (s *scope) applyChildren(ctx context.Context) error {
-	p := Params{Registry: s.registry, Image: s.Image, AdminToken: s.facts.adminToken, ServiceMonitors: s.knowsServiceMonitors()}
+	p := Params{Registry: s.registry, Image: s.Image, AdminToken: s.facts.adminToken, Secrets: s.facts.secrets, ServiceMonitors: s.knowsServiceMonitors()}
 	if s.facts.volume != nil {
 		size := s.facts.volume.Spec.Resources.Requests[corev1.ResourceStorage]
 		p.DataSize = &size
@@ -113,6 +116,9 @@ func (s *scope) applyChildren(ctx context.Context) error {
 		return fmt.Errorf("building children: %w", err)
 	}
 	for _, child := range children {
+		if s.held(child.GetKind()) {
+			continue
+		}
 		fresh, err := s.apply.Apply(ctx, s.owner, child)
 		if err != nil {
 			return err
@@ -129,6 +135,12 @@ func (s *scope) applyChildren(ctx context.Context) error {
 		s.apply.Say(s.registry, "AdoptedData", "Adopted existing data: PersistentVolumeClaim %s of an earlier Registry of this name", names.Data(s.registry.Name))
 	}
 	return nil
+}
+
+// held reports whether a child is left as it is, because a Secret that pods cannot start without is missing: those that run go on
+// with what they have, and new ones would hang.
+func (s *scope) held(kind string) bool {
+	return s.facts.blocked && podCount(s.registry) > 0 && (kind == "ConfigMap" || kind == "Deployment")
 }
 
 // prune removes children that an earlier spec asked for.
@@ -167,7 +179,7 @@ func (s *scope) observeWorkload(ctx context.Context) error {
 		return fmt.Errorf("listing pods: %w", err)
 	}
 	s.facts.pods = pods.Items
-	if s.facts.volume == nil || s.facts.volume.Status.Phase == corev1.ClaimPending {
+	if needsVolume(s.registry) && (s.facts.volume == nil || s.facts.volume.Status.Phase == corev1.ClaimPending) {
 		s.facts.storageClass = s.checkStorageClass(ctx)
 		s.facts.volumeTrouble = s.findVolumeTrouble(ctx)
 	}

@@ -34,7 +34,10 @@ func workloadReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 // checkWorkload gives what the first check finds. The checks go from what is nearest to the cause (the kubelet's words about a
 // container) to what is furthest (a Deployment that is not there yet).
 func checkWorkload(r *v1alpha1.Registry, f facts) finding {
-	want := replicas(r)
+	want := podCount(r)
+	if f.blocked && want > 0 && (f.deployment == nil || f.deployment.Status.ReadyReplicas == 0) {
+		return finding{v1alpha1.ReasonSecretMissing, "pods wait for a Secret that the spec names", ""}
+	}
 	if f.deployment == nil { // just made
 		return finding{v1alpha1.ReasonStarting, "the pod is starting", ""}
 	}
@@ -42,7 +45,7 @@ func checkWorkload(r *v1alpha1.Registry, f facts) finding {
 		return finding{v1alpha1.ReasonStopped, "spec.replicas is 0", ""}
 	}
 	st := f.deployment.Status
-	if st.ObservedGeneration == f.deployment.Generation && st.UpdatedReplicas >= want && st.ReadyReplicas >= want {
+	if rolledOut(f.deployment, want) && st.ReadyReplicas >= want {
 		return finding{v1alpha1.ReasonRunning, fmt.Sprintf("%d of %d pods are ready", st.ReadyReplicas, want), ""}
 	}
 	for i := range f.pods {
@@ -53,12 +56,35 @@ func checkWorkload(r *v1alpha1.Registry, f facts) finding {
 	if found := deploymentTrouble(f.deployment); found.reason != "" {
 		return found
 	}
+	if want > 1 && st.ReadyReplicas > 0 {
+		return finding{v1alpha1.ReasonStarting, fmt.Sprintf("%d of %d pods are ready; the others start, or are replaced", st.ReadyReplicas, want), f.troubles[""]}
+	}
 	for i := range f.pods {
 		if running(&f.pods[i]) {
-			return finding{v1alpha1.ReasonNotReady, fmt.Sprintf("the server runs and is not ready yet; `kubectl logs deployment/%s` says why", r.Name), ""}
+			return notReady(r, f)
 		}
 	}
 	return finding{v1alpha1.ReasonStarting, "the pod is starting", ""}
+}
+
+// rolledOut reports whether a Deployment has as many pods as it should, none of them of an earlier template.
+func rolledOut(d *appsv1.Deployment, want int32) bool {
+	st := d.Status
+	return st.ObservedGeneration == d.Generation && st.UpdatedReplicas >= want && st.Replicas <= st.UpdatedReplicas
+}
+
+// notReady says why a server that runs is not ready, as far as it tells.
+func notReady(r *v1alpha1.Registry, f facts) finding {
+	const what = "the server runs and is not ready yet"
+	switch {
+	case f.trouble(catalogPart) != "":
+		return finding{v1alpha1.ReasonNotReady, what + "; CatalogReady says why", ""}
+	case f.trouble(storagePart) != "":
+		return finding{v1alpha1.ReasonNotReady, what + "; StorageReady says why", ""}
+	case f.troubles[""] != "":
+		return finding{v1alpha1.ReasonNotReady, what, f.troubles[""]}
+	}
+	return finding{v1alpha1.ReasonNotReady, fmt.Sprintf("%s; `kubectl logs deployment/%s` says why", what, r.Name), ""}
 }
 
 // podTrouble finds what keeps a pod from running. Messages name no pod: its name is random, and would change the status
@@ -73,6 +99,11 @@ func podTrouble(pod *corev1.Pod, storageClass string) finding {
 				return finding{v1alpha1.ReasonStorageClassMissing, storageClass, ""}
 			}
 			return finding{v1alpha1.ReasonUnschedulable, "no node fits the pod", c.Message}
+		}
+	}
+	for _, c := range pod.Status.InitContainerStatuses {
+		if found := restoreTrouble(c); found.reason != "" {
+			return found
 		}
 	}
 	for _, c := range pod.Status.ContainerStatuses {
@@ -104,14 +135,22 @@ func waiting(c corev1.ContainerStatus) finding {
 
 // lastWords says how a container ended last.
 func lastWords(c corev1.ContainerStatus) string {
-	t := c.LastTerminationState.Terminated
-	switch {
-	case t == nil:
-		return ""
-	case t.Message != "":
-		return fmt.Sprintf("exit code %d: %s", t.ExitCode, strings.TrimSpace(t.Message))
+	if t := c.LastTerminationState.Terminated; t != nil {
+		return words(t)
 	}
-	return fmt.Sprintf("exit code %d", t.ExitCode)
+	return ""
+}
+
+// words says how a container ended. Its message is the end of its log, and crateyard's own last words come after the rest.
+func words(t *corev1.ContainerStateTerminated) string {
+	said := strings.TrimSpace(t.Message)
+	if i := strings.LastIndex("\n"+said, "\ncrateyard: "); i > 0 {
+		said = said[i:]
+	}
+	if said == "" {
+		return fmt.Sprintf("exit code %d", t.ExitCode)
+	}
+	return fmt.Sprintf("exit code %d: %s", t.ExitCode, said)
 }
 
 // deploymentTrouble finds pods that could not even be made.

@@ -144,6 +144,13 @@ type Status struct {
 	Crates   int64  `json:"crates"`
 	Versions int64  `json:"versions"`
 	Users    int64  `json:"users"`
+
+	// What follows is nil where the server has nothing to say of it: it is of an older version, or the work is not set up.
+	Catalog *Backend      `json:"catalog,omitempty"`
+	Storage *Backend      `json:"storage,omitempty"`
+	Backup  *BackupStatus `json:"backup,omitempty"`
+	Sweep   *SweepStatus  `json:"sweep,omitempty"`
+	Scrub   *ScrubStatus  `json:"scrub,omitempty"`
 }
 
 // Errors is the shape of every failure under /api: cargo's.

@@ -18,7 +18,7 @@ const retrySoon = 5 * time.Second
 
 // merged are the lists whose elements server-side apply merges by a key: others may add elements, which stay. Every other
 // list is ours as a whole.
-var merged = []string{"containers", "initContainers", "volumes", "volumeMounts", "env", "ports", "imagePullSecrets", "ownerReferences"}
+var merged = []string{"containers", "initContainers", "volumes", "volumeMounts", "env", "ports", "imagePullSecrets", "ownerReferences", "topologySpreadConstraints"}
 
 // upToDate reports whether live is what applying intent would give.
 func upToDate(live, intent *unstructured.Unstructured) bool {

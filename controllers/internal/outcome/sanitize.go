@@ -11,6 +11,8 @@ const maxMessage = 1024
 var (
 	tokens   = regexp.MustCompile(`\bcy_[A-Za-z0-9_-]{8,}`)
 	userinfo = regexp.MustCompile(`://[^/@\s"]+@`)
+	// password in the other form that PostgreSQL knows: host=db password=secret
+	password = regexp.MustCompile(`\b(password=)('[^']*'|[^\s&]+)`)
 )
 
 // Message makes a text fit for a condition, an event or a log: without tokens and passwords in addresses, in one line, and
@@ -18,6 +20,7 @@ var (
 func Message(s string) string {
 	s = tokens.ReplaceAllString(s, "cy_…")
 	s = userinfo.ReplaceAllString(s, "://…@")
+	s = password.ReplaceAllString(s, "${1}…")
 	s = strings.Join(strings.Fields(s), " ")
 	return Clip(s, maxMessage)
 }

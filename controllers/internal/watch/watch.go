@@ -3,11 +3,16 @@ package watch
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -18,6 +23,8 @@ import (
 const (
 	// UsersByRegistry finds RegistryUsers by spec.registryRef.name.
 	UsersByRegistry = "spec.registryRef.name"
+	// RegistriesBySecret finds Registries by the Secrets of others that they depend on.
+	RegistriesBySecret = "secrets"
 )
 
 // Wanted lets through what changes an object's meaning: its spec, its deletion, or a request to look at it.
@@ -25,13 +32,20 @@ func Wanted() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, requested{})
 }
 
-// requested lets through a new value of the annotation that asks for a reconcile.
+// requested lets through a new value of an annotation that asks for something.
 type requested struct{ predicate.Funcs }
 
-// Update compares the annotation.
+// Update compares the annotations.
 func (requested) Update(e event.UpdateEvent) bool {
-	const a = v1alpha1.RequestedAtAnnotation
-	return e.ObjectOld != nil && e.ObjectNew != nil && e.ObjectOld.GetAnnotations()[a] != e.ObjectNew.GetAnnotations()[a]
+	if e.ObjectOld == nil || e.ObjectNew == nil {
+		return false
+	}
+	for _, a := range []string{v1alpha1.RequestedAtAnnotation, v1alpha1.TakeOverAnnotation} {
+		if e.ObjectOld.GetAnnotations()[a] != e.ObjectNew.GetAnnotations()[a] {
+			return true
+		}
+	}
+	return false
 }
 
 // Changed lets through updates that changed anything; a resync does not.
@@ -45,6 +59,29 @@ func ByLabel(label string) func(context.Context, client.Object) []reconcile.Requ
 			return nil
 		}
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: obj.GetNamespace(), Name: name}}}
+	}
+}
+
+// SecretMetadata is a Secret as a cache holds it that must not hold what is in it.
+func SecretMetadata() client.Object {
+	obj := &metav1.PartialObjectMetadata{}
+	obj.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	return obj
+}
+
+// ByIndex asks for the objects of a list's kind that an index finds by the name of what changed, in its namespace.
+func ByIndex(from client.Reader, index string, kind client.ObjectList) handler.MapFunc {
+	return func(ctx context.Context, changed client.Object) []reconcile.Request {
+		list := kind.DeepCopyObject().(client.ObjectList)
+		if err := from.List(ctx, list, client.InNamespace(changed.GetNamespace()), client.MatchingFields{index: changed.GetName()}); err != nil {
+			return nil // the cache ends; nobody is there to act
+		}
+		var requests []reconcile.Request
+		_ = meta.EachListItem(list, func(item runtime.Object) error { // cannot fail: the function does not
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(item.(client.Object))})
+			return nil
+		})
+		return requests
 	}
 }
 
@@ -62,9 +99,12 @@ func podState(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		state += "/" + string(c.Type) + string(c.Status) + c.Reason
 	}
-	for _, c := range pod.Status.ContainerStatuses {
-		if c.State.Waiting != nil {
-			state += "/" + c.State.Waiting.Reason
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		switch s := c.State; {
+		case s.Waiting != nil:
+			state += "/" + s.Waiting.Reason
+		case s.Terminated != nil:
+			state += "/" + s.Terminated.Reason
 		}
 	}
 	return state
