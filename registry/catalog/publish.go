@@ -240,8 +240,10 @@ func (c *Catalog) saveCrate(ctx context.Context, tx *tx, old *published, p Publi
 		if id, err = res.LastInsertId(); err != nil {
 			return 0, false, err
 		}
-		if _, err = tx.ExecContext(ctx, "INSERT INTO owners (crate_id, user_id) VALUES (?, ?)", id, p.By.UserID); err != nil {
-			return 0, false, err
+		if p.By.UserID != 0 { // an import may have no owner to give
+			if _, err = tx.ExecContext(ctx, "INSERT INTO owners (crate_id, user_id) VALUES (?, ?)", id, p.By.UserID); err != nil {
+				return 0, false, err
+			}
 		}
 		return id, p.Restricted, saveSearchTerms(ctx, tx, id, p.Name, p.Details.Description, keywords, categories)
 	}

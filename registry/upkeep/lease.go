@@ -17,8 +17,11 @@ type Leases interface {
 	Release(ctx context.Context, name, holder string) error
 }
 
+// BlobsLease is the lease of whoever removes blobs, or copies them in the belief that they stay: sweep, backup and prune, one at a time.
+const BlobsLease = "blobs"
+
 // ErrHeld is the error of Hold when somebody else holds the lease.
-var ErrHeld = errors.New("another process is at it")
+var ErrHeld = errors.New("another sweep, backup or prune is at work; try again when it is done")
 
 // leaseTime is how long a lease lasts that is not renewed: a holder that dies blocks the next one for so long.
 const leaseTime = 2 * time.Minute

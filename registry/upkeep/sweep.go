@@ -3,6 +3,7 @@ package upkeep
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/storage"
@@ -30,6 +31,8 @@ type Sweeper struct {
 	Catalog   Blobs
 	Marks     Marks
 	Store     storage.Store
+	Leases    Leases
+	Holder    string        // see NewHolder
 	OlderThan time.Duration // since a blob was stored, and since its version was deleted; at least MinSweepAge
 	DryRun    bool
 	// Each is called for each blob that is removed, or would be. Progress is called after each batch.
@@ -60,16 +63,24 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 	if s.OlderThan < MinSweepAge {
 		return rep, fmt.Errorf("a sweep must leave what is younger than %s: an upload may be on its way", MinSweepAge)
 	}
-	if !s.DryRun {
-		if rep.Finished, err = s.finish(ctx); err != nil {
-			return rep, fmt.Errorf("end the last sweep: %w", err)
-		}
+	if s.DryRun {
+		return rep, s.run(ctx, &rep)
 	}
+	err = Hold(ctx, s.Leases, BlobsLease, s.Holder, func(ctx context.Context) (err error) {
+		if rep.Finished, err = s.finish(ctx); err != nil {
+			return fmt.Errorf("end the last sweep: %w", err)
+		}
+		return s.run(ctx, &rep)
+	})
+	return rep, err
+}
+
+func (s *Sweeper) run(ctx context.Context, rep *SweepReport) error {
 	before := time.Now().Add(-s.OlderThan)
 	var found []Swept
 	for p, err := range join(ctx, s.Catalog, s.Store, "") {
 		if err != nil {
-			return rep, fmt.Errorf("list what is there: %w", err)
+			return fmt.Errorf("list what is there: %w", err)
 		}
 		if p.info == nil {
 			continue
@@ -79,13 +90,13 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 			found = append(found, b)
 		}
 		if len(found) == sweepBatch {
-			if err := s.remove(ctx, &rep, found, before); err != nil {
-				return rep, err
+			if err := s.remove(ctx, rep, found, before); err != nil {
+				return err
 			}
 			found = found[:0]
 		}
 	}
-	return rep, s.remove(ctx, &rep, found, before)
+	return s.remove(ctx, rep, found, before)
 }
 
 // sweepable reports whether a blob may go, as far as can be seen without asking the catalog again.
@@ -118,7 +129,7 @@ func (s *Sweeper) remove(ctx context.Context, rep *SweepReport, found []Swept, b
 		if keys, err = s.Marks.MarkForSweep(ctx, keys, before); err != nil {
 			return fmt.Errorf("mark for the sweep: %w", err)
 		}
-		if err := s.delete(ctx, keys); err != nil {
+		if err := s.delete(ctx, keys, time.Now()); err != nil {
 			return err
 		}
 	}
@@ -136,8 +147,15 @@ func (s *Sweeper) remove(ctx context.Context, rep *SweepReport, found []Swept, b
 	return nil
 }
 
-func (s *Sweeper) delete(ctx context.Context, keys []string) error {
+// markTime is how long after its marks were made a sweep may still delete: a process that stood still for longer leaves the rest to the
+// next sweep, which may have come meanwhile and taken the marks away.
+const markTime = leaseTime / 2
+
+func (s *Sweeper) delete(ctx context.Context, keys []string, marked time.Time) error {
 	for _, key := range keys {
+		if time.Since(marked) > markTime {
+			return fmt.Errorf("it took more than %s to delete %d blobs; the next sweep ends it", markTime, len(keys))
+		}
 		if err := s.Store.Delete(ctx, key); err != nil {
 			return fmt.Errorf("delete %s: %w", key, err)
 		}
@@ -154,5 +172,10 @@ func (s *Sweeper) finish(ctx context.Context) (int64, error) {
 	if err != nil || len(keys) == 0 {
 		return 0, err
 	}
-	return int64(len(keys)), s.delete(ctx, keys)
+	for part := range slices.Chunk(keys, sweepBatch) {
+		if err := s.delete(ctx, part, time.Now()); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(keys)), nil
 }

@@ -1,0 +1,197 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/upkeep"
+)
+
+// Catalog is what a backup needs of the catalog.
+type Catalog interface {
+	upkeep.Blobs
+	// Dump writes the whole catalog as one transaction sees it.
+	Dump(ctx context.Context, w io.Writer) error
+}
+
+// copyWorkers is how many blobs are copied at a time.
+const copyWorkers = 4
+
+// clockSlack is by how much the clocks of a server and of a backup may differ.
+const clockSlack = 5 * time.Minute
+
+// Progress is how far a backup or a restore is.
+type Progress struct {
+	Stage                         string // what is being done
+	Blobs, Bytes, AllBlobs, AllIn int64  // done, and in all; AllIn is in bytes; 0: not known
+}
+
+// Creator makes backups.
+type Creator struct {
+	Catalog  Catalog
+	Store    storage.Store // the registry's
+	Target   storage.Store
+	Leases   upkeep.Leases
+	Holder   string // see upkeep.NewHolder
+	Registry Registry
+	Version  string // of this program
+	Workers  int    // 0: 4
+	Progress func(Progress)
+}
+
+// Create makes a backup. The registry may serve and publish meanwhile. Blobs that the storage cannot give are named in the manifest, which
+// is there all the same: most of a registry is better than nothing.
+func (c *Creator) Create(ctx context.Context) (m *Manifest, err error) {
+	err = upkeep.Hold(ctx, c.Leases, upkeep.BlobsLease, c.Holder, func(ctx context.Context) error {
+		m, err = c.create(ctx)
+		return err
+	})
+	return m, err
+}
+
+func (c *Creator) create(ctx context.Context) (*Manifest, error) {
+	begin := time.Now().UTC()
+	m := &Manifest{Format: Format, Name: newName(begin), Version: c.Version, Registry: c.Registry, Started: begin.Truncate(time.Second)}
+	older, err := List(ctx, c.Target)
+	if err != nil {
+		return nil, fmt.Errorf("read the backups that are there: %w", err)
+	}
+	if err := checkOwner(older, c.Registry); err != nil {
+		return nil, err
+	}
+	c.tell(Progress{Stage: "catalog"})
+	if m.Catalog, err = writePart(ctx, c.Target, backups+m.Name+catalogName, func(w io.Writer) error { return c.Catalog.Dump(ctx, w) }); err != nil {
+		return nil, fmt.Errorf("back up the catalog: %w", err)
+	}
+	if m.List, err = writePart(ctx, c.Target, backups+m.Name+listName, func(w io.Writer) error { return c.list(ctx, w, begin, m) }); err != nil {
+		return nil, fmt.Errorf("list the blobs: %w", err)
+	}
+	if err := c.copyBlobs(ctx, m, older); err != nil {
+		return nil, fmt.Errorf("back up the blobs: %w", err)
+	}
+	m.Finished = time.Now().UTC().Truncate(time.Second)
+	return m, writeManifest(ctx, c.Target, m)
+}
+
+func checkOwner(list []*Manifest, r Registry) error {
+	for _, m := range list {
+		if !m.Registry.same(r) {
+			return fmt.Errorf("the target holds backups of another registry, %s %s: choose another folder or prefix", m.Registry.Name, m.Registry.URL)
+		}
+	}
+	return nil
+}
+
+// list writes which blobs the backup names: those of all versions that were there when the catalog was read. Versions that came after that
+// may be among them; nothing is wrong with too many.
+func (c *Creator) list(ctx context.Context, w io.Writer, begin time.Time, m *Manifest) error {
+	for r, err := range upkeep.Refs(ctx, c.Catalog, "") {
+		if err != nil {
+			return err
+		}
+		if r.DeletedAt != nil && r.DeletedAt.Before(begin.Add(-clockSlack)) {
+			continue
+		}
+		m.Blobs++
+		m.Bytes += r.Size
+		if err := (item{r.Key(), r.Size}).write(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyBlobs copies what the target lacks. What a backup that was cut off left there is read again before it is believed: nobody has
+// said of it that it outlived a crash.
+func (c *Creator) copyBlobs(ctx context.Context, m *Manifest, older []*Manifest) error {
+	var believed time.Time // blobs stored before were part of a whole backup
+	if len(older) > 0 {
+		info, err := c.Target.Stat(ctx, backups+older[len(older)-1].Name+manifestName)
+		if err != nil {
+			return err
+		}
+		believed = info.Modified
+	}
+	var mu sync.Mutex
+	p := Progress{Stage: "blobs", AllBlobs: m.Blobs, AllIn: m.Bytes}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(cmp.Or(c.Workers, copyWorkers))
+	for want, err := range beside(gctx, c.Target, readList(gctx, c.Target, m.Name, m.List), blobs) {
+		if err != nil {
+			return errors.Join(err, g.Wait())
+		}
+		g.Go(func() error {
+			copied, missing, err := c.copyBlob(gctx, want, believed)
+			mu.Lock()
+			defer mu.Unlock()
+			p.Blobs++
+			p.Bytes += want.size
+			switch {
+			case err != nil:
+				return err
+			case copied:
+				m.CopiedBlobs++
+				m.CopiedBytes += want.size
+			case missing:
+				m.MissingBlobs++
+				if len(m.Missing) < maxMissing {
+					m.Missing = append(m.Missing, want.key)
+				}
+			}
+			c.tell(p)
+			return nil
+		})
+	}
+	err := g.Wait()
+	slices.Sort(m.Missing)
+	return err
+}
+
+// copyBlob brings one blob into the target, unless it is there.
+func (c *Creator) copyBlob(ctx context.Context, want place, believed time.Time) (copied, missing bool, err error) {
+	if ok, err := want.holds(ctx, c.Target, believed); ok || err != nil {
+		return false, false, err
+	}
+	_, _, err = storage.Copy(ctx, c.Store, want.key, c.Target, blobs+want.key, want.sha256(), want.size)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, storage.ErrDigest) {
+		return false, true, nil
+	}
+	return err == nil, false, err
+}
+
+func (c *Creator) tell(p Progress) {
+	if c.Progress != nil {
+		c.Progress(p)
+	}
+}
+
+func writeManifest(ctx context.Context, target storage.Store, m *Manifest) (err error) {
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	w, err := target.Create(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Cancel()) }() // after a commit it does nothing
+	if _, err := w.Write(append(data, '\n')); err != nil {
+		return err
+	}
+	durable, err := w.Commit(ctx, backups+m.Name+manifestName)
+	if err != nil {
+		return err
+	}
+	return durable()
+}

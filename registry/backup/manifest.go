@@ -1,0 +1,129 @@
+package backup
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/storage"
+)
+
+// Registry says whose backup it is.
+type Registry struct {
+	ID   string `json:"id,omitempty"` // empty: the registry has none
+	Name string `json:"name"`
+	URL  string `json:"url,omitempty"`
+}
+
+// same reports whether two may share a target.
+func (r Registry) same(o Registry) bool {
+	if r.ID != "" && o.ID != "" {
+		return r.ID == o.ID
+	}
+	return r.Name == o.Name
+}
+
+// Part is a file of a backup.
+type Part struct {
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"` // bytes, as stored
+}
+
+// Manifest is what a backup says of itself.
+type Manifest struct {
+	Format   int       `json:"format"`
+	Name     string    `json:"name"`    // of the backup, which is its folder
+	Version  string    `json:"version"` // of the program that wrote it
+	Registry Registry  `json:"registry"`
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	Catalog  Part      `json:"catalog"`
+	List     Part      `json:"list"`
+	Blobs    int64     `json:"blobs"` // that it names, those of Missing included
+	Bytes    int64     `json:"bytes"` // of them
+
+	CopiedBlobs int64 `json:"copiedBlobs"` // that the target lacked
+	CopiedBytes int64 `json:"copiedBytes"`
+	// Missing are blobs that the storage could not give: the backup is whole but for them. There are at most maxMissing of them.
+	Missing      []string `json:"missing,omitempty"`
+	MissingBlobs int64    `json:"missingBlobs,omitempty"`
+}
+
+// maxMissing bounds what a manifest names of missing blobs.
+const maxMissing = 1000
+
+// backupName is the name of a backup: the time, in UTC, and something random.
+var backupName = regexp.MustCompile(`^\d{8}T\d{6}Z-[a-z2-7]{6}$`)
+
+func newName(now time.Time) string {
+	return now.UTC().Format("20060102T150405Z") + "-" + strings.ToLower(rand.Text()[:6])
+}
+
+// maxManifest bounds what is read of a manifest; its longest part is maxMissing keys of some 150 bytes.
+const maxManifest = 1 << 20
+
+// ReadManifest reads the manifest of a backup, by its name or, for the newest, "latest".
+func ReadManifest(ctx context.Context, target storage.Store, name string) (*Manifest, error) {
+	if name == "" || name == "latest" {
+		list, err := List(ctx, target)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 {
+			return nil, fmt.Errorf("there is no backup")
+		}
+		return list[len(list)-1], nil
+	}
+	if !backupName.MatchString(name) {
+		return nil, fmt.Errorf("%q is no name of a backup; `crateyard backup list` shows them", name)
+	}
+	b, err := target.Open(ctx, backups+name+manifestName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no backup %s; `crateyard backup list` shows those that there are", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(b, maxManifest))
+	if err := errors.Join(err, b.Close()); err != nil {
+		return nil, err
+	}
+	m := &Manifest{}
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("the manifest of backup %s is damaged: %w", name, err)
+	}
+	if m.Format < 1 || m.Name != name {
+		return nil, fmt.Errorf("the manifest of backup %s is damaged: it is of %q, format %d", name, m.Name, m.Format)
+	}
+	if m.Format > Format {
+		return nil, fmt.Errorf("backup %s has format %d, made by a newer crateyard; this one knows format %d: run the newer one", name, m.Format, Format)
+	}
+	return m, nil
+}
+
+// List gives the backups of a target, the oldest first. What is under way or was cut off is not among them.
+func List(ctx context.Context, target storage.Store) ([]*Manifest, error) {
+	var list []*Manifest
+	for info, err := range target.List(ctx, backups, "") {
+		if err != nil {
+			return nil, err
+		}
+		name, isManifest := strings.CutSuffix(strings.TrimPrefix(info.Key, backups), manifestName)
+		if !isManifest || !backupName.MatchString(name) {
+			continue
+		}
+		m, err := ReadManifest(ctx, target, name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}

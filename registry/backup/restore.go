@@ -1,0 +1,161 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crateyard/crateyard/registry/storage"
+)
+
+// Loader is the catalog that a restore fills.
+type Loader interface {
+	// Empty reports whether nothing was ever put into the catalog.
+	Empty(ctx context.Context) (bool, error)
+	// Load fills the empty catalog with what Dump wrote, in one transaction: an error of the reader leaves it empty.
+	Load(ctx context.Context, r io.Reader) error
+}
+
+// ErrNotEmpty is the error of a restore over a registry.
+var ErrNotEmpty = errors.New("the target is not empty")
+
+// Restorer brings a backup back into an empty registry.
+type Restorer struct {
+	Target   storage.Store // with the backups
+	Catalog  Loader
+	Store    storage.Store // the registry's
+	Workers  int           // 0: 4
+	Progress func(Progress)
+}
+
+// Restored is what a restore did.
+type Restored struct {
+	Manifest *Manifest `json:"manifest"`
+	Copied   int64     `json:"copied"`  // blobs
+	Kept     int64     `json:"kept"`    // blobs that a restore before this one had brought
+	Missing  []string  `json:"missing"` // versions without bytes: they were missing when the backup was made
+}
+
+// Restore brings back the backup of a name, or the newest. It refuses a catalog that is not empty, and a storage that has blobs which the
+// backup does not name. What a restore before it has copied is read again and kept.
+func (r *Restorer) Restore(ctx context.Context, name string) (*Restored, error) {
+	m, err := ReadManifest(ctx, r.Target, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkEmpty(ctx, r.Catalog); err != nil {
+		return nil, err
+	}
+	// The catalog is read once before anything is copied: a backup that cannot be restored shall not take an hour to say so.
+	if err := readPart(ctx, r.Target, backups+m.Name+catalogName, m.Catalog, func(rd io.Reader) error {
+		_, err := io.Copy(io.Discard, rd)
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("the catalog of backup %s: %w", m.Name, err)
+	}
+	if err := r.checkStorage(ctx, m); err != nil {
+		return nil, err
+	}
+	out := &Restored{Manifest: m, Missing: []string{}}
+	if err := r.copyBlobs(ctx, m, out); err != nil {
+		return nil, fmt.Errorf("restore the blobs: %w", err)
+	}
+	r.tell(Progress{Stage: "catalog", Blobs: m.Blobs, Bytes: m.Bytes, AllBlobs: m.Blobs, AllIn: m.Bytes})
+	err = readPart(ctx, r.Target, backups+m.Name+catalogName, m.Catalog, func(rd io.Reader) error { return r.Catalog.Load(ctx, rd) })
+	if err != nil {
+		return nil, fmt.Errorf("restore the catalog: %w", err)
+	}
+	return out, nil
+}
+
+func checkEmpty(ctx context.Context, c Loader) error {
+	empty, err := c.Empty(ctx)
+	if err == nil && !empty {
+		err = fmt.Errorf("%w: the catalog has users or crates; restore into a new folder or database", ErrNotEmpty)
+	}
+	return err
+}
+
+// checkStorage refuses a storage with blobs of somebody else.
+func (r *Restorer) checkStorage(ctx context.Context, m *Manifest) error {
+	next, stop := iter.Pull2(readList(ctx, r.Target, m.Name, m.List))
+	defer stop()
+	want, err, more := next()
+	for info, ierr := range r.Store.List(ctx, crates, "") {
+		if ierr != nil {
+			return ierr
+		}
+		for more && err == nil && want.key < info.Key {
+			want, err, more = next()
+		}
+		if err != nil {
+			return err
+		}
+		if !more || want.key != info.Key {
+			return fmt.Errorf("%w: the storage has %s, which the backup does not name; restore into an empty folder, bucket or prefix", ErrNotEmpty, info.Key)
+		}
+	}
+	for more && err == nil { // to its end, where the digest is compared
+		_, err, more = next()
+	}
+	return err
+}
+
+func (r *Restorer) copyBlobs(ctx context.Context, m *Manifest, out *Restored) error {
+	var mu sync.Mutex
+	p := Progress{Stage: "blobs", AllBlobs: m.Blobs, AllIn: m.Bytes}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(cmp.Or(r.Workers, copyWorkers))
+	for want, err := range beside(gctx, r.Store, readList(gctx, r.Target, m.Name, m.List), "") {
+		if err != nil {
+			return errors.Join(err, g.Wait())
+		}
+		g.Go(func() error {
+			kept, err := want.holds(gctx, r.Store, time.Time{})
+			if err == nil && !kept {
+				_, _, err = storage.Copy(gctx, r.Target, blobs+want.key, r.Store, want.key, want.sha256(), want.size)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && gctx.Err() == nil && slices.Contains(m.Missing, want.key) {
+				out.Missing, err = append(out.Missing, want.key), nil
+			} else if kept {
+				out.Kept++
+			} else {
+				out.Copied++
+			}
+			p.Blobs++
+			p.Bytes += want.size
+			r.tell(p)
+			return err
+		})
+	}
+	err := g.Wait()
+	slices.Sort(out.Missing)
+	return err
+}
+
+func (r *Restorer) tell(p Progress) {
+	if r.Progress != nil {
+		r.Progress(p)
+	}
+}
+
+// SourcePrefix is where the blobs of a target lie, for upkeep.Source.
+const SourcePrefix = blobs
+
+// ParseBucket reports whether text names a target in a bucket, s3://bucket/prefix, and takes it apart.
+func ParseBucket(text string) (bucket, keyPrefix string, ok bool) {
+	rest, ok := strings.CutPrefix(text, "s3://")
+	bucket, keyPrefix, _ = strings.Cut(rest, "/")
+	return bucket, strings.Trim(keyPrefix, "/"), ok && bucket != ""
+}

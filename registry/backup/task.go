@@ -1,0 +1,45 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/upkeep"
+)
+
+// Task is the backup that comes by itself: it makes one, and prunes after that. A backup that was due while no server ran is made at the
+// next start.
+func Task(c Creator, schedule *Schedule, keep int) upkeep.Task {
+	return upkeep.Task{
+		Name: "backup",
+		Next: schedule.Next,
+		Last: func(ctx context.Context) (time.Time, error) {
+			list, err := List(ctx, c.Target)
+			if err != nil || len(list) == 0 {
+				return time.Time{}, err
+			}
+			return list[len(list)-1].Finished, nil
+		},
+		Run: func(ctx context.Context) (upkeep.Outcome, error) {
+			m, err := c.Create(ctx)
+			if err != nil {
+				return upkeep.Outcome{}, err
+			}
+			p := Pruner{Target: c.Target, Leases: c.Leases, Holder: c.Holder, Registry: c.Registry, Keep: keep}
+			if _, err := p.Prune(ctx); err != nil {
+				return upkeep.Outcome{}, fmt.Errorf("backup %s is made, but old ones stay: %w", m.Name, err)
+			}
+			out := upkeep.Outcome{Items: m.CopiedBlobs, Bytes: m.CopiedBytes, Text: m.Name}
+			return out, upkeep.Final(m.Complete())
+		},
+	}
+}
+
+// Complete is an error when the storage could not give all blobs.
+func (m *Manifest) Complete() error {
+	if m.MissingBlobs == 0 {
+		return nil
+	}
+	return fmt.Errorf("backup %s lacks %d archives, which the storage could not give, such as %s: run `crateyard check`", m.Name, m.MissingBlobs, m.Missing[0])
+}

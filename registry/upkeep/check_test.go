@@ -1,0 +1,314 @@
+package upkeep_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/upkeep"
+	"github.com/crateyard/crateyard/registry/upkeep/upkeeptest"
+)
+
+func check(t *testing.T, c *upkeep.Checker) *upkeep.Report {
+	t.Helper()
+	r := &upkeep.Report{}
+	if err := c.Run(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Done {
+		t.Error("not done")
+	}
+	return r
+}
+
+// found gives what was found as "kind crate version", sorted.
+func found(r *upkeep.Report) []string {
+	list := []string{}
+	for _, f := range r.Findings {
+		list = append(list, strings.TrimSpace(fmt.Sprintf("%s %s %s", f.Kind, f.Crate, f.Version)))
+	}
+	slices.Sort(list)
+	return list
+}
+
+func put(t *testing.T, s storage.Store, key string, data []byte) {
+	t.Helper()
+	w, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	durable, err := w.Commit(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := durable(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, s storage.Store, key string) []byte {
+	t.Helper()
+	b, err := s.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(b)
+	if err := errors.Join(err, b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// replace puts other bytes under a key, as a disk or a person would.
+func replace(t *testing.T, s storage.Store, key string, change func([]byte) []byte) {
+	t.Helper()
+	data := change(get(t, s, key))
+	if err := s.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, key, data)
+}
+
+func flip(b []byte) []byte {
+	b[len(b)/2] ^= 1
+	return b
+}
+
+// age makes a file look old.
+func age(t *testing.T, y *upkeeptest.Yard, key string, by time.Duration) {
+	t.Helper()
+	then := time.Now().Add(-by)
+	if err := os.Chtimes(filepath.Join(y.Dir, key), then, then); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func exec(t *testing.T, db *sql.DB, query string, args ...any) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
+
+func TestCheckFindsEachDamage(t *testing.T) {
+	y := upkeeptest.New(t)
+	c := keep(t, y)
+	for i := range 8 {
+		y.Publish("demo", fmt.Sprintf("1.%d.0", i))
+	}
+	gone, short, flipped := y.Publish("gone", "1.0.0"), y.Publish("short", "1.0.0"), y.Publish("flipped", "1.0.0")
+	y.Publish("dropped", "1.0.0")
+	clean := check(t, &upkeep.Checker{Catalog: c, Feed: c, Store: y.Store})
+	if len(clean.Findings) > 0 || clean.Versions != 12 || clean.Blobs != 12 || clean.ReadBytes != clean.StoredBytes {
+		t.Fatalf("of a whole registry: %+v", clean)
+	}
+
+	if err := y.Store.Delete(t.Context(), upkeeptest.Key(gone)); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, y.Store, upkeeptest.Key(short), func(b []byte) []byte { return b[:len(b)-1] })
+	replace(t, y.Store, upkeeptest.Key(flipped), flip)
+	orphan, young := storage.CrateKey("demo", "9.0.0", zeros), storage.CrateKey("demo", "9.1.0", zeros)
+	put(t, y.Store, orphan, []byte("orphan"))
+	put(t, y.Store, young, []byte("arriving"))
+	put(t, y.Store, "crates/notes.txt", []byte("?"))
+	age(t, y, orphan, 30*time.Hour)
+	for num, line := range map[string]string{
+		"1.1.0": `replace(line, '"demo"', '"other"')`, "1.2.0": `replace(line, '"1.2.0"', '"1.2.1"')`, "1.3.0": `replace(line, '"cksum":"', '"cksum":"0')`,
+		"1.4.0": `replace(line, '"yanked":false', '"yanked":true')`, "1.5.0": `replace(line, '}', '')`, "1.6.0": `replace(line, '"deps":[]', '"deps":null')`,
+		"1.7.0": `replace(line, 'Z"', '+00:00"')`,
+	} {
+		exec(t, c.db, "UPDATE versions SET line = "+line+" WHERE num = ? AND crate_id = (SELECT id FROM crates WHERE name = 'demo')", num)
+	}
+	exec(t, c.db, "UPDATE changes SET kind = 'unyank' WHERE crate = 'dropped'")
+	want := []string{"missing-blob gone 1.0.0", "orphan demo 9.0.0", "unknown-key", "wrong-digest flipped 1.0.0", "wrong-feed dropped",
+		"wrong-line demo 1.1.0", "wrong-line demo 1.2.0", "wrong-line demo 1.3.0", "wrong-line demo 1.4.0", "wrong-line demo 1.5.0", "wrong-line demo 1.6.0",
+		"wrong-line demo 1.7.0", "wrong-size short 1.0.0"}
+	r := check(t, &upkeep.Checker{Catalog: c, Feed: c, Store: y.Store})
+	got := slices.DeleteFunc(found(r), func(s string) bool { return s == "wrong-feed demo" }) // its lines are not those that were told
+	if !slices.Equal(got, want) {
+		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if r.Orphans != 1 || r.OrphanBytes != 6 || r.Arriving != 1 || r.Damaged() != int64(len(r.Findings))-2 {
+		t.Errorf("counts: %+v", r)
+	}
+	for _, f := range r.Findings {
+		if f.Advice == "" || f.Detail == "" {
+			t.Errorf("says not what to do: %+v", f)
+		}
+	}
+	quick := check(t, &upkeep.Checker{Catalog: c, Feed: c, Store: y.Store, Quick: true})
+	want = slices.DeleteFunc(want, func(s string) bool { return strings.HasPrefix(s, "wrong-digest") || strings.HasPrefix(s, "wrong-feed") })
+	if got := found(quick); !slices.Equal(got, want) {
+		t.Errorf("quick found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A check that was cut off goes on where it was and finds what a whole one finds.
+func TestCheckGoesOn(t *testing.T) {
+	y := upkeeptest.New(t)
+	c := keep(t, y)
+	for i := range 300 {
+		r := y.Publish(fmt.Sprintf("crate-%d", i%7), fmt.Sprintf("1.%d.0", i))
+		if i%50 == 0 {
+			replace(t, y.Store, upkeeptest.Key(r), flip)
+		}
+	}
+	whole := check(t, &upkeep.Checker{Catalog: c, Store: y.Store})
+	if len(whole.Findings) != 6 {
+		t.Fatalf("found %v", found(whole))
+	}
+	state := filepath.Join(t.TempDir(), "state")
+	for runs := 1; ; runs++ {
+		r, err := upkeep.ReadState(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		err = (&upkeep.Checker{Catalog: c, Store: y.Store, Progress: func(r *upkeep.Report) {
+			if err := upkeep.WriteState(state, r); err != nil {
+				t.Error(err)
+			}
+			cancel()
+		}}).Run(ctx, r)
+		cancel()
+		if !r.Done {
+			if !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if runs < 3 || !slices.Equal(found(r), found(whole)) || r.Blobs != whole.Blobs || r.ReadBytes != whole.ReadBytes || r.Versions != 300 {
+			t.Errorf("after %d runs: %+v\nwant %+v", runs, r, whole)
+		}
+		return
+	}
+}
+
+// While versions are published, deleted and swept away, a check finds nothing: what looks wrong is looked at again.
+func TestCheckDuringPublishes(t *testing.T) {
+	y := upkeeptest.New(t)
+	c := keep(t, y)
+	y.Publish("first", "1.0.0")
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			r := y.Publish(fmt.Sprintf("crate-%d", i%11), fmt.Sprintf("1.0.%d", i))
+			if i%3 == 0 {
+				if err := y.Catalog.DeleteVersion(context.Background(), catalog.Actor{}, r.Name, r.Version); err != nil {
+					t.Error(err)
+				}
+				if err := y.Store.Delete(context.Background(), upkeeptest.Key(r)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+		if r := check(t, &upkeep.Checker{Catalog: c, Feed: c, Store: y.Store}); len(r.Findings) > 0 {
+			t.Errorf("found %+v", r.Findings)
+		}
+	}
+	close(stop)
+	<-done
+}
+
+// A storage that cannot be read is one trouble, not one a blob.
+func TestCheckOfBrokenStorage(t *testing.T) {
+	y := upkeeptest.New(t)
+	c := keep(t, y)
+	for i := range 40 {
+		y.Publish("demo", fmt.Sprintf("1.%d.0", i))
+	}
+	err := (&upkeep.Checker{Catalog: c, Store: broken{y.Store}}).Run(t.Context(), &upkeep.Report{})
+	if err == nil || !strings.Contains(err.Error(), "the storage cannot be read") || !strings.Contains(err.Error(), "no carrier") {
+		t.Errorf("%v", err)
+	}
+}
+
+// broken is a storage whose disk is gone while its folders are still in memory.
+type broken struct{ storage.Store }
+
+func (broken) Open(context.Context, string) (storage.Blob, error) { return nil, errors.New("no carrier") }
+
+func TestRepair(t *testing.T) {
+	y := upkeeptest.New(t)
+	c := keep(t, y)
+	copies, err := storage.OpenFilesystem(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := map[string][]byte{}
+	var keys []string
+	for i, name := range []string{"gone", "short", "flipped", "lost", "inside"} {
+		key := upkeeptest.Key(y.Publish(name, "1.0.0"))
+		keys, good[key] = append(keys, key), get(t, y.Store, key)
+		if i < 3 {
+			put(t, copies, "blobs/"+key, good[key])
+		}
+	}
+	put(t, copies, "blobs/"+keys[3], []byte("not these")) // a copy that is wrong itself
+	put(t, y.Store, upkeep.Quarantine+"by-hand/inside.crate", good[keys[4]])
+	if err := y.Store.Delete(t.Context(), keys[0]); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, y.Store, keys[1], func(b []byte) []byte { return b[:20] })
+	for _, key := range keys[2:] {
+		replace(t, y.Store, key, flip)
+	}
+	rep := &upkeep.Repairer{Store: y.Store, Sources: []upkeep.Source{{Name: "the copies", Store: copies, Prefix: "blobs/"}}}
+	r := check(t, &upkeep.Checker{Catalog: c, Store: y.Store, Repair: rep.Repair})
+	if len(r.Findings) != 5 || r.Repaired != 4 || r.Damaged() != 1 {
+		t.Fatalf("%+v", r)
+	}
+	for _, f := range r.Findings {
+		if f.Crate == "lost" {
+			if f.Repaired != "" || !bytes.Equal(get(t, y.Store, f.Key), flip(bytes.Clone(good[f.Key]))) {
+				t.Errorf("what cannot be repaired was touched: %+v", f)
+			}
+			continue
+		}
+		if !bytes.Equal(get(t, y.Store, f.Key), good[f.Key]) {
+			t.Errorf("%s: wrong bytes after the repair", f.Key)
+		}
+	}
+	var kept []string
+	for info, err := range y.Store.List(t.Context(), upkeep.Quarantine, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, info.Key)
+	}
+	if len(kept) != 4 { // short, flipped, inside, and what lay there before
+		t.Errorf("in quarantine: %q", kept)
+	}
+	if again := check(t, &upkeep.Checker{Catalog: c, Store: y.Store, Repair: rep.Repair}); again.Damaged() != 1 || again.Repaired != 0 {
+		t.Errorf("after the repair: %+v", again)
+	}
+	if _, err := y.Store.Stat(t.Context(), keys[3]); errors.Is(err, fs.ErrNotExist) {
+		t.Error("the last copy of a version was deleted")
+	}
+}

@@ -1,0 +1,277 @@
+package upkeep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"sync"
+	"time"
+)
+
+// Task is work that comes again and again, and that one replica does for all.
+type Task struct {
+	Name string
+	// Next gives when the task is due after it was done, or after the start. The zero time means never.
+	Next func(last time.Time) time.Time
+	// Last, if set, tells at the start when the task was last done, by whomever. Without it, the start counts as that.
+	Last func(ctx context.Context) (time.Time, error)
+	// First, if above 0, is how soon after the start the task is due for the first time, whatever Next says.
+	First time.Duration
+	// Run does the work once.
+	Run func(ctx context.Context) (Outcome, error)
+}
+
+// Every is a Next for a fixed time between two ends.
+func Every(d time.Duration) func(time.Time) time.Time {
+	return func(last time.Time) time.Time {
+		if d <= 0 {
+			return time.Time{}
+		}
+		return last.Add(d)
+	}
+}
+
+// Outcome is what a run of a task did, for status and metrics.
+type Outcome struct {
+	Items, Bytes int64 // blobs that were removed, copied or read
+	Text         string
+}
+
+// Status is how a task stands on this replica.
+type Status struct {
+	Name          string    `json:"name"`
+	Running       bool      `json:"running"`
+	Next          time.Time `json:"next,omitzero"`
+	LastStarted   time.Time `json:"lastStarted,omitzero"`
+	LastSucceeded time.Time `json:"lastSucceeded,omitzero"`
+	LastFailed    time.Time `json:"lastFailed,omitzero"`
+	LastError     string    `json:"lastError,omitempty"` // empty after a success
+	LastDuration  float64   `json:"lastDuration"`        // seconds
+	Runs          int64     `json:"runs"`
+	Failures      int64     `json:"failures"`
+	Last          Outcome   `json:"last"` // of the last success
+}
+
+// Runner runs tasks. When a task is due, the first replica to take its lease does it; the lease stays taken for a while after that, so that
+// another replica, whose clock is a little behind, does not do it again.
+type Runner struct {
+	Leases Leases
+	Holder string // see NewHolder
+	Log    *slog.Logger
+	Tasks  []Task
+
+	mu     sync.Mutex
+	status map[string]*Status
+}
+
+// Run runs the tasks until ctx ends; it returns when none runs any more.
+func (r *Runner) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, t := range r.Tasks {
+		wg.Go(func() { r.run(ctx, t) })
+	}
+	wg.Wait()
+}
+
+// Status gives how each task stands, in their order.
+func (r *Runner) Status() []Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]Status, 0, len(r.Tasks))
+	for _, t := range r.Tasks {
+		s := Status{Name: t.Name}
+		if known := r.status[t.Name]; known != nil {
+			s = *known
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+func (r *Runner) note(name string, change func(*Status)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.status == nil {
+		r.status = map[string]*Status{}
+	}
+	if r.status[name] == nil {
+		r.status[name] = &Status{Name: name}
+	}
+	change(r.status[name])
+}
+
+// longest is the longest time to sleep at once: a clock may jump.
+const longest = time.Minute
+
+func (r *Runner) run(ctx context.Context, t Task) {
+	last := time.Now()
+	if t.Last != nil {
+		known, err := t.Last(ctx)
+		switch {
+		case err != nil:
+			r.Log.Warn("Cannot tell when this was last done", "task", t.Name, "error", Clean(err))
+		case !known.IsZero():
+			last = known
+			r.note(t.Name, func(s *Status) { s.LastSucceeded = known })
+		}
+	}
+	for first := true; ; first = false {
+		next := t.Next(last)
+		if next.IsZero() {
+			return
+		}
+		if first && t.First > 0 {
+			next = last.Add(t.First)
+		}
+		r.note(t.Name, func(s *Status) { s.Next = next })
+		for time.Now().Before(next) {
+			if sleep(ctx, min(longest, time.Until(next))) != nil {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		r.due(ctx, t)
+		last = time.Now()
+	}
+}
+
+// How a task is tried again that could not be done: a daily backup shall not wait for a day because the bucket was away for a minute.
+const (
+	retries    = 5
+	retryAfter = 10 * time.Minute
+)
+
+func (r *Runner) due(ctx context.Context, t Task) {
+	for range retries {
+		now := time.Now()
+		if !r.once(ctx, t, t.Next(now).Sub(now)/2) || sleep(ctx, retryAfter) != nil {
+			return
+		}
+	}
+}
+
+// FinalError is an error of a task that trying again does not mend.
+type FinalError struct{ error }
+
+// Final makes an error final; nil stays nil.
+func Final(err error) error {
+	if err == nil {
+		return nil
+	}
+	return FinalError{err}
+}
+
+// Unwrap gives the error itself.
+func (f FinalError) Unwrap() error { return f.error }
+
+// once does a task that is due, if no other replica does, and reports whether to try again. keep is how long the lease stays taken when it
+// is done.
+func (r *Runner) once(ctx context.Context, t Task, keep time.Duration) (again bool) {
+	lease := "task/" + t.Name
+	begun, done := false, false
+	err := Hold(ctx, kept{r.Leases, keep, &done}, lease, r.Holder, func(ctx context.Context) error {
+		begin := time.Now()
+		begun = true
+		r.note(t.Name, func(s *Status) { s.Running, s.LastStarted, s.Runs = true, begin, s.Runs+1 })
+		out, err := t.Run(ctx)
+		_, final := errors.AsType[FinalError](err)
+		done = err == nil || final
+		r.note(t.Name, func(s *Status) {
+			s.Running, s.LastDuration = false, time.Since(begin).Seconds()
+			if err == nil {
+				s.LastSucceeded, s.LastError, s.Last = time.Now(), "", out
+			}
+		})
+		if err == nil {
+			r.Log.Info("Done", "task", t.Name, "items", out.Items, "bytes", out.Bytes, "result", out.Text, "took", time.Since(begin).Round(time.Millisecond).String())
+		}
+		return err
+	})
+	switch {
+	case err == nil, ctx.Err() != nil:
+		return false
+	case errors.Is(err, ErrHeld) && !begun:
+		r.Log.Debug("Another replica does this", "task", t.Name)
+		return false
+	default:
+		text := Clean(err)
+		r.note(t.Name, func(s *Status) { s.LastFailed, s.LastError, s.Failures = time.Now(), text, s.Failures+1 })
+		r.Log.Error("Failed", "task", t.Name, "error", text)
+		return !done
+	}
+}
+
+// kept gives a lease back late after a success.
+type kept struct {
+	Leases
+	keep time.Duration
+	done *bool
+}
+
+func (k kept) Release(ctx context.Context, name, holder string) error {
+	if !*k.done || k.keep <= 0 {
+		return k.Leases.Release(ctx, name, holder)
+	}
+	_, err := k.Lease(ctx, name, holder, k.keep)
+	return err
+}
+
+// Secrets that errors of drivers may carry: a password in a URI or in a connection string, and what signs an address or a request.
+var (
+	inURI   = regexp.MustCompile(`([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s@]*@`)
+	inPairs = regexp.MustCompile(`(?i)\b(password|passwd|secret|token|x-amz-signature|x-amz-security-token|x-amz-credential|signature|authorization)(=|: ?)("[^"]*"|'[^']*'|[^\s&,;]+)`)
+)
+
+// maxError bounds the text of an error in a status.
+const maxError = 1000
+
+// Clean gives the text of an error without the secrets that it may hold.
+func Clean(err error) string {
+	text := inPairs.ReplaceAllString(inURI.ReplaceAllString(err.Error(), "$1:…@"), "$1$2…")
+	if len(text) > maxError {
+		text = text[:maxError] + "…"
+	}
+	return text
+}
+
+// sweepAfter is how soon after a start the first sweep is due: servers that are replaced every day shall sweep, too.
+const sweepAfter = 10 * time.Minute
+
+// SweepTask is the periodic sweep.
+func SweepTask(s Sweeper, every time.Duration) Task {
+	return Task{Name: "sweep", Next: Every(every), First: min(every, sweepAfter), Run: func(ctx context.Context) (Outcome, error) {
+		rep, err := s.Run(ctx)
+		return Outcome{Items: rep.Removed + rep.Finished, Bytes: rep.Bytes, Text: fmt.Sprintf("%d of %d blobs removed", rep.Removed+rep.Finished, rep.Seen)}, err
+	}}
+}
+
+// scrubAgain is how soon another replica takes over from one that stopped scrubbing.
+const scrubAgain = time.Minute
+
+// ScrubTask is the scrub. Each of its runs lasts as long as the replica does; Status.Last is of the last whole pass.
+func ScrubTask(s Scrubber, r *Runner) Task {
+	found, passed := s.Found, s.Passed
+	s.Found = func(f Finding) {
+		r.Log.Error("A stored archive is damaged; run `crateyard check --repair --from BACKUP`", "finding", string(f.Kind), "crate", f.Crate, "version", f.Version, "detail", f.Detail)
+		if found != nil {
+			found(f)
+		}
+	}
+	s.Passed = func(rep *Report) {
+		text := fmt.Sprintf("%d blobs read, %d damaged", rep.Blobs, rep.Damaged())
+		r.note("scrub", func(st *Status) {
+			st.LastSucceeded, st.LastError, st.Last = time.Now(), "", Outcome{Items: rep.Blobs, Bytes: rep.ReadBytes, Text: text}
+		})
+		r.Log.Info("Read all stored archives", "blobs", rep.Blobs, "bytes", rep.ReadBytes, "damaged", rep.Damaged())
+		if passed != nil {
+			passed(rep)
+		}
+	}
+	return Task{Name: "scrub", Next: Every(scrubAgain), Run: func(ctx context.Context) (Outcome, error) {
+		return Outcome{}, s.Run(ctx)
+	}}
+}
