@@ -37,7 +37,6 @@ type Record struct {
 // The actions of the audit.
 const (
 	ActionPublish       = "crate.publish"
-	ActionImport        = "crate.import"
 	ActionYank          = "crate.yank"
 	ActionUnyank        = "crate.unyank"
 	ActionOwners        = "crate.owners"

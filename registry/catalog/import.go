@@ -19,7 +19,7 @@ type Import struct {
 	At          time.Time
 }
 
-// ActionImport is the action of the audit for versions that an administrator brings in, one record a crate.
+// ActionImport is the action of the audit for versions that come from elsewhere.
 const ActionImport = "crate.import"
 
 // Import adds versions of one crate, in their order, in one transaction. Rights and dependencies are not asked for. A version that is there
