@@ -30,11 +30,11 @@ func (s *Server) bootstrap(ctx context.Context) error {
 	if err := auth.CheckAdminToken(token); err != nil {
 		return err
 	}
-	_, err = s.catalog.CreateUser(ctx, catalog.Actor{}, catalog.User{Name: auth.BootstrapUser, Role: string(auth.Admin)})
+	_, err = s.Catalog.CreateUser(ctx, catalog.Actor{}, catalog.User{Name: auth.BootstrapUser, Role: string(auth.Admin)})
 	if err != nil && fault.KindOf(err) != fault.Conflict {
 		return err
 	}
-	return s.catalog.ReplaceToken(ctx, catalog.Token{UserName: auth.BootstrapUser, Name: auth.BootstrapToken}, auth.Hash(token))
+	return s.Catalog.ReplaceToken(ctx, catalog.Token{UserName: auth.BootstrapUser, Name: auth.BootstrapToken}, auth.Hash(token))
 }
 
 func (s *Server) adminToken() (string, error) {
@@ -42,6 +42,9 @@ func (s *Server) adminToken() (string, error) {
 		return s.config.AdminToken, nil
 	}
 	path := s.config.AdminTokenFile
+	if path == "" && s.config.Catalog.Postgres != nil {
+		return "", errors.New("no admin token: servers that may share a database need the same one; say --admin-token-file, or set CRATEYARD_ADMIN_TOKEN")
+	}
 	own := filepath.Join(s.config.Data, AdminTokenName)
 	if path == "" {
 		path = own

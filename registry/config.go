@@ -44,6 +44,8 @@ type Config struct {
 	Sweep    Sweep   `yaml:"sweep"`
 	Scrub    Scrub   `yaml:"scrub"`
 	Backup   Backup  `yaml:"backup"`
+	// RestoreFrom is what crateyard restore fills an empty registry from.
+	RestoreFrom RestoreFrom `yaml:"restoreFrom"`
 	// AdminTokenFile holds the bootstrap admin's token. With neither it nor AdminToken, the first start writes
 	// Data/admin-token, mode 0600.
 	AdminTokenFile string `yaml:"adminTokenFile"`

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/crateyard/crateyard/registry/backup"
 )
 
 // Storage says where crate files lie. Left out, they lie in Data/storage.
@@ -71,6 +73,13 @@ type Backup struct {
 	Keep     int    `yaml:"keep"` // how many to keep; default 14
 }
 
+// RestoreFrom is where backups lie, and which of them to take.
+type RestoreFrom struct {
+	Folder string `yaml:"folder"`
+	S3     *S3    `yaml:"s3"`
+	Name   string `yaml:"name"` // empty: the newest
+}
+
 // uri gives the connection URI.
 func (p *Postgres) uri() (string, error) {
 	if p.URI != "" {
@@ -118,7 +127,7 @@ func (c *Config) checkBackends() error {
 	if c.Storage.S3 != nil && c.Storage.Folder != "" {
 		bad("storage: folder and s3 stand side by side; keep one")
 	}
-	errs = append(errs, c.Storage.S3.check("storage.s3"), c.Backup.S3.check("backup.s3"))
+	errs = append(errs, c.Storage.S3.check("storage.s3"), c.Backup.S3.check("backup.s3"), c.RestoreFrom.S3.check("restoreFrom.s3"))
 	switch c.Storage.Delivery {
 	case "", "Proxy":
 	case "Redirect":
@@ -147,6 +156,11 @@ func (c *Config) checkBackends() error {
 	}
 	if c.Backup.Schedule != "" && (c.Backup.Folder == "") == (c.Backup.S3 == nil) {
 		bad("backup: say where to, with one of folder and s3")
+	}
+	if c.Backup.Schedule != "" {
+		if _, err := backup.ParseSchedule(c.Backup.Schedule); err != nil {
+			bad("backup.%w", err)
+		}
 	}
 	if c.Backup.Keep < 1 || c.Backup.Keep > 10_000 {
 		bad("backup.keep %d: it must be 1 to 10000", c.Backup.Keep)

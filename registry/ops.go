@@ -2,11 +2,12 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,9 +21,9 @@ func (s *Server) opsHandler() http.Handler {
 	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.ready(r.Context()); err != nil {
-			s.log.Warn("Not ready", "error", err)
-			say(w, http.StatusServiceUnavailable, err.Error())
+		if problems := s.ready(r.Context(), r.URL.Query()["exclude"]); len(problems) > 0 {
+			s.log.Warn("Not ready", "problems", problems)
+			say(w, http.StatusServiceUnavailable, strings.Join(problems, "\n"))
 			return
 		}
 		say(w, http.StatusOK, "ready")
@@ -35,19 +36,32 @@ func (s *Server) opsHandler() http.Handler {
 	return mux
 }
 
-func (s *Server) ready(ctx context.Context) error {
+// ready says what keeps this server from doing all its work, one thing a line: "catalog: …", "storage: …", or why it serves nothing at
+// all. exclude leaves out catalog or storage, as the API server of Kubernetes has it: a probe that takes a server out of a Service should
+// not look at what all servers share, for without it each of them still serves what it can.
+func (s *Server) ready(ctx context.Context, exclude []string) (problems []string) {
+	if why := s.waiting.Load(); why != nil {
+		return []string{*why}
+	}
+	if s.api.Draining() {
+		return []string{"stopping"}
+	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if s.api.Draining() {
-		return fmt.Errorf("stopping")
+	for _, part := range []struct {
+		name string
+		ask  func(context.Context) error
+	}{{"catalog", s.Catalog.Ping}, {"storage", s.Store.Check}} {
+		if slices.Contains(exclude, part.name) {
+			continue
+		}
+		err := part.ask(ctx)
+		s.metrics.BackendUp(part.name, err == nil)
+		if err != nil {
+			problems = append(problems, part.name+": "+strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
 	}
-	if err := s.catalog.Ping(ctx); err != nil {
-		return fmt.Errorf("catalog: %w", err)
-	}
-	if err := s.store.Check(ctx); err != nil {
-		return fmt.Errorf("storage: %w", err)
-	}
-	return nil
+	return problems
 }
 
 func say(w http.ResponseWriter, code int, text string) {

@@ -12,17 +12,18 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
-	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/crate"
 	"github.com/crateyard/crateyard/registry/gitindex"
 	"github.com/crateyard/crateyard/registry/httpapi"
 	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/metrics"
 	"github.com/crateyard/crateyard/registry/publish"
-	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/web"
 )
 
@@ -31,19 +32,24 @@ type Server struct {
 	config  Config
 	log     *slog.Logger
 	lock    *os.File
-	catalog *catalog.Catalog
-	store   *storage.Filesystem
 	auth    *auth.Authenticator
 	metrics *metrics.Metrics
 	access  *httpapi.AccessLog
 	api     *httpapi.API
 	git     *gitindex.Repo // nil: not served
+	upkeep  *upkeep.Runner
+
+	*Backends
+	// waiting says why the server is not open for business yet; nil: it is.
+	waiting atomic.Pointer[string]
 
 	public, ops net.Listener
+	opsServer   *http.Server
+	opsFailed   chan error
 }
 
-// Open prepares a server: it takes the data folder, migrates the catalog, and listens. logs takes the log. version is the
-// program's.
+// Open prepares a server: it takes the data folder, opens catalog and storage, migrates the catalog, and listens. It waits for backends
+// that are away, until ctx ends; meanwhile the ops listener says so. logs takes the log. version is the program's.
 func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Server, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -59,13 +65,13 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if err := s.openData(ctx); err != nil {
-		return nil, err
-	}
 	if err := s.listen(ctx); err != nil {
 		return nil, err
 	}
-	s.auth = auth.NewAuthenticator(s.catalog)
+	if err := s.openData(ctx); err != nil {
+		return nil, err
+	}
+	s.auth = auth.NewAuthenticator(s.Catalog)
 	if err := s.bootstrap(ctx); err != nil {
 		return nil, err
 	}
@@ -82,17 +88,20 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	}
 	s.api = &httpapi.API{
 		Name: c.Name, URL: s.config.URL, Version: version, Private: private,
-		Catalog: s.catalog, Store: s.store, Auth: s.auth, Metrics: s.metrics, Log: s.log, Access: s.access,
+		Catalog: s.Catalog, Store: s.Store, Auth: s.auth, Metrics: s.metrics, Log: s.log, Access: s.access,
 		Limits: s.config.rateLimits(), TrustedProxies: proxies,
-		Publisher: &publish.Publisher{Catalog: s.catalog, Store: s.store, Limits: limits, URL: s.config.URL,
+		Publisher: &publish.Publisher{Catalog: s.Catalog, Store: s.Store, Limits: limits, URL: s.config.URL,
 			Policy: s.config.policy(), AllowedRegistries: s.config.Access.AllowedRegistries,
 			NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
 	}
 	if s.config.GitIndex == "Enabled" {
 		s.git = gitindex.New(gitindex.Options{Dir: filepath.Join(c.Data, "git"), Config: index.NewConfig(s.config.URL, private).JSON(),
-			Feed: s.catalog, Log: s.log})
+			Feed: s.Catalog, Log: s.log})
 		s.api.Git = s.git.Handler()
+	}
+	if err := s.prepareUpkeep(ctx); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -104,13 +113,11 @@ func (s *Server) openData(ctx context.Context) (err error) {
 	if s.lock, err = lockFolder(s.config.Data, s.log); err != nil {
 		return err
 	}
-	if s.store, err = storage.OpenFilesystem(filepath.Join(s.config.Data, "storage")); err != nil {
-		return err
-	}
-	s.catalog, err = catalog.Open(ctx, filepath.Join(s.config.Data, "catalog.db"))
+	s.Backends, err = s.reachBackends(ctx)
 	return err
 }
 
+// listen takes the addresses. The ops listener answers from here on.
 func (s *Server) listen(ctx context.Context) (err error) {
 	var lc net.ListenConfig
 	if s.public, err = lc.Listen(ctx, "tcp", s.config.Listen); err != nil {
@@ -123,6 +130,11 @@ func (s *Server) listen(ctx context.Context) (err error) {
 		if s.ops, err = lc.Listen(ctx, "tcp", s.config.OpsListen); err != nil {
 			return fmt.Errorf("address of metrics and health (--ops-listen): %w", err)
 		}
+		starting := "starting"
+		s.waiting.Store(&starting)
+		s.opsServer = &http.Server{Handler: s.opsHandler(), ReadHeaderTimeout: headerTimeout}
+		s.opsFailed = make(chan error, 1)
+		go func() { s.opsFailed <- s.opsServer.Serve(s.ops) }()
 	}
 	return nil
 }
@@ -151,7 +163,8 @@ const (
 	idleTimeout   = 2 * time.Minute
 	stopTimeout   = 45 * time.Second // for what is in flight after a signal; below Kubernetes' grace period of 60 s
 	flushEvery    = 10 * time.Second // of download counts and last-used times
-	pruneEvery    = time.Hour        // of the audit
+	flushTimeout  = 10 * time.Second
+	lookEvery     = 15 * time.Second // at catalog and storage
 )
 
 // Serve answers requests until ctx ends. Then it turns new publishes away, lets those in flight finish, answers reads for
@@ -161,38 +174,42 @@ func (s *Server) Serve(ctx context.Context) error {
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ConnContext: httpapi.ConnContext,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.metrics.Gauge("crateyard_index_cache_bytes", "Memory that index files take.", s.api.CacheBytes)
-	s.metrics.Pool(s.catalog.Stats)
-	failed := make(chan error, 2)
+	s.metrics.Pool(s.Catalog.Stats)
+	s.metrics.Gauge("crateyard_change_feed_lag_seconds", "Time since this server last knew all changes that others made.",
+		func() float64 { return s.Catalog.FeedLag().Seconds() })
+	failed := make(chan error, 1)
 	go func() { failed <- public.Serve(httpapi.GatherListener{Listener: s.public}) }()
-	var ops *http.Server
-	if s.ops != nil {
-		ops = &http.Server{Handler: s.opsHandler(), ReadHeaderTimeout: headerTimeout}
-		go func() { failed <- ops.Serve(s.ops) }()
-	}
+	s.waiting.Store(nil)
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	var work sync.WaitGroup
+	work.Go(func() { s.upkeep.Run(working) })
 	s.log.Info("Serving", "url", s.config.URL, "listen", s.Addr(), "ops", s.OpsAddr(), "data", s.config.Data, "version", s.api.Version)
 
 	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()
-	prune := time.NewTicker(pruneEvery)
-	defer prune.Stop()
-	s.prune(ctx)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	var err error
 	for running := true; running; {
 		select {
 		case <-flush.C:
 			s.flush(context.WithoutCancel(ctx)) // a signal now must not lose the counts
-		case <-prune.C:
-			s.prune(context.WithoutCancel(ctx))
+		case <-look.C:
+			go s.ready(context.WithoutCancel(ctx), nil) // for the metrics
+		case err = <-s.opsFailed:
+			running = false
 		case err = <-failed:
 			running = false
 		case <-ctx.Done():
 			running = false
 		}
 	}
-	return errors.Join(err, s.stop(public, ops))
+	stopWork()
+	return errors.Join(err, s.stop(public, &work))
 }
 
-func (s *Server) stop(public, ops *http.Server) error {
+func (s *Server) stop(public *http.Server, work *sync.WaitGroup) error {
 	s.log.Info("Stopping; publishes in flight finish first")
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -212,43 +229,35 @@ func (s *Server) stop(public, ops *http.Server) error {
 		err = errors.Join(fmt.Errorf("requests did not end in %s: %w", stopTimeout, err), public.Close())
 	}
 	s.flush(context.Background())
-	if ops != nil {
-		err = errors.Join(err, ops.Close())
-	}
+	work.Wait()
 	err = errors.Join(err, s.close())
 	s.log.Info("Stopped")
 	return err
 }
 
-// flush writes what is counted in memory. What cannot be written is lost, and said: counts are not worth stopping for.
+// flush writes what is counted in memory. What cannot be written is counted on and tried again.
 func (s *Server) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
 	if counts := s.api.TakeDownloads(); len(counts) > 0 {
-		if err := s.catalog.AddDownloads(ctx, counts); err != nil {
-			s.log.Warn("Download counts are lost", "error", err)
+		if err := s.Catalog.AddDownloads(ctx, counts); err != nil {
+			s.log.Warn("Download counts cannot be written; they are kept in memory", "error", err)
+			s.api.ReturnDownloads(counts)
 		}
 	}
 	if used := s.auth.TakeUsed(); len(used) > 0 {
-		if err := s.catalog.TouchTokens(ctx, used); err != nil {
-			s.log.Warn("Last-used times of tokens are lost", "error", err)
+		if err := s.Catalog.TouchTokens(ctx, used); err != nil {
+			s.log.Warn("Last-used times of tokens cannot be written; they are kept in memory", "error", err)
+			s.auth.ReturnUsed(used)
 		}
-	}
-}
-
-// prune drops records of the audit that are too old to keep.
-func (s *Server) prune(ctx context.Context) {
-	keep := time.Duration(s.config.Audit.Keep)
-	if keep == 0 {
-		return
-	}
-	if n, err := s.catalog.PruneAudit(ctx, keep); err != nil {
-		s.log.Warn("Old records of the audit stay", "error", err)
-	} else if n > 0 {
-		s.log.Info("Dropped old records of the audit", "records", n, "keep", keep.String())
 	}
 }
 
 // close gives back what Open took.
 func (s *Server) close() (err error) {
+	if s.opsServer != nil {
+		err = s.opsServer.Close()
+	}
 	if s.access != nil {
 		s.access.Close()
 	}
@@ -262,11 +271,8 @@ func (s *Server) close() (err error) {
 	if s.git != nil {
 		err = errors.Join(err, s.git.Close())
 	}
-	if s.catalog != nil {
-		err = errors.Join(err, s.catalog.Close())
-	}
-	if s.store != nil {
-		err = errors.Join(err, s.store.Close())
+	if s.Backends != nil {
+		err = errors.Join(err, s.Backends.Close())
 	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())

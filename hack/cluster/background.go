@@ -7,13 +7,16 @@ import (
 // The commands that up and forward start in the background. Nobody types them.
 
 func runForwarderCommand(with runner) *cobra.Command {
-	var service, to string
+	var service, to, host string
 	cmd := &cobra.Command{
 		Use: "run-forwarder", Args: cobra.NoArgs, Hidden: true,
 		RunE: with(func(cmd *cobra.Command, c *Cluster, _ []string) error {
-			t, err := parseTarget(service, to)
-			if err != nil {
-				return err
+			t := target{host: host}
+			if host == "" {
+				var err error
+				if t, err = parseTarget(service, to); err != nil {
+					return err
+				}
 			}
 			l, err := inheritedListener()
 			if err != nil {
@@ -23,6 +26,7 @@ func runForwarderCommand(with runner) *cobra.Command {
 		}),
 	}
 	targetFlags(cmd, &service, &to)
+	cmd.Flags().StringVar(&host, "to-host", "", "or an address of the host")
 	return cmd
 }
 

@@ -98,6 +98,7 @@ func rootCommand() *cobra.Command {
 			}),
 		},
 		forwardCommand(with),
+		exposeCommand(with),
 		&cobra.Command{
 			Use: "exec -- COMMAND…", Args: cobra.MinimumNArgs(1), Short: "Run a command in the cluster's network",
 			RunE: with(func(_ *cobra.Command, c *Cluster, args []string) error { return c.execInside(args) }),
@@ -155,6 +156,25 @@ func forwardCommand(with runner) *cobra.Command {
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "address on this machine; port 0 takes a free one")
 	cmd.Flags().BoolVar(&stop, "stop", false, "end the forward of this address")
 	targetFlags(cmd, &service, &to)
+	return cmd
+}
+
+func exposeCommand(with runner) *cobra.Command {
+	var listen, to string
+	var stop bool
+	cmd := &cobra.Command{
+		Use: "expose --listen " + nodeIP + ":PORT --to 127.0.0.1:PORT", Args: cobra.NoArgs,
+		Short: "Let an address of the cluster's network, which pods reach, lead to one of this machine, in the background",
+		RunE: with(func(_ *cobra.Command, c *Cluster, _ []string) error {
+			if stop {
+				return c.StopForward(listen)
+			}
+			return c.Expose(listen, to)
+		}),
+	}
+	cmd.Flags().StringVar(&listen, "listen", nodeIP+":8000", "address in the cluster's network")
+	cmd.Flags().StringVar(&to, "to", "", "address on this machine")
+	cmd.Flags().BoolVar(&stop, "stop", false, "end it, which also cuts its connections")
 	return cmd
 }
 

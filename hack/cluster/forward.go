@@ -58,6 +58,35 @@ func (c *Cluster) Forward(ctx context.Context, listen string, to target) (string
 	return address, c.launchForwarder("forward", c.forwardRecord(address), l, to)
 }
 
+// Expose is the other way round: it makes an address of the cluster's network
+// lead to one of the host, such as a database that tests run there.
+func (c *Cluster) Expose(listen, to string) error {
+	unlock, err := c.Lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if !c.running("kube-apiserver") {
+		return errNotUp(c)
+	}
+	if err := c.installSelf(); err != nil {
+		return err
+	}
+	record := c.forwardRecord(listen)
+	if err := stopRecorded(record, time.Second); err != nil {
+		return err
+	}
+	var l net.Listener
+	if err := inNetNS(c.NetNSPath(), func() (err error) {
+		l, err = net.Listen("tcp", listen)
+		return err
+	}); err != nil {
+		return err
+	}
+	defer l.Close()
+	return c.launchForwarder("expose", record, l, target{host: to})
+}
+
 // StopForward is fine when there is none.
 func (c *Cluster) StopForward(listen string) error {
 	return stopRecorded(c.forwardRecord(listen), time.Second)

@@ -13,9 +13,10 @@ import (
 	"time"
 )
 
-// target is where a forwarder leads: an address inside the namespace, or a Service.
+// target is where a forwarder leads: an address inside the namespace, a
+// Service, or an address of the host.
 type target struct {
-	address                  string
+	address, host            string
 	namespace, service, port string
 }
 
@@ -30,13 +31,17 @@ func parseService(s string) (target, error) {
 }
 
 func (t target) args() []string {
+	if t.host != "" {
+		return []string{"--to-host", t.host}
+	}
 	if t.address != "" {
 		return []string{"--to", t.address}
 	}
 	return []string{"--service", t.namespace + "/" + t.service + ":" + t.port}
 }
 
-// forwarder accepts connections on the host and dials inside the namespace.
+// forwarder accepts connections on the host and dials inside the namespace,
+// or the other way round; its listener is where it was opened.
 type forwarder struct {
 	cluster *Cluster
 	to      target
@@ -92,6 +97,10 @@ func pipe(to, from *net.TCPConn) {
 
 // dial tries a second time with a fresh address, for a Service that was made anew.
 func (f *forwarder) dial(ctx context.Context) (net.Conn, error) {
+	if f.to.host != "" {
+		d := net.Dialer{Timeout: 10 * time.Second}
+		return d.DialContext(ctx, "tcp", f.to.host)
+	}
 	address, fresh, err := f.resolve(ctx)
 	if err != nil {
 		return nil, err

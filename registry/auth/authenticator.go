@@ -105,3 +105,14 @@ func (a *Authenticator) TakeUsed() map[int64]time.Time {
 	a.used = map[int64]time.Time{}
 	return used
 }
+
+// ReturnUsed gives back what could not be kept.
+func (a *Authenticator) ReturnUsed(used map[int64]time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, at := range used {
+		if at.After(a.used[id]) {
+			a.used[id] = at
+		}
+	}
+}

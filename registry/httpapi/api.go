@@ -159,6 +159,9 @@ func (a *API) CacheBytes() float64 { return float64(a.files.bytes()) }
 // TakeDownloads gives the downloads since the last call, by version, for the catalog to keep.
 func (a *API) TakeDownloads() map[int64]int64 { return a.downloads.take() }
 
+// ReturnDownloads gives counts back that could not be written.
+func (a *API) ReturnDownloads(counts map[int64]int64) { a.downloads.giveBack(counts) }
+
 // Drain turns new publishes away and waits until those in flight have their answer.
 func (a *API) Drain() {
 	a.drainMu.Lock()
@@ -194,6 +197,17 @@ func (t *tally) add(id int64) {
 		t.counts = map[int64]int64{}
 	}
 	t.counts[id]++
+}
+
+func (t *tally) giveBack(counts map[int64]int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == nil {
+		t.counts = map[int64]int64{}
+	}
+	for id, n := range counts {
+		t.counts[id] += n
+	}
 }
 
 func (t *tally) take() map[int64]int64 {

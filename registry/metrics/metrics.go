@@ -26,6 +26,7 @@ type Metrics struct {
 	DownloadedBytes prometheus.Counter
 	IndexHits       prometheus.Counter
 	IndexMisses     prometheus.Counter
+	backends        *prometheus.GaugeVec
 }
 
 // New makes the metrics of a server of the given version.
@@ -52,6 +53,8 @@ func New(version string) *Metrics {
 			Name: "crateyard_index_cache_hits_total", Help: "Index files answered from memory."}),
 		IndexMisses: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crateyard_index_cache_misses_total", Help: "Index files looked up in the catalog."}),
+		backends: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "crateyard_backend_up", Help: "Whether the last look found catalog and storage at work (1) or not (0)."}, []string{"backend"}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "crateyard_build_info", Help: "The program's version, as a label; always 1.",
@@ -61,8 +64,17 @@ func New(version string) *Metrics {
 		m.Publishes.WithLabelValues(result) // 0 is worth showing: an alert on a rate needs a first value
 	}
 	r.MustRegister(m.Requests, m.RequestDuration, m.ResponseBytes, m.Publishes, m.PublishedBytes, m.Downloads, m.DownloadedBytes,
-		m.IndexHits, m.IndexMisses, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.IndexHits, m.IndexMisses, m.backends, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// BackendUp notes what a look at catalog or storage found.
+func (m *Metrics) BackendUp(name string, up bool) {
+	value := 0.0
+	if up {
+		value = 1
+	}
+	m.backends.WithLabelValues(name).Set(value)
 }
 
 // Handler serves /metrics.

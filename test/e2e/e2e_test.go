@@ -75,9 +75,15 @@ func (c *cluster) secret(t *testing.T, name, key string) string {
 // cargo runs cargo with a fresh CARGO_HOME from the user's Secret.
 func (c *cluster) cargo(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
+	return c.cargoAs(t, "ci-cargo", dir, args...)
+}
+
+// cargoAs is cargo with the Secret of another user.
+func (c *cluster) cargoAs(t *testing.T, secret, dir string, args ...string) (string, error) {
+	t.Helper()
 	home := t.TempDir()
 	for _, file := range []string{"config.toml", "credentials.toml"} {
-		if err := os.WriteFile(filepath.Join(home, file), []byte(c.secret(t, "ci-cargo", file)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(home, file), []byte(c.secret(t, secret, file)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -229,9 +235,7 @@ func userSuspended(t *testing.T, c *cluster) {
 }
 
 func imageUpgraded(t *testing.T, c *cluster) {
-	c.sh(t, `CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/crateyard/crateyard/cmd.version=v9.9.9" -o bin/next/crateyard .
-		go run -C hack/image . --binary "$PWD/bin/next/crateyard" --ca /etc/ssl/certs/ca-certificates.crt --tag crateyard:next -o "$PWD/bin/next/image.tar"`)
-	c.must(t, c.tool, "load", "--name", "e2e", filepath.Join(c.root, "bin", "next", "image.tar"))
+	nextImage(t, c)
 	c.kubectl(t, "-n", namespace, "patch", "registry", "acme", "--type=merge", "-p", `{"spec":{"image":"crateyard:next"}}`)
 	eventually(t, "the status shows the new version", 2*time.Minute, func() (string, bool) {
 		v := c.get(t, "registry/acme", "{.status.version}")
@@ -239,6 +243,14 @@ func imageUpgraded(t *testing.T, c *cluster) {
 	})
 	c.waitReady(t, "registry/acme")
 	c.builds(t)
+}
+
+// nextImage makes an image of a later version and loads it.
+func nextImage(t *testing.T, c *cluster) {
+	t.Helper()
+	c.sh(t, `CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/crateyard/crateyard/cmd.version=v9.9.9" -o bin/next/crateyard .
+		go run -C hack/image . --binary "$PWD/bin/next/crateyard" --ca /etc/ssl/certs/ca-certificates.crt --tag crateyard:next -o "$PWD/bin/next/image.tar"`)
+	c.must(t, c.tool, "load", "--name", "e2e", filepath.Join(c.root, "bin", "next", "image.tar"))
 }
 
 func imageMissing(t *testing.T, c *cluster) {
