@@ -28,6 +28,11 @@ const ActionImport = "crate.import"
 func (c *Catalog) Import(ctx context.Context, versions []Import) (added int, err error) {
 	err = c.write(ctx, func(tx *tx) (changes []change, err error) {
 		added = 0
+		if len(versions) > 0 {
+			if err := tx.lockPublish(ctx, versions[0].Name); err != nil {
+				return nil, err
+			}
+		}
 		for _, v := range versions {
 			ch, err := c.importVersion(ctx, tx, v)
 			if err != nil {
@@ -79,8 +84,8 @@ func (c *Catalog) importVersion(ctx context.Context, tx *tx, v Import) (*change,
 	if err != nil {
 		return nil, err
 	}
-	for _, dep := range canonicals(v.Dependencies) {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO dependencies (crate, version_id) VALUES (?, ?)", dep, versionID); err != nil {
+	if deps := canonicals(v.Dependencies); len(deps) > 0 {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO dependencies (crate, version_id) SELECT value ->> 0, ? FROM json_each(?)", versionID, jsonRows(deps)); err != nil {
 			return nil, err
 		}
 	}
@@ -88,11 +93,9 @@ func (c *Catalog) importVersion(ctx context.Context, tx *tx, v Import) (*change,
 }
 
 func insertVersion(ctx context.Context, tx *tx, crateID int64, v Import, details string) (int64, error) {
-	res, err := tx.ExecContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, crateID, v.Version.String(), v.Version.Release(), v.SHA256, v.Size, string(v.Line),
-		cmp.Or(v.By.User, self), sql.NullInt64{Int64: v.By.UserID, Valid: v.By.UserID != 0}, v.At.Unix(), string(v.Metadata), details)
-	if err != nil {
-		return 0, err
-	}
-	return res.LastInsertId()
+	var id int64
+	err := tx.QueryRowContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, crateID, v.Version.String(), v.Version.Release(), v.SHA256, v.Size, string(v.Line),
+		cmp.Or(v.By.User, self), sql.NullInt64{Int64: v.By.UserID, Valid: v.By.UserID != 0}, v.At.Unix(), string(v.Metadata), details).Scan(&id)
+	return id, err
 }
