@@ -2,59 +2,112 @@ package storage
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// incoming is the folder of blobs that are being written. It is emptied at start: what lies there was never acknowledged.
+// incoming is the folder of blobs that are being written. What lies there was never acknowledged.
 const incoming = "incoming"
+
+// staleAge is how old what lies in incoming of a shared folder must be before another server removes it: no upload takes so long.
+const staleAge = 24 * time.Hour
 
 // Filesystem is a Store in one folder. Keys cannot lead out of it: every access goes through an os.Root.
 type Filesystem struct {
-	root    *os.Root
-	durable sync.Map // folders that are known to outlive a crash; one entry a crate
+	root     *os.Root
+	incoming string   // this server's part of incoming, or all of it
+	shared   bool     // other servers have the folder open, too
+	durable  sync.Map // folders that are known to outlive a crash; one entry a crate, none when shared
 }
 
-// OpenFilesystem opens the store in folder dir, and makes the folder when it is not there. One process may have it open.
-func OpenFilesystem(dir string) (*Filesystem, error) {
+// OpenFilesystem opens the store in folder dir, and makes the folder when it is not there. One process may have it open: what
+// is being written there is thrown away.
+func OpenFilesystem(dir string) (*Filesystem, error) { return openFilesystem(dir, false) }
+
+// OpenSharedFilesystem opens the store in a folder that other servers have open at the same time, such as a volume that several pods
+// mount (ReadWriteMany). Each writes in a folder of its own; what a crash left there is removed after a day.
+func OpenSharedFilesystem(dir string) (*Filesystem, error) { return openFilesystem(dir, true) }
+
+func openFilesystem(dir string, shared bool) (*Filesystem, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, err
+		return nil, diskFault(err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return nil, diskFault(err)
 	}
-	f := &Filesystem{root: root}
-	if err := root.RemoveAll(incoming); err != nil {
-		return nil, errors.Join(err, root.Close())
+	f := &Filesystem{root: root, incoming: incoming, shared: shared}
+	prepare := f.emptyIncoming
+	if shared {
+		f.incoming += "/" + randomName()
+		prepare = f.joinIncoming
 	}
-	if err := root.Mkdir(incoming, 0o750); err != nil {
-		return nil, errors.Join(err, root.Close())
-	}
-	if err := f.syncDir("."); err != nil {
-		return nil, errors.Join(err, root.Close())
+	if err := errors.Join(prepare(), f.syncDir(".")); err != nil {
+		return nil, errors.Join(diskFault(err), root.Close())
 	}
 	return f, nil
 }
 
+func (f *Filesystem) emptyIncoming() error {
+	if err := f.root.RemoveAll(incoming); err != nil {
+		return err
+	}
+	return f.root.Mkdir(incoming, 0o750)
+}
+
+// joinIncoming makes this server's folder, and removes what servers left that are gone. A folder's time is that of the last upload
+// that began or ended in it; a server that is idle for longer makes its folder again.
+func (f *Filesystem) joinIncoming() error {
+	if err := f.root.MkdirAll(f.incoming, 0o750); err != nil {
+		return err
+	}
+	names, err := f.names(incoming)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		stale := path.Join(incoming, name)
+		info, err := f.root.Stat(stale)
+		if err == nil && time.Since(info.ModTime()) > staleAge {
+			err = f.root.RemoveAll(stale)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // another server was faster
+			return err
+		}
+	}
+	return nil
+}
+
 // Close closes the store; blobs that are open stay readable.
-func (f *Filesystem) Close() error { return f.root.Close() }
+func (f *Filesystem) Close() (err error) {
+	if f.shared {
+		err = f.root.RemoveAll(f.incoming)
+	}
+	return errors.Join(err, f.root.Close())
+}
 
 // Create begins a blob.
-func (f *Filesystem) Create(context.Context) (Writer, error) {
-	name := incoming + "/" + rand.Text()
+func (f *Filesystem) Create(context.Context) (Writer, error) { return f.create() }
+
+func (f *Filesystem) create() (*fsWriter, error) {
+	name := f.incoming + "/" + randomName()
 	file, err := f.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
-	if err != nil {
-		return nil, err
+	if f.shared && errors.Is(err, fs.ErrNotExist) { // see joinIncoming
+		if err = f.root.MkdirAll(f.incoming, 0o750); err == nil {
+			file, err = f.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+		}
 	}
-	return &fsWriter{File: file, store: f, name: name}, nil
+	if err != nil {
+		return nil, diskFault(err)
+	}
+	return &fsWriter{file: file, store: f, name: name}, nil
 }
 
 // Open opens a blob.
@@ -68,6 +121,9 @@ func (f *Filesystem) Open(_ context.Context, key string) (Blob, error) {
 
 // Check writes and removes a small file, which a full or read-only disk refuses.
 func (f *Filesystem) Check(ctx context.Context) error {
+	if _, err := f.root.Stat("."); err != nil {
+		return diskFault(err)
+	}
 	w, err := f.Create(ctx)
 	if err != nil {
 		return err
@@ -77,10 +133,16 @@ func (f *Filesystem) Check(ctx context.Context) error {
 }
 
 type fsWriter struct {
-	*os.File
+	file  *os.File
 	store *Filesystem
 	name  string
 	done  bool
+}
+
+// Write implements io.Writer.
+func (w *fsWriter) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	return n, diskFault(err)
 }
 
 // Commit gives the file its name at once and syncs it, its folder and the folders above in the background, side by side: a
@@ -91,25 +153,16 @@ func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
 	if !fs.ValidPath(key) {
 		return nil, errors.Join(fmt.Errorf("invalid key %q", key), w.Cancel())
 	}
-	dir := path.Dir(key)
-	made, err := w.store.mkdirAll(dir)
+	made, linked, err := w.rename(key)
 	if err != nil {
-		return nil, errors.Join(err, w.Cancel())
-	}
-	linked := w.store.root.Link(w.name, key) == nil
-	if !linked { // something is there, or the filesystem knows no links
-		if err := w.Sync(); err != nil {
-			return nil, errors.Join(err, w.Cancel())
-		}
-		if err := w.store.root.Rename(w.name, key); err != nil {
-			return nil, errors.Join(err, w.Cancel())
-		}
+		return nil, errors.Join(diskFault(err), w.Cancel())
 	}
 	w.done = true
+	dir := path.Dir(key)
 	synced := make(chan error, 1)
 	go func() {
 		var syncs errgroup.Group
-		syncs.Go(w.Sync)
+		syncs.Go(w.file.Sync)
 		for _, d := range append(made, dir) {
 			syncs.Go(func() error { return w.store.syncDir(d) })
 		}
@@ -120,9 +173,32 @@ func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
 		if err == nil {
 			w.store.madeDurable(dir)
 		}
-		synced <- errors.Join(err, w.Close())
+		synced <- diskFault(errors.Join(err, w.file.Close()))
 	}()
-	return func() error { return <-synced }, nil
+	return sync.OnceValue(func() error { return <-synced }), nil
+}
+
+// rename gives the file its key, as a second name where that is possible, and gives the folders whose entries are not known to be
+// durable. A server that shares the folder may take an empty folder away in between: then it is made again.
+func (w *fsWriter) rename(key string) (made []string, linked bool, err error) {
+	dir := path.Dir(key)
+	for range 3 {
+		if made, err = w.store.mkdirAll(dir); err != nil {
+			return nil, false, err
+		}
+		if w.store.root.Link(w.name, key) == nil {
+			return made, true, nil
+		}
+		// Something is there, or the filesystem knows no links.
+		if err = w.file.Sync(); err != nil {
+			return nil, false, err
+		}
+		if err = w.store.root.Rename(w.name, key); !errors.Is(err, fs.ErrNotExist) {
+			return made, false, err
+		}
+		w.store.forget(dir)
+	}
+	return nil, false, err
 }
 
 func (w *fsWriter) Cancel() error {
@@ -130,7 +206,7 @@ func (w *fsWriter) Cancel() error {
 		return nil
 	}
 	w.done = true
-	return errors.Join(w.Close(), w.store.root.Remove(w.name))
+	return errors.Join(w.file.Close(), w.store.root.Remove(w.name))
 }
 
 // mkdirAll makes the folder and those above it, and gives the folders whose entries this process does not know to be durable:
@@ -149,10 +225,21 @@ func (f *Filesystem) mkdirAll(dir string) (unsynced []string, err error) {
 	return append(above, path.Dir(dir)), nil
 }
 
-// madeDurable notes that the folder and those above it will be there after a crash.
+// madeDurable notes that the folder and those above it will be there after a crash. Nobody can know that for long of a folder that others
+// change, too.
 func (f *Filesystem) madeDurable(dir string) {
+	if f.shared {
+		return
+	}
 	for ; dir != "."; dir = path.Dir(dir) {
 		f.durable.Store(dir, true)
+	}
+}
+
+// forget takes back what madeDurable noted.
+func (f *Filesystem) forget(dir string) {
+	for ; dir != "."; dir = path.Dir(dir) {
+		f.durable.Delete(dir)
 	}
 }
 

@@ -51,7 +51,7 @@ func (f *Filesystem) walk(ctx context.Context, dir, after string, yield func(Inf
 		key := path.Join(dir, name)
 		if sub, isDir := strings.CutSuffix(name, "/"); isDir {
 			// All keys below lie between sub/ and sub0, since '0' follows '/'.
-			if sub == incoming && dir == "." || after >= path.Join(dir, sub)+"0" {
+			if dir == "." && (sub == incoming || name == metaDir) || after >= path.Join(dir, sub)+"0" {
 				continue
 			}
 			if !f.walk(ctx, key, after, yield) {
@@ -100,7 +100,7 @@ func (f *Filesystem) Delete(_ context.Context, key string) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return diskFault(err)
 	}
-	return f.syncDir(path.Dir(key))
+	return diskFault(f.syncDir(path.Dir(key)))
 }

@@ -1,0 +1,155 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// ownerKey is where a store says whose blobs it holds.
+const ownerKey = metaDir + "registry"
+
+// ownerMost bounds what is read of it, in bytes.
+const ownerMost = 1 << 10
+
+// ForeignError tells that a store holds the blobs of another registry.
+type ForeignError struct {
+	Owner string // the id that the store names
+}
+
+// Error implements error.
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("the storage belongs to another registry, of id %s: two registries in one place would remove each other's files as "+
+		"rubbish. Give this one a bucket, prefix or folder of its own, or take the storage over when the other registry is gone for good", e.Owner)
+}
+
+// claimable is a store that can name its owner.
+type claimable interface {
+	// owner gives the id, or nothing when there is none.
+	owner(ctx context.Context) (string, error)
+	// setOwner writes it. Unless replace is set, an owner that is there already stays, and the error is fs.ErrExist where the store
+	// can tell.
+	setOwner(ctx context.Context, id string, replace bool) error
+}
+
+// Claim makes sure that the store holds the blobs of the registry of this id and of no other. A store without an owner gets this one. One
+// of another registry is refused with a *ForeignError, unless takeOver is set. Several servers of one registry may claim it at once.
+func Claim(ctx context.Context, store Store, registryID string, takeOver bool) error {
+	c, ok := store.(claimable)
+	if !ok {
+		return fmt.Errorf("a store of type %T cannot be claimed", store)
+	}
+	if registryID == "" || registryID != strings.TrimSpace(registryID) || len(registryID) > ownerMost {
+		return fmt.Errorf("registry id %q: it must not be empty, nor begin or end with a space", registryID)
+	}
+	// Read again after a write: another registry may have been faster.
+	for range 3 {
+		owner, err := c.owner(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("ask whose storage this is: %w", err)
+		case owner == registryID:
+			return nil
+		case owner != "" && !takeOver:
+			return &ForeignError{Owner: owner}
+		}
+		if err := c.setOwner(ctx, registryID, owner != ""); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("claim the storage: %w", err)
+		}
+	}
+	return errors.New("claim the storage: another registry claims it at the same time; stop one of them")
+}
+
+func (f *Filesystem) owner(context.Context) (string, error) {
+	file, err := f.root.Open(ownerKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", diskFault(err)
+	}
+	defer func() { _ = file.Close() }() // it was read only
+	return readOwner(file)
+}
+
+func readOwner(r io.Reader) (string, error) {
+	data, err := io.ReadAll(io.LimitReader(r, ownerMost+1))
+	return strings.TrimSpace(string(data)), err
+}
+
+func (f *Filesystem) setOwner(_ context.Context, id string, replace bool) error {
+	w, err := f.create()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Cancel() }() // its file has a second name, or the error says more
+	if _, err := io.WriteString(w, id+"\n"); err != nil {
+		return err
+	}
+	if err := w.file.Sync(); err != nil {
+		return diskFault(err)
+	}
+	if _, err := f.mkdirAll(strings.TrimSuffix(metaDir, "/")); err != nil {
+		return diskFault(err)
+	}
+	give := f.root.Link
+	if replace {
+		give = f.root.Rename
+	}
+	err = give(w.name, ownerKey)
+	if err != nil && !replace && !errors.Is(err, fs.ErrExist) { // a filesystem without links
+		err = f.root.Rename(w.name, ownerKey)
+	}
+	return diskFault(errors.Join(err, f.syncDir(metaDir), f.syncDir(".")))
+}
+
+func (s *S3) owner(ctx context.Context) (string, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	got, err := s.client.GetObject(ctx, &sdk.GetObjectInput{Bucket: &s.options.Bucket, Key: aws.String(s.prefix + ownerKey)})
+	if err != nil {
+		err = s.failed(ctx, "GetObject", ownerKey, err)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+		return "", err
+	}
+	defer func() { _ = got.Body.Close() }() // it was read only
+	owner, err := readOwner(got.Body)
+	if err != nil {
+		return "", s.failed(ctx, "GetObject", ownerKey, err)
+	}
+	return owner, nil
+}
+
+func (s *S3) setOwner(ctx context.Context, id string, replace bool) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	sp := s.spools.open()
+	defer func() { _ = sp.close() }() // it is in memory
+	if _, err := io.WriteString(sp, id+"\n"); err != nil {
+		return err
+	}
+	object := aws.String(s.prefix + ownerKey)
+	_, err := s.put(ctx, object, sp, !replace && !s.plainPuts.Load())
+	switch {
+	case err == nil:
+		return nil
+	case !replace && statusOf(err) == http.StatusPreconditionFailed:
+		return fs.ErrExist
+	case !replace && knowsNoConditions(err):
+		s.plainPuts.Store(true)
+		_, err = s.put(ctx, object, sp, false)
+	}
+	if err != nil {
+		return s.failed(ctx, "PutObject", ownerKey, err)
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package storage
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// Create begins a blob. Its bytes wait on this machine (see spool), for S3 wants to know the key first and cannot rename.
+func (s *S3) Create(context.Context) (Writer, error) {
+	return &s3Writer{store: s, spool: s.spools.open()}, nil
+}
+
+type s3Writer struct {
+	store *S3
+	spool *spool
+	done  bool
+}
+
+// Write implements io.Writer.
+func (w *s3Writer) Write(p []byte) (int, error) { return w.spool.Write(p) }
+
+// Commit begins to send the blob at once; durable waits for S3's word that it has all of it. The end of ctx ends the sending.
+func (w *s3Writer) Commit(ctx context.Context, key string) (func() error, error) {
+	object, err := w.store.object(key)
+	if err != nil {
+		return nil, errors.Join(err, w.Cancel())
+	}
+	w.done = true
+	sent := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeoutCause(ctx, sendTime, errSlow)
+		defer cancel()
+		err := w.store.send(ctx, object, w.spool)
+		w.store.probe.noteWrite(err)
+		if err != nil {
+			err = w.store.failed(ctx, "PutObject", key, err)
+		}
+		sent <- errors.Join(err, w.spool.close())
+	}()
+	return sync.OnceValue(func() error { return <-sent }), nil
+}
+
+// Cancel implements Writer.
+func (w *s3Writer) Cancel() error {
+	if w.done {
+		return nil
+	}
+	w.done = true
+	return w.spool.close()
+}
+
+// send puts the spool's bytes under a key. An object that is there already stays when it has the same bytes, so that a bucket with
+// versions or locks sees each blob once; else it is a remnant of something that went wrong, and is replaced.
+func (s *S3) send(ctx context.Context, object *string, sp *spool) error {
+	for try := range attempts {
+		if s.plainPuts.Load() || try == attempts-1 {
+			break
+		}
+		_, err := s.put(ctx, object, sp, true)
+		switch code := statusOf(err); {
+		case err == nil:
+			return nil
+		case code == http.StatusPreconditionFailed:
+			same, err := s.has(ctx, object, sp)
+			if err != nil || same {
+				return err
+			}
+			_, err = s.put(ctx, object, sp, false)
+			return err
+		case code == http.StatusConflict && apiCode(err) == "ConditionalRequestConflict":
+			// Another one sends the same key, or deletes it, in this moment.
+		case knowsNoConditions(err):
+			s.plainPuts.Store(true)
+		default:
+			return err
+		}
+	}
+	_, err := s.put(ctx, object, sp, false)
+	return err
+}
+
+// knowsNoConditions says that a server refuses If-None-Match as such.
+func knowsNoConditions(err error) bool {
+	return statusOf(err) == http.StatusNotImplemented || statusOf(err) == http.StatusBadRequest && apiCode(err) == "NotImplemented"
+}
+
+// put is one PutObject, with what lets the server check that it got the right bytes: their length and their SHA-256, which the
+// spool knows already, so that the SDK need not read them once more.
+func (s *S3) put(ctx context.Context, object *string, sp *spool, ifAbsent bool) (*sdk.PutObjectOutput, error) {
+	sum := sp.hash.Sum(nil)
+	in := &sdk.PutObjectInput{Bucket: &s.options.Bucket, Key: object, Body: sp.reader(), ContentLength: &sp.size,
+		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum))}
+	if ifAbsent {
+		in.IfNoneMatch = aws.String("*")
+	}
+	if e := s.options.Encryption; e != "" {
+		in.ServerSideEncryption = types.ServerSideEncryption(e)
+	}
+	if k := s.options.KMSKeyID; k != "" {
+		in.SSEKMSKeyId = &k
+	}
+	return s.client.PutObject(ctx, in, func(o *sdk.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("KnownPayloadHash",
+				func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+					return next.HandleInitialize(v4.SetPayloadHash(ctx, hex.EncodeToString(sum)), in)
+				}), middleware.Before)
+		})
+	})
+}
+
+// has asks whether the object under a key has the spool's bytes: by length, and by SHA-256 where the server keeps it.
+func (s *S3) has(ctx context.Context, object *string, sp *spool) (bool, error) {
+	head, err := s.client.HeadObject(ctx, &sdk.HeadObjectInput{Bucket: &s.options.Bucket, Key: object, ChecksumMode: types.ChecksumModeEnabled})
+	if statusOf(err) == http.StatusNotFound {
+		return false, nil // deleted meanwhile
+	}
+	if err != nil {
+		return false, err
+	}
+	if aws.ToInt64(head.ContentLength) != sp.size {
+		return false, nil
+	}
+	sum := aws.ToString(head.ChecksumSHA256)
+	if sum != "" {
+		return sum == base64.StdEncoding.EncodeToString(sp.hash.Sum(nil)), nil
+	}
+	return s.hasBytes(ctx, object, sp)
+}
+
+// hasBytes compares the bytes themselves, for servers that keep no checksum. It is asked only when a key is sent a second time.
+func (s *S3) hasBytes(ctx context.Context, object *string, sp *spool) (bool, error) {
+	got, err := s.client.GetObject(ctx, &sdk.GetObjectInput{Bucket: &s.options.Bucket, Key: object})
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = got.Body.Close() }() // it was read only
+	same, err := sameBytes(got.Body, sp.reader())
+	if err != nil {
+		return false, fmt.Errorf("compare with what is there: %w", err)
+	}
+	return same, nil
+}
+
+// sameBytes compares two streams.
+func sameBytes(a, b io.Reader) (bool, error) {
+	bufA, bufB := make([]byte, 32<<10), make([]byte, 32<<10)
+	for {
+		n, errA := io.ReadFull(a, bufA)
+		m, errB := io.ReadFull(b, bufB)
+		if string(bufA[:n]) != string(bufB[:m]) {
+			return false, nil
+		}
+		endA, endB := errA == io.EOF || errA == io.ErrUnexpectedEOF, errB == io.EOF || errB == io.ErrUnexpectedEOF
+		switch {
+		case errA != nil && !endA:
+			return false, errA
+		case errB != nil && !endB:
+			return false, errB
+		case endA || endB:
+			return endA == endB, nil
+		}
+	}
+}
