@@ -99,7 +99,7 @@ func openBackends(ctx context.Context, c registry.Config, fresh bool) (_ *backen
 	} else if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no registry in %s: say the --data or --config of its server", c.Data)
 	}
-	store, err := storage.JoinFilesystem(filepath.Join(c.Data, "storage"), fresh)
+	store, err := storage.OpenSharedFilesystem(filepath.Join(c.Data, "storage")) // a server may have it open, too
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,12 @@ func openTarget(ctx context.Context, text string, create bool) (*target, error) 
 		}
 		return openBucket(ctx, s3)
 	}
-	s, err := storage.JoinFilesystem(text, create)
+	if !create {
+		if _, err := os.Stat(text); err != nil {
+			return nil, fmt.Errorf("backups: %w", err)
+		}
+	}
+	s, err := storage.OpenSharedFilesystem(text)
 	if err != nil {
 		return nil, fmt.Errorf("backups: %w", err)
 	}
@@ -170,8 +175,13 @@ func openConfigured(ctx context.Context, folder string, s3 *registry.S3, create 
 }
 
 // openBucket opens a bucket.
-func openBucket(context.Context, *registry.S3) (*target, error) {
-	return nil, errors.New("S3 comes with the next merge")
+func openBucket(ctx context.Context, s3 *registry.S3) (*target, error) {
+	s, err := storage.OpenS3(ctx, storage.S3Options{Bucket: s3.Bucket, Region: s3.Region, Endpoint: s3.Endpoint, Prefix: s3.Prefix, ForcePathStyle: s3.ForcePathStyle,
+		CredentialsDir: s3.CredentialsDir, Encryption: s3.Encryption, KMSKeyID: s3.KMSKeyID, CAFile: s3.CAFile})
+	if err != nil {
+		return nil, err
+	}
+	return &target{Store: s, name: "s3://" + s3.Bucket + "/" + s3.Prefix, close: s.Close}, nil
 }
 
 // sources opens places with copies of blobs.
