@@ -38,6 +38,7 @@ type Server struct {
 	api     *httpapi.API
 	git     *gitindex.Repo // nil: not served
 	upkeep  *upkeep.Runner
+	backups ClosableStore // where to; nil: nowhere
 
 	*Backends
 	// waiting says why the server is not open for business yet; nil: it is.
@@ -273,6 +274,9 @@ func (s *Server) close() (err error) {
 	}
 	if s.Backends != nil {
 		err = errors.Join(err, s.Backends.Close())
+	}
+	if s.backups != nil {
+		err = errors.Join(err, s.backups.Close())
 	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())

@@ -252,7 +252,9 @@ func TestCheckOfBrokenStorage(t *testing.T) {
 // broken is a storage whose disk is gone while its folders are still in memory.
 type broken struct{ storage.Store }
 
-func (broken) Open(context.Context, string) (storage.Blob, error) { return nil, errors.New("no carrier") }
+func (broken) Open(context.Context, string) (storage.Blob, error) {
+	return nil, errors.New("no carrier")
+}
 
 func TestRepair(t *testing.T) {
 	y := upkeeptest.New(t)

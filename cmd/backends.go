@@ -1,0 +1,205 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/upkeep"
+)
+
+// dataFlags are what every command has that opens catalog and storage by itself, beside a server or without one.
+type dataFlags struct {
+	cmd          *cobra.Command
+	file, output string
+}
+
+func (d *dataFlags) add(cmd *cobra.Command) {
+	d.cmd = cmd
+	f := cmd.PersistentFlags()
+	c := registry.DefaultConfig()
+	serveFlags(f, &c)
+	for _, name := range []string{"listen", "ops-listen", "admin-token-file", "anonymous-read", "crate-size", "log-format", "log-level", "drain-delay", "name", "url"} {
+		f.Lookup(name).Hidden = true // they are settings of a server, whose environment this command may have
+	}
+	f.StringVar(&d.file, "config", "", "the server's YAML file")
+	f.StringVarP(&d.output, "output", "o", "text", "text or json")
+}
+
+func (d *dataFlags) checkOutput() error {
+	if d.output != "text" && d.output != "json" {
+		return usageError{fmt.Errorf("--output %q: it must be text or json", d.output)}
+	}
+	return nil
+}
+
+func (d *dataFlags) config() (registry.Config, error) {
+	if err := d.checkOutput(); err != nil {
+		return registry.Config{}, err
+	}
+	c, err := serveConfig(d.cmd.PersistentFlags(), d.file)
+	if err == nil {
+		err = c.Check()
+	}
+	if err != nil {
+		return c, usageError{err}
+	}
+	return c, nil
+}
+
+// backends are an open catalog and storage.
+type backends struct {
+	Catalog *catalog.Catalog
+	Store   storage.Store
+	closers []io.Closer
+}
+
+func (b *backends) close() (err error) {
+	for _, c := range b.closers {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+// openBackends opens the registry of a configuration beside a server that may be running. With fresh, it makes what is not there and
+// takes the folder for this process alone, which fails while a server has it.
+func openBackends(ctx context.Context, c registry.Config, fresh bool) (_ *backends, err error) {
+	b := &backends{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	path := filepath.Join(c.Data, "catalog.db")
+	if fresh {
+		if err := os.MkdirAll(c.Data, 0o750); err != nil {
+			return nil, err
+		}
+		lock, err := os.OpenFile(filepath.Join(c.Data, "lock"), os.O_CREATE|os.O_RDWR, 0o640)
+		if err != nil {
+			return nil, err
+		}
+		b.closers = append(b.closers, lock)
+		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			return nil, fmt.Errorf("data folder %s is in use by a server: stop it first, or say another --data", c.Data)
+		}
+	} else if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no registry in %s: say the --data or --config of its server", c.Data)
+	}
+	store, err := storage.OpenSharedFilesystem(filepath.Join(c.Data, "storage")) // a server may have it open, too
+	if err != nil {
+		return nil, err
+	}
+	b.Store, b.closers = store, append(b.closers, store)
+	if b.Catalog, err = catalog.Open(ctx, path); err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, b.Catalog)
+	return b, nil
+}
+
+// target is an open place of backups, and how to name it.
+type target struct {
+	storage.Store
+	name  string
+	close func() error
+}
+
+// openTarget opens where backups are: a folder, or s3://BUCKET/PREFIX with ?endpoint=…&region=…&pathStyle=true behind it where the
+// environment does not say it.
+func openTarget(ctx context.Context, text string, create bool) (*target, error) {
+	if _, _, isBucket := backup.ParseBucket(text); isBucket {
+		s3, err := parseS3(text)
+		if err != nil {
+			return nil, err
+		}
+		return openBucket(ctx, s3)
+	}
+	if !create {
+		if _, err := os.Stat(text); err != nil {
+			return nil, fmt.Errorf("backups: %w", err)
+		}
+	}
+	s, err := storage.OpenSharedFilesystem(text)
+	if err != nil {
+		return nil, fmt.Errorf("backups: %w", err)
+	}
+	return &target{Store: s, name: text, close: s.Close}, nil
+}
+
+func parseS3(text string) (*registry.S3, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.User != nil || u.Fragment != "" {
+		return nil, usageError{fmt.Errorf("%q: it must look like s3://bucket/prefix", text)}
+	}
+	s3 := &registry.S3{}
+	s3.Bucket, s3.Prefix, _ = backup.ParseBucket("s3://" + u.Host + u.Path)
+	for key, values := range u.Query() {
+		switch key {
+		case "endpoint":
+			s3.Endpoint = values[0]
+		case "region":
+			s3.Region = values[0]
+		case "pathStyle":
+			if s3.ForcePathStyle, err = strconv.ParseBool(values[0]); err != nil {
+				return nil, usageError{fmt.Errorf("%q: pathStyle is true or false", text)}
+			}
+		case "caFile":
+			s3.CAFile = values[0]
+		default:
+			return nil, usageError{fmt.Errorf("%q: endpoint, region, pathStyle and caFile may stand behind the '?'", text)}
+		}
+	}
+	return s3, nil
+}
+
+// openConfigured opens a target that a configuration names.
+func openConfigured(ctx context.Context, folder string, s3 *registry.S3, create bool) (*target, error) {
+	if s3 != nil {
+		return openBucket(ctx, s3)
+	}
+	return openTarget(ctx, folder, create)
+}
+
+// openBucket opens a bucket.
+func openBucket(ctx context.Context, s3 *registry.S3) (*target, error) {
+	s, err := storage.OpenS3(ctx, storage.S3Options{Bucket: s3.Bucket, Region: s3.Region, Endpoint: s3.Endpoint, Prefix: s3.Prefix, ForcePathStyle: s3.ForcePathStyle,
+		CredentialsDir: s3.CredentialsDir, Encryption: s3.Encryption, KMSKeyID: s3.KMSKeyID, CAFile: s3.CAFile})
+	if err != nil {
+		return nil, err
+	}
+	return &target{Store: s, name: "s3://" + s3.Bucket + "/" + s3.Prefix, close: s.Close}, nil
+}
+
+// sources opens places with copies of blobs.
+func sources(ctx context.Context, names []string) (list []upkeep.Source, closeAll func() error, err error) {
+	var open []*target
+	closeAll = func() (err error) {
+		for _, t := range open {
+			err = errors.Join(err, t.close())
+		}
+		return err
+	}
+	for _, name := range names {
+		t, err := openTarget(ctx, name, false)
+		if err != nil {
+			return nil, closeAll, err
+		}
+		open = append(open, t)
+		list = append(list, upkeep.Source{Name: t.name, Store: t, Prefix: backup.SourcePrefix}, upkeep.Source{Name: t.name, Store: t})
+	}
+	return list, closeAll, nil
+}

@@ -1,0 +1,152 @@
+package upkeep_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/upkeep"
+	"github.com/crateyard/crateyard/registry/upkeep/upkeeptest"
+)
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		`dial postgresql://user:pa:ss@db:5432/x?sslmode=disable: refused`:                     `dial postgresql://user:…@db:5432/x?sslmode=disable: refused`,
+		`cannot parse "host=db password=geheim user=x"`:                                       `cannot parse "host=db password=… user=x"`,
+		`GET https://s3.example.com/b/k?X-Amz-Credential=AK%2F1&X-Amz-Signature=abc&x=1: 403`: `GET https://s3.example.com/b/k?X-Amz-Credential=…&X-Amz-Signature=…&x=1: 403`,
+		`header Authorization: cy_abc`:                                                        `header Authorization: …`,
+		`disk full`:                                                                           `disk full`,
+	} {
+		if got := upkeep.Clean(errors.New(in)); got != want {
+			t.Errorf("%s\nbecame %s\nwant   %s", in, got, want)
+		}
+	}
+	if got := upkeep.Clean(errors.New(strings.Repeat("x", 5000))); len(got) > 1100 {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
+// Of three replicas one does what is due, and one alone; what fails is told without its secrets.
+func TestRunner(t *testing.T) {
+	y := upkeeptest.New(t)
+	c := keep(t, y)
+	ctx, cancel := context.WithCancel(t.Context())
+	var runs, bad atomic.Int64
+	var logs lockedBuffer
+	var replicas []*upkeep.Runner
+	var wg sync.WaitGroup
+	for i := range 3 {
+		r := &upkeep.Runner{Leases: c, Holder: fmt.Sprint("replica-", i), Log: slog.New(slog.NewTextHandler(&logs, nil)), Tasks: []upkeep.Task{
+			{Name: "good", Next: upkeep.Every(time.Hour), First: 10 * time.Millisecond, Run: func(context.Context) (upkeep.Outcome, error) {
+				runs.Add(1)
+				time.Sleep(50 * time.Millisecond)
+				return upkeep.Outcome{Items: 7, Bytes: 8, Text: "done"}, nil
+			}},
+			{Name: "bad", Next: upkeep.Every(time.Hour), First: 10 * time.Millisecond, Run: func(context.Context) (upkeep.Outcome, error) {
+				bad.Add(1)
+				return upkeep.Outcome{}, upkeep.Final(errors.New("postgresql://u:secret@h/ is away"))
+			}},
+			{Name: "never", Next: upkeep.Every(0), Run: func(context.Context) (upkeep.Outcome, error) { panic("never") }},
+		}}
+		replicas = append(replicas, r)
+		wg.Go(func() { r.Run(ctx) })
+	}
+	for end := time.Now().Add(10 * time.Second); (runs.Load() == 0 || bad.Load() == 0) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(500 * time.Millisecond)
+	cancel()
+	wg.Wait()
+	if runs.Load() != 1 || bad.Load() != 1 {
+		t.Errorf("done %d and %d times", runs.Load(), bad.Load())
+	}
+	succeeded, failed := 0, 0
+	for _, r := range replicas {
+		s := r.Status()
+		if len(s) != 3 || s[0].Name != "good" || s[1].Name != "bad" || s[0].Running {
+			t.Fatalf("%+v", s)
+		}
+		if !s[0].LastSucceeded.IsZero() && s[0].Last == (upkeep.Outcome{Items: 7, Bytes: 8, Text: "done"}) && s[0].LastDuration > 0 {
+			succeeded++
+		}
+		if s[1].LastError == "postgresql://u:…@h/ is away" && s[1].Failures == 1 {
+			failed++
+		}
+	}
+	if succeeded != 1 || failed != 1 {
+		t.Errorf("%d and %d replicas know of it", succeeded, failed)
+	}
+	if strings.Contains(logs.String(), "secret") || !strings.Contains(logs.String(), "is away") {
+		t.Errorf("log: %s", logs.String())
+	}
+}
+
+// A scrub finds what is damaged, once a pass, and keeps to its rate.
+func TestScrub(t *testing.T) {
+	y := upkeeptest.New(t)
+	c := keep(t, y)
+	var all int64
+	for i := range 6 {
+		r := y.Publish("demo", fmt.Sprintf("1.%d.0", i))
+		all += r.Size
+		if i == 3 {
+			replace(t, y.Store, upkeeptest.Key(r), flip)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var found []upkeep.Finding
+	passes := 0
+	begin := time.Now()
+	s := &upkeep.Scrubber{Catalog: c, Store: y.Store, Rate: 1 << 20, Every: time.Millisecond, Found: func(f upkeep.Finding) { found = append(found, f) },
+		Passed: func(r *upkeep.Report) {
+			if r.Blobs != 6 || r.Damaged() != 1 || r.ReadBytes < all {
+				t.Errorf("%+v", r)
+			}
+			if passes++; passes == 3 {
+				cancel()
+			}
+		}}
+	if err := s.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if len(found) != 3 || found[0].Kind != upkeep.WrongDigest || found[0].Version != "1.3.0" {
+		t.Errorf("found %+v in %s", found, time.Since(begin))
+	}
+}
+
+func TestLimit(t *testing.T) {
+	data := bytes.Repeat([]byte("x"), 300<<10)
+	begin := time.Now()
+	r := upkeep.Limit(t.Context(), 512<<10)(bytes.NewReader(data))
+	var out bytes.Buffer
+	if n, err := out.ReadFrom(r); err != nil || n != int64(len(data)) {
+		t.Fatal(n, err)
+	}
+	if took := time.Since(begin); took < 400*time.Millisecond { // 300 KiB less the first 64 KiB
+		t.Errorf("300 KiB at 512 KiB/s took %s", took)
+	}
+}
+
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
