@@ -58,7 +58,7 @@ func TestOperatorMayDelete(t *testing.T) {
 		}
 	}
 	slices.Sort(may)
-	if want := []string{"ingresses", "secrets", "servicemonitors"}; !slices.Equal(may, want) {
+	if want := []string{"ingresses", "poddisruptionbudgets", "secrets", "servicemonitors"}; !slices.Equal(may, want) {
 		t.Errorf("the operator may delete %v, want %v", may, want)
 	}
 }
@@ -78,7 +78,7 @@ func TestManifests(t *testing.T) {
 			t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 		}
 	}
-	for _, name := range []string{"registry_full", "registry_private", "registryuser_team"} { // those that no kustomization names
+	for _, name := range []string{"registry_full", "registry_private", "registry_production", "registry_restore", "registryuser_team"} { // those that no kustomization names
 		sample, err := os.ReadFile("../config/samples/" + name + ".yaml")
 		h.must(err)
 		u := &unstructured.Unstructured{}

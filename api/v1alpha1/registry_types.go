@@ -32,6 +32,7 @@ type Registry struct {
 
 	// Spec is the registry as it should be. Everything in it has a default.
 	// +optional
+	// +kubebuilder:default={}
 	Spec RegistrySpec `json:"spec,omitzero"`
 
 	// Status is the registry as the operator last saw it.

@@ -43,6 +43,10 @@ func crashing(t *corev1.ContainerStateTerminated) corev1.Pod {
 	return p
 }
 
+func restorer(state corev1.ContainerState) corev1.Pod {
+	return corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{{Name: restoreName, State: state}}}}
+}
+
 func unschedulable(message string) corev1.Pod {
 	return corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
 		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: message,
@@ -75,6 +79,11 @@ func TestStatus(t *testing.T) {
 		{"not ready", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{{Status: corev1.PodStatus{Phase: corev1.PodRunning}}}}, nil, v1alpha1.ReasonNotReady, "kubectl logs deployment/acme", "Reconciling"},
 		{"unreachable", facts{applied: true, volume: bound(), deployment: deployment(1), serverErr: errors.New("dial tcp: refused")}, nil, v1alpha1.ReasonUnreachable, "refused", "Reconciling"},
 		{"token refused", facts{applied: true, volume: bound(), deployment: deployment(1), serverErr: &client.Error{StatusCode: 401, Detail: "unknown"}}, nil, v1alpha1.ReasonAdminTokenRefused, "acme-admin", "Reconciling"},
+		{"database away", facts{applied: true, volume: bound(), deployment: deployment(0), pods: []corev1.Pod{{Status: corev1.PodStatus{Phase: corev1.PodRunning}}}, troubles: map[string]string{"catalog": "connection refused"}}, nil, v1alpha1.ReasonCatalogUnavailable, "the server cannot use its database; CatalogReady says more", "Reconciling"},
+		{"storage away", facts{applied: true, volume: bound(), deployment: deployment(1), server: &wire.Status{Version: "v1", Storage: &wire.Backend{Backend: "filesystem", Message: "no space left on device"}}}, nil, v1alpha1.ReasonStorageUnavailable, "the server cannot use its storage; StorageReady says more", "Reconciling"},
+		{"secret missing, volume waits for a pod", facts{applied: true, blocked: true, volume: pending(), missing: map[string]finding{v1alpha1.CatalogReadyCondition: {v1alpha1.ReasonSecretMissing, "there is no Secret pg", ""}}}, nil, v1alpha1.ReasonSecretMissing, "there is no Secret pg", "Reconciling"},
+		{"old pods beside new ones", facts{applied: true, volume: bound(), deployment: &appsv1.Deployment{Status: appsv1.DeploymentStatus{Replicas: 2, UpdatedReplicas: 1, ReadyReplicas: 1}}, server: ok}, nil, v1alpha1.ReasonStarting, "starting", "Reconciling"},
+		{"backup failed", facts{applied: true, volume: bound(), deployment: deployment(1), server: &wire.Status{Version: "v1", Backup: &wire.BackupStatus{LastFailed: new(time.Time)}}}, nil, v1alpha1.ReasonSucceeded, "serves", ""},
 		{"stalled", facts{}, outcome.Stall(v1alpha1.ReasonNameTaken, "Service acme exists"), v1alpha1.ReasonNameTaken, "Service acme", "Stalled"},
 		{"waiting", facts{}, outcome.WaitFor(time.Second, v1alpha1.ReasonProgressing, "is being deleted"), v1alpha1.ReasonProgressing, "deleted", "Reconciling"},
 		{"failed", facts{}, errors.New("with cy_0123456789abcdef in http://me:pw@host/"), v1alpha1.ReasonFailed, "with cy_… in http://…@host/", "Reconciling"},
@@ -107,6 +116,10 @@ func TestStatus(t *testing.T) {
 func TestTroubleIsToldOnce(t *testing.T) {
 	const said = "said by others"
 	for name, f := range map[string]facts{
+		"catalog":       {troubles: map[string]string{"catalog": said}},
+		"storage":       {troubles: map[string]string{"storage": said}},
+		"server":        {troubles: map[string]string{"": said}, pods: []corev1.Pod{{Status: corev1.PodStatus{Phase: corev1.PodRunning}}}},
+		"restore":       {pods: []corev1.Pod{restorer(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: said}})}},
 		"volume":        {volume: pending(), volumeTrouble: said},
 		"image":         {pods: []corev1.Pod{waitingPod("ErrImagePull", said)}},
 		"config":        {pods: []corev1.Pod{waitingPod("CreateContainerConfigError", said)}},

@@ -35,7 +35,7 @@ const (
 	AppliedAnnotation = "crateyard.dev/applied"
 	// RegistryUIDAnnotation on what outlives a Registry says which one used it last.
 	RegistryUIDAnnotation = "crateyard.dev/registry-uid"
-	// ConfigAnnotation on a pod holds a digest of its configuration and admin token: a change replaces the pod.
+	// ConfigAnnotation on a pod holds a digest of its configuration, its admin token and the Secrets of others: a change replaces the pod.
 	ConfigAnnotation = "crateyard.dev/config"
 	// CreatedUserAnnotation on a RegistryUser names the user that was made for it, and goes with it.
 	CreatedUserAnnotation = "crateyard.dev/created-user"
