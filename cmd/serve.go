@@ -17,8 +17,9 @@ func newServeCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "serve --data DIR",
-		Short: "Serve a registry from one folder",
-		Long: `serve runs a registry: its catalog (SQLite) and its crates lie in one folder, which one server uses at a time.
+		Short: "Serve a registry from one folder, or with PostgreSQL and S3 as one of several servers",
+		Long: `serve runs a registry: its catalog (SQLite) and its crates lie in one folder, which one server uses at a time. With the catalog in
+PostgreSQL and the crates in S3, or in a folder that all mount, any number of servers share them.
 
 Each setting can stand in three places; a flag goes before an environment variable, and that before the file of --config:
   --url https://crates.example.com   CRATEYARD_PUBLIC_URL=…   url: … (YAML)
@@ -49,6 +50,17 @@ The keys of the file, with their defaults:
   trustedProxies: []           # networks whose X-Forwarded-For is believed
   gitIndex: Enabled            # or Disabled
   audit: {keep: 0s}            # 0s: for ever
+  instance: ""                 # whose catalog and storage these are, such as namespace/name; empty: whoever comes
+  takeOver: false              # take them from another instance; for one start
+  catalog:
+    postgres: {uriFile: "", maxConnections: 20}   # or CRATEYARD_POSTGRES_URI; left out: SQLite in the data folder
+  storage:
+    folder: ""                 # left out, with s3: a folder in the data folder
+    s3: {bucket: "", region: "", endpoint: "", prefix: "", forcePathStyle: false, credentialsDir: "", encryption: "", kmsKeyID: "", caFile: ""}
+    delivery: Proxy            # or Redirect: cargo downloads from S3 itself
+  sweep: {every: 24h, olderThan: 24h}   # of crate files that nothing names; 0s: never
+  scrub: {rate: 1048576}       # bytes a second that are read again to find damage; 0: not at all
+  backup: {schedule: "", folder: "", s3: {}, keep: 14}   # cron, UTC
   limits: {crateSize: 10485760}      # --crate-size 10MiB; in the file it is bytes
   log: {format: text, level: info}   # --log-format, --log-level
   drainDelay: 0s               # --drain-delay
@@ -124,6 +136,12 @@ func serveConfig(given *pflag.FlagSet, file string) (registry.Config, error) {
 		}
 	})
 	c.AdminToken = os.Getenv("CRATEYARD_ADMIN_TOKEN")
+	if uri := os.Getenv("CRATEYARD_POSTGRES_URI"); uri != "" {
+		if c.Catalog.Postgres == nil {
+			c.Catalog.Postgres = &registry.Postgres{}
+		}
+		c.Catalog.Postgres.URI, c.Catalog.Postgres.URIFile = uri, ""
+	}
 	if given.Changed("admin-token-file") {
 		c.AdminToken = ""
 	}

@@ -108,7 +108,7 @@ func TestPublishRefusesBadUploads(t *testing.T) {
 func (y *yard) holdsNothing() {
 	y.t.Helper()
 	_ = filepath.WalkDir(filepath.Join(y.data, "storage"), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && !strings.Contains(path, "/.crateyard/") { // whose storage it is
 			y.t.Errorf("left in storage: %s", path)
 		}
 		return nil

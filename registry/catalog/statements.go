@@ -135,10 +135,10 @@ func (r row) Scan(dest ...any) error {
 	if err := r.rows.Scan(dest...); err != nil {
 		return err
 	}
-	if err := r.rows.Close(); err != nil {
+	if err := r.rows.Err(); err != nil { // after Close it may tell of the end of our own limit
 		return err
 	}
-	return r.rows.Err()
+	return r.rows.Close()
 }
 
 // tx is a transaction that uses the prepared statements of its pool. SQLite's pool has one connection, which the transaction

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crateyard/crateyard/test/postgres"
+	"github.com/crateyard/crateyard/test/s3"
 	"github.com/crateyard/crateyard/test/serve"
 )
 
@@ -28,6 +30,24 @@ func kills(t *testing.T) int {
 
 func TestSQLiteAndFilesystem(t *testing.T) {
 	run(t, serve.Options{Data: t.TempDir()})
+}
+
+// The server dies, and not what it keeps its things in.
+func TestPostgresAndS3(t *testing.T) {
+	pg, err := postgres.Start(postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pg.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	shared, err := serve.NewShared(pg, s3.New(t), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, shared.Options(t.TempDir()))
 }
 
 // clients work at the same time, each on a crate of its own.
