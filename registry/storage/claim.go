@@ -132,7 +132,7 @@ func (s *S3) setOwner(ctx context.Context, id string, replace bool) error {
 		return err
 	}
 	object := aws.String(s.prefix + ownerKey)
-	_, err := s.put(ctx, object, sp, !replace && !s.plainPuts.Load())
+	err := s.put(ctx, object, sp, !replace && !s.plainPuts.Load())
 	switch {
 	case err == nil:
 		return nil
@@ -140,7 +140,7 @@ func (s *S3) setOwner(ctx context.Context, id string, replace bool) error {
 		return fs.ErrExist
 	case !replace && knowsNoConditions(err):
 		s.plainPuts.Store(true)
-		_, err = s.put(ctx, object, sp, false)
+		err = s.put(ctx, object, sp, false)
 	}
 	if err != nil {
 		return s.failed(ctx, "PutObject", ownerKey, err)

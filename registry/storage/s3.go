@@ -104,8 +104,10 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	if o.Prefix != "" {
 		s.prefix = strings.Trim(o.Prefix, "/") + "/"
 	}
+	var sign signer
 	s.client = sdk.NewFromConfig(c, func(so *sdk.Options) {
 		so.HTTPClient = httpClient
+		so.HTTPSignerV4 = &sign
 		so.Credentials = keyed{c.Credentials}
 		so.UsePathStyle = o.ForcePathStyle
 		so.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
@@ -120,7 +122,7 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 			so.BaseEndpoint = aws.String(o.Endpoint)
 		}
 	})
-	s.presign = sdk.NewPresignClient(s.client)
+	s.presign = sdk.NewPresignClient(s.client, func(po *sdk.PresignOptions) { po.Presigner = &sign })
 	s.probe.key = metaDir + "check-" + randomName()
 	spoolDir := o.SpoolDir
 	if spoolDir == "" {

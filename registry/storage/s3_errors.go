@@ -23,6 +23,9 @@ import (
 // may go on serving what it has.
 var ErrNoWrites = errors.New("the storage takes no writes")
 
+// errAlien tells of an answer that S3 would not have given.
+var errAlien = errors.New("the answer lacks what each S3 server says")
+
 // damagedOnTheWay are S3's words for a blob that arrived other than it was sent: it is sent again.
 var damagedOnTheWay = map[string]struct{}{"BadDigest": {}, "XAmzContentSHA256Mismatch": {}, "IncompleteBody": {}, "InvalidDigest": {}}
 
@@ -105,6 +108,8 @@ func diagnose(operation string, err error) trouble {
 	switch code := statusOf(err); {
 	case errors.Is(err, errNoKeys):
 		return noKeys
+	case errors.Is(err, errAlien):
+		return alien
 	case code == http.StatusUnauthorized:
 		return badKeys
 	case code == http.StatusForbidden && writes:
