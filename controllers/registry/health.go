@@ -16,7 +16,7 @@ import (
 
 // Bounds of asking pods why they are not ready. All of a Registry's are in the same trouble as a rule, so a few are enough.
 const (
-	askTimeout = 3 * time.Second
+	askTimeout = 2 * time.Second
 	maxAsked   = 3
 	maxReason  = 2 << 10 // bytes of an answer
 )
