@@ -30,12 +30,13 @@ const (
 	storagePart = "storage"
 )
 
-// askPods asks pods that run and are not ready what they lack. Services do not lead to them, so each is asked itself.
+// askPods asks pods what they lack: those that are not ready, to which no Service leads, and all of them when the server behind the Service
+// could not say how it is, as when its database is away.
 func (s *scope) askPods(ctx context.Context) error {
 	asked := 0
 	for i := range s.facts.pods {
 		pod := &s.facts.pods[i]
-		if !running(pod) || isPodReady(pod) || pod.Status.PodIP == "" || asked == maxAsked {
+		if !running(pod) || isPodReady(pod) && s.facts.serverErr == nil || pod.Status.PodIP == "" || asked == maxAsked {
 			continue
 		}
 		asked++

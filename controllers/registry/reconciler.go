@@ -38,7 +38,7 @@ import (
 
 // How often a Registry is looked at when no watch asks for it.
 const (
-	pollReady   = 30 * time.Second // its version and counts
+	pollReady   = 15 * time.Second // its version and counts, and how its database and bucket are
 	pollTrying  = 10 * time.Second // a server that does not answer yet
 	pollFresh   = time.Second      // the same, while its Service may just not have reached all nodes
 	fresh       = 30 * time.Second // how long after its pod became ready that is likely
@@ -90,8 +90,8 @@ var steps = []step{
 	(*scope).observeWorkload,
 	(*scope).observeIngress,
 	(*scope).finishRestore,
-	(*scope).askPods,
 	(*scope).askServer,
+	(*scope).askPods,
 	(*scope).revokeOrphans,
 }
 
