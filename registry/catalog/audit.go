@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"iter"
 	"strings"
@@ -94,33 +95,29 @@ type AuditFilter struct {
 func (c *Catalog) Audit(ctx context.Context, f AuditFilter) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		where, args := f.where()
-		rows, err := c.ro.QueryContext(ctx, `SELECT id, at, actor, token_id, token, address, action, crate, version, subject, before, after
-			FROM audit WHERE `+where+" ORDER BY id DESC", args...)
+		err := c.read(ctx, func(q querier) error {
+			return each(ctx, q, scanRecord, func(r Record) bool { return yield(r, nil) },
+				`SELECT id, at, actor, token_id, token, address, action, crate, version, subject, before, after
+				FROM audit WHERE `+where+" ORDER BY id DESC", args...)
+		})
 		if err != nil {
-			yield(Record{}, err)
-			return
-		}
-		defer func() { _ = rows.Close() }() // rows.Err says what went wrong
-		for rows.Next() {
-			var r Record
-			var at int64
-			var b, a string
-			err := rows.Scan(&r.ID, &at, &r.Actor, &r.TokenID, &r.Token, &r.Address, &r.Action, &r.Crate, &r.Version, &r.Subject, &b, &a)
-			r.At = time.Unix(at, 0).UTC()
-			if b != "" {
-				r.Before = json.RawMessage(b)
-			}
-			if a != "" {
-				r.After = json.RawMessage(a)
-			}
-			if !yield(r, err) || err != nil {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
 			yield(Record{}, err)
 		}
 	}
+}
+
+func scanRecord(rows *sql.Rows) (r Record, err error) {
+	var at int64
+	var b, a string
+	err = rows.Scan(&r.ID, &at, &r.Actor, &r.TokenID, &r.Token, &r.Address, &r.Action, &r.Crate, &r.Version, &r.Subject, &b, &a)
+	r.At = time.Unix(at, 0).UTC()
+	if b != "" {
+		r.Before = json.RawMessage(b)
+	}
+	if a != "" {
+		r.After = json.RawMessage(a)
+	}
+	return r, err
 }
 
 // where makes the condition from the fields that are set, so that the database can use the index of the one that it knows.

@@ -57,241 +57,247 @@ func replay(t *testing.T, c *Catalog) map[string]string {
 
 // The feed alone tells what every index file holds, and a restricted crate is not in it.
 func TestFeedTellsTheIndex(t *testing.T) {
-	c := open(t)
-	yes, no := ptr(true), ptr(false)
-	do := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	same := func(gone ...string) {
-		t.Helper()
-		files := replay(t, c)
-		for _, name := range []string{"one", "two", "three"} {
-			f, err := c.IndexFile(t.Context(), name)
-			if fault.KindOf(err) == fault.NotFound || f.Restricted {
-				f.Text, err = nil, nil
-			}
-			if err != nil || files[name] != string(f.Text) {
-				t.Errorf("%s: %v\nfeed:\n%s\nindex:\n%s", name, err, files[name], f.Text)
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		yes, no := ptr(true), ptr(false)
+		do := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
 			}
 		}
-		for _, name := range gone {
-			if files[name] != "" {
-				t.Errorf("%s is in the feed: %s", name, files[name])
+		same := func(gone ...string) {
+			t.Helper()
+			files := replay(t, c)
+			for _, name := range []string{"one", "two", "three"} {
+				f, err := c.IndexFile(t.Context(), name)
+				if fault.KindOf(err) == fault.NotFound || f.Restricted {
+					f.Text, err = nil, nil
+				}
+				if err != nil || files[name] != string(f.Text) {
+					t.Errorf("%s: %v\nfeed:\n%s\nindex:\n%s", name, err, files[name], f.Text)
+				}
+			}
+			for _, name := range gone {
+				if files[name] != "" {
+					t.Errorf("%s is in the feed: %s", name, files[name])
+				}
 			}
 		}
-	}
-	publishWith(t, c, "one", "1.0.0", nil)
-	publishWith(t, c, "two", "1.0.0", nil)
-	publishWith(t, c, "one", "1.1.0", nil)
-	publishWith(t, c, "three", "1.0.0", func(p *Publication) { p.Restricted = true })
-	do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", ptr(true), nil, anyone))
-	same("three")
-	do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", ptr(false), nil, anyone))
-	do(c.SetYanked(t.Context(), Actor{}, "one", "1.1.0", ptr(true), nil, anyone))
-	do(c.DeleteVersion(t.Context(), Actor{}, "one", "1.0.0"))
-	same()
-	_, err := c.SetAccess(t.Context(), Actor{}, "two", yes, nil, anyone)
-	do(err)
-	publishWith(t, c, "two", "1.1.0", nil)
-	do(c.SetYanked(t.Context(), Actor{}, "two", "1.0.0", ptr(true), nil, anyone))
-	same("two", "three")
-	_, err = c.SetAccess(t.Context(), Actor{}, "two", no, nil, anyone)
-	do(err)
-	_, err = c.SetAccess(t.Context(), Actor{}, "three", no, nil, anyone)
-	do(err)
-	same()
-	do(c.DeleteCrate(t.Context(), Actor{}, "two", "a mistake"))
-	same("two")
+		publishWith(t, c, "one", "1.0.0", nil)
+		publishWith(t, c, "two", "1.0.0", nil)
+		publishWith(t, c, "one", "1.1.0", nil)
+		publishWith(t, c, "three", "1.0.0", func(p *Publication) { p.Restricted = true })
+		do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", ptr(true), nil, anyone))
+		same("three")
+		do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", ptr(false), nil, anyone))
+		do(c.SetYanked(t.Context(), Actor{}, "one", "1.1.0", ptr(true), nil, anyone))
+		do(c.DeleteVersion(t.Context(), Actor{}, "one", "1.0.0"))
+		same()
+		_, err := c.SetAccess(t.Context(), Actor{}, "two", yes, nil, anyone)
+		do(err)
+		publishWith(t, c, "two", "1.1.0", nil)
+		do(c.SetYanked(t.Context(), Actor{}, "two", "1.0.0", ptr(true), nil, anyone))
+		same("two", "three")
+		_, err = c.SetAccess(t.Context(), Actor{}, "two", no, nil, anyone)
+		do(err)
+		_, err = c.SetAccess(t.Context(), Actor{}, "three", no, nil, anyone)
+		do(err)
+		same()
+		do(c.DeleteCrate(t.Context(), Actor{}, "two", "a mistake"))
+		same("two")
+	})
 }
 
 // A deleted crate's name is blocked for a while and free after it; a deleted version's number is never free.
 func TestDelete(t *testing.T) {
-	c := open(t)
-	now := time.Now()
-	c.now = func() time.Time { return now }
-	publishWith(t, c, "demo", "1.0.0", describe("words"))
-	publishWith(t, c, "demo", "1.1.0", describe("words"))
-	if err := c.DeleteVersion(t.Context(), Actor{}, "demo", "1.1.0"); err != nil {
-		t.Fatal(err)
-	}
-	if found, err := c.Crate(t.Context(), "demo"); err != nil || found.MaxVersion != "1.0.0" {
-		t.Errorf("%+v %v", found, err)
-	}
-	if _, err := c.Version(t.Context(), "demo", "1.1.0"); fault.KindOf(err) != fault.NotFound {
-		t.Errorf("a deleted version: %v", err)
-	}
-	refused := func(name, num, why string) {
-		t.Helper()
-		err := c.CheckPublish(t.Context(), publication(t, name, num), anyone)
-		if err == nil || !strings.Contains(err.Error(), why) {
-			t.Errorf("%s@%s: %v, want %q", name, num, err, why)
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		now := time.Now()
+		c.now = func() time.Time { return now }
+		publishWith(t, c, "demo", "1.0.0", describe("words"))
+		publishWith(t, c, "demo", "1.1.0", describe("words"))
+		if err := c.DeleteVersion(t.Context(), Actor{}, "demo", "1.1.0"); err != nil {
+			t.Fatal(err)
 		}
-	}
-	refused("demo", "1.1.0", "never used twice")
-	refused("demo", "1.1.0+b", "never used twice")
-	if err := c.DeleteCrate(t.Context(), Actor{User: "root"}, "demo", ""); err != nil {
-		t.Fatal(err)
-	}
-	refused("demo", "1.0.0", "was deleted")
-	refused("DEMO", "3.0.0", "was deleted")
-	if page, total, err := c.Search(t.Context(), Query{Limit: 10, Role: "admin"}); err != nil || total != 0 {
-		t.Errorf("%v of %d, %v", page, total, err)
-	}
-	if n, err := c.Counts(t.Context()); err != nil || n.Crates != 0 || n.Versions != 0 {
-		t.Errorf("%+v %v", n, err)
-	}
-	now = now.Add(NameBlock)
-	publishWith(t, c, "Demo", "1.0.0", nil) // everything is free again
-	for r, err := range c.Audit(t.Context(), AuditFilter{Action: ActionDeleteCrate}) {
-		if err != nil || r.Actor != "root" || r.Crate != "demo" || string(r.Before) != `{"owners":["alice"],"versions":["1.0.0"]}` {
-			t.Errorf("%+v %s %v", r, r.Before, err)
+		if found, err := c.Crate(t.Context(), "demo"); err != nil || found.MaxVersion != "1.0.0" {
+			t.Errorf("%+v %v", found, err)
 		}
-	}
+		if _, err := c.Version(t.Context(), "demo", "1.1.0"); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("a deleted version: %v", err)
+		}
+		refused := func(name, num, why string) {
+			t.Helper()
+			err := c.CheckPublish(t.Context(), publication(t, name, num), anyone)
+			if err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("%s@%s: %v, want %q", name, num, err, why)
+			}
+		}
+		refused("demo", "1.1.0", "never used twice")
+		refused("demo", "1.1.0+b", "never used twice")
+		if err := c.DeleteCrate(t.Context(), Actor{User: "root"}, "demo", ""); err != nil {
+			t.Fatal(err)
+		}
+		refused("demo", "1.0.0", "was deleted")
+		refused("DEMO", "3.0.0", "was deleted")
+		if page, total, err := c.Search(t.Context(), Query{Limit: 10, Role: "admin"}); err != nil || total != 0 {
+			t.Errorf("%v of %d, %v", page, total, err)
+		}
+		if n, err := c.Counts(t.Context()); err != nil || n.Crates != 0 || n.Versions != 0 {
+			t.Errorf("%+v %v", n, err)
+		}
+		now = now.Add(NameBlock)
+		publishWith(t, c, "Demo", "1.0.0", nil) // everything is free again
+		for r, err := range c.Audit(t.Context(), AuditFilter{Action: ActionDeleteCrate}) {
+			if err != nil || r.Actor != "root" || r.Crate != "demo" || string(r.Before) != `{"owners":["alice"],"versions":["1.0.0"]}` {
+				t.Errorf("%+v %s %v", r, r.Before, err)
+			}
+		}
+	})
 }
 
 func TestDependenciesMustExist(t *testing.T) {
-	c := open(t)
-	publishWith(t, c, "My-Lib", "1.0.0", nil)
-	publishWith(t, c, "hidden", "1.0.0", func(p *Publication) { p.Restricted = true })
-	for deps, want := range map[string]string{
-		"":              "",
-		"My-Lib":        "",
-		"app":           "", // itself, in tests
-		"my_lib":        "is spelled `My-Lib`",
-		"My-Lib nope x": "no known crate named `nope`",
-		"hidden":        "no known crate named `hidden`",
-	} {
-		p := publication(t, "app", "1.0.0")
-		p.Dependencies, p.By.UserID = strings.Fields(deps), 99
-		missing, err := c.MissingDependencies(t.Context(), p)
-		if got := strings.Join(missing, "; "); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
-			t.Errorf("%q: %q %v, want %q", deps, got, err, want)
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		publishWith(t, c, "My-Lib", "1.0.0", nil)
+		publishWith(t, c, "hidden", "1.0.0", func(p *Publication) { p.Restricted = true })
+		for deps, want := range map[string]string{
+			"":              "",
+			"My-Lib":        "",
+			"app":           "", // itself, in tests
+			"my_lib":        "is spelled `My-Lib`",
+			"My-Lib nope x": "no known crate named `nope`",
+			"hidden":        "no known crate named `hidden`",
+		} {
+			p := publication(t, "app", "1.0.0")
+			p.Dependencies, p.By.UserID = strings.Fields(deps), 99
+			missing, err := c.MissingDependencies(t.Context(), p)
+			if got := strings.Join(missing, "; "); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
+				t.Errorf("%q: %q %v, want %q", deps, got, err, want)
+			}
 		}
-	}
-	publishWith(t, c, "app", "1.0.0", func(p *Publication) { p.Dependencies = []string{"My-Lib", "My-Lib"} })
-	page, total, err := c.Dependents(t.Context(), "My-Lib", 0, "", 10, 0)
-	if err != nil || total != 1 || len(page) != 1 || page[0].Crate != "app" {
-		t.Errorf("%+v of %d, %v", page, total, err)
-	}
+		publishWith(t, c, "app", "1.0.0", func(p *Publication) { p.Dependencies = []string{"My-Lib", "My-Lib"} })
+		page, total, err := c.Dependents(t.Context(), "My-Lib", 0, "", 10, 0)
+		if err != nil || total != 1 || len(page) != 1 || page[0].Crate != "app" {
+			t.Errorf("%+v of %d, %v", page, total, err)
+		}
+	})
 }
 
 // Groups own together; the last owner in person stays.
 func TestGroups(t *testing.T) {
-	c := open(t)
-	publishWith(t, c, "demo", "1.0.0", nil)
-	bob, err := c.CreateUser(t.Context(), Actor{}, User{Name: "bob", Role: "publisher", Groups: []string{"platform", "apps", "platform"}})
-	if err != nil || strings.Join(bob.Groups, " ") != "apps platform" {
-		t.Fatalf("%+v %v", bob, err)
-	}
-	standing := func() (s Standing) {
-		t.Helper()
-		_, s, err := c.standing(t.Context(), c.ro, "demo", bob.ID, anyone)
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		publishWith(t, c, "demo", "1.0.0", nil)
+		bob, err := c.CreateUser(t.Context(), Actor{}, User{Name: "bob", Role: "publisher", Groups: []string{"platform", "apps", "platform"}})
+		if err != nil || strings.Join(bob.Groups, " ") != "apps platform" {
+			t.Fatalf("%+v %v", bob, err)
+		}
+		standing := func() (s Standing) {
+			t.Helper()
+			_, s, err := standing(t.Context(), c.ro, "demo", bob.ID, anyone)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		if s := standing(); s.Owner || s.InPerson || !s.Visible {
+			t.Errorf("%+v", s)
+		}
+		if err := c.AddOwners(t.Context(), Actor{}, "demo", []string{"group:platform"}, anyone); err != nil {
+			t.Fatal(err)
+		}
+		if s := standing(); !s.Owner || s.InPerson {
+			t.Errorf("%+v", s)
+		}
+		for _, tc := range []struct{ login, want string }{
+			{"platform", "the group of that name is `group:platform`"}, {"group:none", "does not exist"}, {"group:platform", "already an owner"},
+		} {
+			if err := c.AddOwners(t.Context(), Actor{}, "demo", []string{tc.login}, anyone); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%s: %v", tc.login, err)
+			}
+		}
+		if err := c.RemoveOwners(t.Context(), Actor{}, "demo", []string{"alice"}, anyone); err == nil || !strings.Contains(err.Error(), "individual owners") {
+			t.Errorf("the last owner in person: %v", err)
+		}
+		if _, err := c.UpdateUser(t.Context(), Actor{}, "bob", func(u *User) error { u.Groups = nil; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if s := standing(); s.Owner {
+			t.Errorf("out of the group: %+v", s)
+		}
+		if err := c.DeleteGroup(t.Context(), Actor{}, "platform"); err != nil {
+			t.Fatal(err)
+		}
+		found, err := c.Crate(t.Context(), "demo")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s
-	}
-	if s := standing(); s.Owner || s.InPerson || !s.Visible {
-		t.Errorf("%+v", s)
-	}
-	if err := c.AddOwners(t.Context(), Actor{}, "demo", []string{"group:platform"}, anyone); err != nil {
-		t.Fatal(err)
-	}
-	if s := standing(); !s.Owner || s.InPerson {
-		t.Errorf("%+v", s)
-	}
-	for _, tc := range []struct{ login, want string }{
-		{"platform", "the group of that name is `group:platform`"}, {"group:none", "does not exist"}, {"group:platform", "already an owner"},
-	} {
-		if err := c.AddOwners(t.Context(), Actor{}, "demo", []string{tc.login}, anyone); err == nil || !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("%s: %v", tc.login, err)
+		if list, err := c.Owners(t.Context(), found.ID); err != nil || len(list) != 1 || list[0].Login() != "alice" {
+			t.Errorf("%+v %v", list, err)
 		}
-	}
-	if err := c.RemoveOwners(t.Context(), Actor{}, "demo", []string{"alice"}, anyone); err == nil || !strings.Contains(err.Error(), "individual owners") {
-		t.Errorf("the last owner in person: %v", err)
-	}
-	if _, err := c.UpdateUser(t.Context(), Actor{}, "bob", func(u *User) error { u.Groups = nil; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	if s := standing(); s.Owner {
-		t.Errorf("out of the group: %+v", s)
-	}
-	if err := c.DeleteGroup(t.Context(), Actor{}, "platform"); err != nil {
-		t.Fatal(err)
-	}
-	found, err := c.Crate(t.Context(), "demo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if list, err := c.Owners(t.Context(), found.ID); err != nil || len(list) != 1 || list[0].Login() != "alice" {
-		t.Errorf("%+v %v", list, err)
-	}
+	})
 }
 
 // A restricted crate is seen by owners, readers and admins.
 func TestRestricted(t *testing.T) {
-	c := open(t)
-	publishWith(t, c, "demo", "1.0.0", func(p *Publication) { p.Restricted = true })
-	bob, err := c.CreateUser(t.Context(), Actor{}, User{Name: "bob", Role: "reader", Groups: []string{"qa"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := c.Crate(t.Context(), "demo")
-	if err != nil || !found.Restricted {
-		t.Fatalf("%+v %v", found, err)
-	}
-	see := func(userID int64, role string, want bool) {
-		t.Helper()
-		if got, err := c.MaySee(t.Context(), found.ID, userID, role); err != nil || got != want {
-			t.Errorf("user %d, %s: %v %v", userID, role, got, err)
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		publishWith(t, c, "demo", "1.0.0", func(p *Publication) { p.Restricted = true })
+		bob, err := c.CreateUser(t.Context(), Actor{}, User{Name: "bob", Role: "reader", Groups: []string{"qa"}})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	see(0, "", false)
-	see(bob.ID, "reader", false)
-	see(bob.ID, "admin", true)
-	see(1, "publisher", true) // alice
-	for _, readers := range [][]string{{"bob"}, {"group:qa", "group:qa"}} {
-		a, err := c.SetAccess(t.Context(), Actor{}, "demo", nil, &readers, anyone)
-		if err != nil || !a.Restricted || len(a.Readers) != 1 {
-			t.Errorf("%+v %v", a, err)
+		found, err := c.Crate(t.Context(), "demo")
+		if err != nil || !found.Restricted {
+			t.Fatalf("%+v %v", found, err)
 		}
-		see(bob.ID, "reader", true)
-	}
-	none := []string{}
-	if _, err := c.SetAccess(t.Context(), Actor{}, "demo", nil, &none, anyone); err != nil {
-		t.Fatal(err)
-	}
-	see(bob.ID, "reader", false)
+		see := func(userID int64, role string, want bool) {
+			t.Helper()
+			if got, err := c.MaySee(t.Context(), found.ID, userID, role); err != nil || got != want {
+				t.Errorf("user %d, %s: %v %v", userID, role, got, err)
+			}
+		}
+		see(0, "", false)
+		see(bob.ID, "reader", false)
+		see(bob.ID, "admin", true)
+		see(1, "publisher", true) // alice
+		for _, readers := range [][]string{{"bob"}, {"group:qa", "group:qa"}} {
+			a, err := c.SetAccess(t.Context(), Actor{}, "demo", nil, &readers, anyone)
+			if err != nil || !a.Restricted || len(a.Readers) != 1 {
+				t.Errorf("%+v %v", a, err)
+			}
+			see(bob.ID, "reader", true)
+		}
+		none := []string{}
+		if _, err := c.SetAccess(t.Context(), Actor{}, "demo", nil, &none, anyone); err != nil {
+			t.Fatal(err)
+		}
+		see(bob.ID, "reader", false)
+	})
 }
 
 func TestDailyDownloads(t *testing.T) {
-	c := open(t)
-	now := time.Now()
-	c.now = func() time.Time { return now }
-	publishWith(t, c, "demo", "1.0.0", nil)
-	for range 2 {
-		if err := c.AddDownloads(t.Context(), map[int64]int64{1: 3}); err != nil {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		now := time.Now()
+		c.now = func() time.Time { return now }
+		publishWith(t, c, "demo", "1.0.0", nil)
+		for range 2 {
+			if err := c.AddDownloads(t.Context(), map[int64]int64{1: 3}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now = now.Add(24 * time.Hour)
+		if err := c.AddDownloads(t.Context(), map[int64]int64{1: 1}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	now = now.Add(24 * time.Hour)
-	if err := c.AddDownloads(t.Context(), map[int64]int64{1: 1}); err != nil {
-		t.Fatal(err)
-	}
-	days, err := c.DailyDownloads(t.Context(), 1, 0)
-	if err != nil || len(days) != 2 || days[0].Downloads != 6 || days[1].Downloads != 1 || days[1].Day != days[0].Day+1 {
-		t.Errorf("%+v %v", days, err)
-	}
-	now = now.Add(recentDays * 24 * time.Hour)
-	if n, err := c.RecentDownloads(t.Context(), 1); err != nil || n != 0 {
-		t.Errorf("%d recent downloads, %v", n, err)
-	}
-	if found, err := c.Crate(t.Context(), "demo"); err != nil || found.Downloads != 7 {
-		t.Errorf("%+v %v", found, err)
-	}
+		days, err := c.DailyDownloads(t.Context(), 1, 0)
+		if err != nil || len(days) != 2 || days[0].Downloads != 6 || days[1].Downloads != 1 || days[1].Day != days[0].Day+1 {
+			t.Errorf("%+v %v", days, err)
+		}
+		now = now.Add(recentDays * 24 * time.Hour)
+		if n, err := c.RecentDownloads(t.Context(), 1); err != nil || n != 0 {
+			t.Errorf("%d recent downloads, %v", n, err)
+		}
+		if found, err := c.Crate(t.Context(), "demo"); err != nil || found.Downloads != 7 {
+			t.Errorf("%+v %v", found, err)
+		}
+	})
 }
 
 func ptr[T any](v T) *T { return &v }

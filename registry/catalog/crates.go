@@ -108,8 +108,15 @@ func (c *Catalog) MaySee(ctx context.Context, crateID, userID int64, role string
 	return err == nil, err
 }
 
-// standing finds a crate and asks allow about the user, inside a transaction.
-func (c *Catalog) standing(ctx context.Context, q querier, name string, userID int64, allow func(Standing) error) (Crate, Standing, error) {
+// standing finds a crate, which stays as it is until the transaction ends, and asks allow about the user.
+func (c *Catalog) standing(ctx context.Context, tx *tx, name string, userID int64, allow func(Standing) error) (Crate, Standing, error) {
+	if err := tx.lockCrate(ctx, name); err != nil {
+		return Crate{}, Standing{}, err
+	}
+	return standing(ctx, tx, name, userID, allow)
+}
+
+func standing(ctx context.Context, q querier, name string, userID int64, allow func(Standing) error) (Crate, Standing, error) {
 	found, err := crateByName(ctx, q, name)
 	if err != nil {
 		return Crate{}, Standing{}, err
@@ -158,7 +165,7 @@ func (c *Catalog) Categories(ctx context.Context, limit, offset int) (page []Lab
 
 // labels counts crates that everybody may see.
 func (c *Catalog) labels(ctx context.Context, table, column string, limit, offset int) (page []Label, total int, err error) {
-	from := " FROM " + table + " l JOIN crates c ON c.id = l.crate_id WHERE c.deleted_at IS NULL AND c.restricted = 0"
+	from := " FROM " + table + " l JOIN crates c ON c.id = l.crate_id WHERE c.deleted_at IS NULL AND NOT c.restricted"
 	if err := c.ro.QueryRowContext(ctx, "SELECT count(DISTINCT l."+column+")"+from).Scan(&total); err != nil {
 		return nil, 0, err
 	}
@@ -176,6 +183,6 @@ type Counts struct{ Crates, Versions, Users, Downloads int64 }
 func (c *Catalog) Counts(ctx context.Context) (n Counts, err error) {
 	err = c.ro.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM crates WHERE deleted_at IS NULL),
 		(SELECT count(*) FROM versions v JOIN crates c ON c.id = v.crate_id WHERE v.deleted_at IS NULL AND c.deleted_at IS NULL),
-		(SELECT count(*) FROM users), (SELECT coalesce(sum(downloads), 0) FROM crates)`).Scan(&n.Crates, &n.Versions, &n.Users, &n.Downloads)
+		(SELECT count(*) FROM users), (SELECT CAST(coalesce(sum(downloads), 0) AS BIGINT) FROM crates)`).Scan(&n.Crates, &n.Versions, &n.Users, &n.Downloads)
 	return n, err
 }

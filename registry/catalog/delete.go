@@ -20,6 +20,9 @@ const NameBlock = 24 * time.Hour
 // until a sweep.
 func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string) error {
 	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		if err := tx.lockCrate(ctx, name); err != nil {
+			return nil, err
+		}
 		v, err := versionByNum(ctx, tx, name, num)
 		if err != nil {
 			return nil, err
@@ -39,6 +42,9 @@ func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string)
 // that; the bytes stay until a sweep.
 func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message string) error {
 	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		if err := tx.lockCrate(ctx, name); err != nil {
+			return nil, err
+		}
 		found, err := crateByName(ctx, tx, name)
 		if err != nil {
 			return nil, err

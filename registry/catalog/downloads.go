@@ -13,19 +13,27 @@ func (c *Catalog) today() int64 { return c.now().Unix() / secondsPerDay }
 // AddDownloads adds to the counts of versions, by their id, and of their crates.
 func (c *Catalog) AddDownloads(ctx context.Context, counts map[int64]int64) error {
 	return c.write(ctx, func(tx *tx) ([]change, error) {
+		if err := tx.lock(ctx, lockCounts, 0); err != nil {
+			return nil, err
+		}
+		rows := make([][2]int64, 0, len(counts))
 		for id, n := range counts {
-			for _, stmt := range []struct {
-				query string
-				args  []any
-			}{
-				{"UPDATE versions SET downloads = downloads + ? WHERE id = ?", []any{n, id}},
-				{"UPDATE crates SET downloads = downloads + ? WHERE id = (SELECT crate_id FROM versions WHERE id = ?)", []any{n, id}},
-				{`INSERT INTO version_downloads (version_id, day, downloads) VALUES (?, ?, ?)
-					ON CONFLICT (version_id, day) DO UPDATE SET downloads = version_downloads.downloads + excluded.downloads`, []any{id, c.today(), n}},
-			} {
-				if _, err := tx.ExecContext(ctx, stmt.query, stmt.args...); err != nil {
-					return nil, err
-				}
+			rows = append(rows, [2]int64{id, n})
+		}
+		counted := toJSON(rows)
+		const n = "(SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS n FROM json_each(?)) n"
+		for _, stmt := range []struct {
+			query string
+			args  []any
+		}{
+			{"UPDATE versions SET downloads = versions.downloads + n.n FROM " + n + " WHERE versions.id = n.id", []any{counted}},
+			{"UPDATE crates SET downloads = crates.downloads + s.n FROM (SELECT v.crate_id, CAST(sum(n.n) AS BIGINT) AS n FROM " + n +
+				" JOIN versions v ON v.id = n.id GROUP BY v.crate_id) s WHERE crates.id = s.crate_id", []any{counted}},
+			{`INSERT INTO version_downloads (version_id, day, downloads) SELECT n.id, ?, n.n FROM ` + n + ` WHERE true
+				ON CONFLICT (version_id, day) DO UPDATE SET downloads = version_downloads.downloads + excluded.downloads`, []any{c.today(), counted}},
+		} {
+			if _, err := tx.ExecContext(ctx, stmt.query, stmt.args...); err != nil {
+				return nil, err
 			}
 		}
 		return nil, nil
@@ -45,7 +53,7 @@ func (c *Catalog) DailyDownloads(ctx context.Context, crateID, versionID int64) 
 		err = r.Scan(&d.VersionID, &d.Day, &d.Downloads)
 		return d, err
 	}, `SELECT d.version_id, d.day, d.downloads FROM versions v JOIN version_downloads d ON d.version_id = v.id
-		WHERE v.crate_id = ? AND ? IN (0, v.id) AND v.deleted_at IS NULL AND d.day > ? ORDER BY d.day, d.version_id`,
+		WHERE v.crate_id = ? AND CAST(? AS BIGINT) IN (0, v.id) AND v.deleted_at IS NULL AND d.day > ? ORDER BY d.day, d.version_id`,
 		crateID, versionID, c.today()-recentDays)
 }
 

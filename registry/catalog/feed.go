@@ -10,8 +10,8 @@ import (
 
 // Change is one committed change to what a crate's readers see.
 type Change struct {
-	Crate string // the crate's name as published
-	Kind  index.Kind
+	Crate string     // the crate's name as published
+	Kind  index.Kind // empty: any crate may have changed, in any way; Crate is empty, too
 }
 
 // change is a row of the feed before it has its number.
@@ -25,14 +25,20 @@ type change struct {
 
 func (c *Catalog) insertChange(ctx context.Context, tx *tx, ch change) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO changes (crate, kind, version_id, lines, hidden, at) VALUES (?, ?, ?, ?, ?, ?)",
-		ch.crate, ch.kind, sql.NullInt64{Int64: ch.versionID, Valid: ch.versionID != 0},
+		ch.crate, string(ch.kind), sql.NullInt64{Int64: ch.versionID, Valid: ch.versionID != 0},
 		sql.NullString{String: string(ch.lines), Valid: ch.lines != nil}, ch.hidden, c.now().Unix())
 	return err
 }
 
 // IndexChanges gives at most limit changes with a number above after, in ascending order. Those of restricted crates are not
-// among them: whoever follows the feed this way, as the git index does, cannot ask who reads.
+// among them: whoever follows the feed this way, as the git index does, cannot ask who reads. What was acknowledged before the call,
+// by any server, is in the feed.
 func (c *Catalog) IndexChanges(ctx context.Context, after int64, limit int) ([]index.Change, error) {
+	if c.feed != nil {
+		if err := c.feed.numberAll(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return collect(ctx, c.ro, func(r *sql.Rows) (index.Change, error) {
 		var ch index.Change
 		var at int64
@@ -47,5 +53,22 @@ func (c *Catalog) IndexChanges(ctx context.Context, after int64, limit int) ([]i
 		}
 		return ch, err
 	}, `SELECT ch.seq, ch.at, ch.crate, ch.kind, v.num, CASE WHEN ch.kind = 'publish' THEN v.line END, ch.lines
-		FROM changes ch LEFT JOIN versions v ON v.id = ch.version_id WHERE ch.seq > ? AND ch.hidden = 0 ORDER BY ch.seq LIMIT ?`, after, limit)
+		FROM changes ch LEFT JOIN versions v ON v.id = ch.version_id WHERE ch.seq > ? AND NOT ch.hidden ORDER BY ch.seq LIMIT ?`, after, limit)
+}
+
+// FeedLag is how long ago this server last knew of all changes that others had made. It is some 500 ms at most while PostgreSQL answers,
+// and 0 on SQLite, where nobody else makes any.
+func (c *Catalog) FeedLag() time.Duration {
+	if c.feed == nil {
+		return 0
+	}
+	return time.Since(*c.feed.upToDate.Load())
+}
+
+// FeedSeq is the number of the last change that followers were told of; 0 on SQLite.
+func (c *Catalog) FeedSeq() int64 {
+	if c.feed == nil {
+		return 0
+	}
+	return c.feed.seq.Load()
 }

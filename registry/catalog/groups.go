@@ -63,6 +63,9 @@ func members(ctx context.Context, q querier, groupID int64) ([]string, error) {
 // CreateGroup adds a group of users. A name that is taken is a Conflict.
 func (c *Catalog) CreateGroup(ctx context.Context, by Actor, name string, users []string) (g Group, err error) {
 	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		if err := tx.lock(ctx, lockGroups, 0); err != nil {
+			return nil, err
+		}
 		if _, err := groupByName(ctx, tx, name); err == nil {
 			return nil, fault.New(fault.Conflict, "group `%s` exists already", name)
 		} else if fault.KindOf(err) != fault.NotFound {
@@ -79,11 +82,7 @@ func (c *Catalog) CreateGroup(ctx context.Context, by Actor, name string, users 
 
 func (c *Catalog) insertGroup(ctx context.Context, tx *tx, by Actor, name string) (Group, error) {
 	g := Group{Name: name, CreatedAt: c.now().UTC().Truncate(time.Second)}
-	res, err := tx.ExecContext(ctx, "INSERT INTO groups (name, created_at) VALUES (?, ?)", name, g.CreatedAt.Unix())
-	if err != nil {
-		return g, err
-	}
-	if g.ID, err = res.LastInsertId(); err != nil {
+	if err := tx.QueryRowContext(ctx, "INSERT INTO groups (name, created_at) VALUES (?, ?) RETURNING id", name, g.CreatedAt.Unix()).Scan(&g.ID); err != nil {
 		return g, err
 	}
 	return g, c.audit(ctx, tx, by, Record{Action: ActionCreateGroup, Subject: name}, nil, nil)
@@ -92,6 +91,9 @@ func (c *Catalog) insertGroup(ctx context.Context, tx *tx, by Actor, name string
 // SetMembers makes users the members of a group, and nobody else.
 func (c *Catalog) SetMembers(ctx context.Context, by Actor, name string, users []string) (g Group, err error) {
 	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		if err := tx.lock(ctx, lockGroups, 0); err != nil {
+			return nil, err
+		}
 		if g, err = groupByName(ctx, tx, name); err != nil {
 			return nil, err
 		}
@@ -127,6 +129,9 @@ func (c *Catalog) setMembers(ctx context.Context, tx *tx, by Actor, g Group, use
 // DeleteGroup deletes a group; what it owned it owns no longer. A group that owns a crate alone is a Conflict.
 func (c *Catalog) DeleteGroup(ctx context.Context, by Actor, name string) error {
 	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		if err := tx.lock(ctx, lockGroups, 0); err != nil {
+			return nil, err
+		}
 		g, err := groupByName(ctx, tx, name)
 		if err != nil {
 			return nil, err
@@ -150,6 +155,9 @@ func (c *Catalog) DeleteGroup(ctx context.Context, by Actor, name string) error 
 // setGroups makes a user a member of groups, and of no others. Groups that do not exist are made.
 func (c *Catalog) setGroups(ctx context.Context, tx *tx, by Actor, u User, names []string) ([]string, error) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if err := tx.lock(ctx, lockGroups, 0); err != nil {
+		return nil, err
+	}
 	have, err := userGroups(ctx, tx, u.ID)
 	if err != nil || slices.Equal(have, names) {
 		return names, err

@@ -28,6 +28,12 @@ const ActionImport = "crate.import"
 func (c *Catalog) Import(ctx context.Context, versions []Import) (added int, err error) {
 	err = c.write(ctx, func(tx *tx) (changes []change, err error) {
 		added = 0
+		if len(versions) == 0 {
+			return nil, nil
+		}
+		if err := tx.lockPublish(ctx, versions[0].Name); err != nil {
+			return nil, err
+		}
 		for _, v := range versions {
 			ch, err := c.importVersion(ctx, tx, v)
 			if err != nil {
@@ -79,20 +85,22 @@ func (c *Catalog) importVersion(ctx context.Context, tx *tx, v Import) (*change,
 	if err != nil {
 		return nil, err
 	}
-	for _, dep := range canonicals(v.Dependencies) {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO dependencies (crate, version_id) VALUES (?, ?)", dep, versionID); err != nil {
+	if deps := canonicals(v.Dependencies); len(deps) > 0 {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO dependencies (crate, version_id) SELECT value ->> 0, ? FROM json_each(?)", versionID, jsonRows(deps)); err != nil {
 			return nil, err
 		}
 	}
 	return &change{crate: v.Name, kind: index.KindPublish, versionID: versionID, hidden: restricted}, nil
 }
 
-func insertVersion(ctx context.Context, tx *tx, crateID int64, v Import, details string) (int64, error) {
-	res, err := tx.ExecContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, crateID, v.Version.String(), v.Version.Release(), v.SHA256, v.Size, string(v.Line),
-		cmp.Or(v.By.User, self), sql.NullInt64{Int64: v.By.UserID, Valid: v.By.UserID != 0}, v.At.Unix(), string(v.Metadata), details)
-	if err != nil {
-		return 0, err
+func insertVersion(ctx context.Context, tx *tx, crateID int64, v Import, details string) (id int64, err error) {
+	num := v.Version.String()
+	err = tx.QueryRowContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM sweeping s WHERE s.crate = ? AND s.num = ? AND s.sha256 = ?) RETURNING id`,
+		crateID, num, v.Version.Release(), v.SHA256, v.Size, string(v.Line), cmp.Or(v.By.User, self), sql.NullInt64{Int64: v.By.UserID, Valid: v.By.UserID != 0},
+		v.At.Unix(), string(v.Metadata), details, v.Name, num, v.SHA256).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, fault.New(fault.Conflict, "a sweep is removing the archive of %s %s", v.Name, num)
 	}
-	return res.LastInsertId()
+	return id, err
 }

@@ -50,6 +50,9 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 		return err
 	}
 	return c.writeAs(ctx, p.By, func(tx *tx) ([]change, error) {
+		if err := tx.lockPublish(ctx, p.Name); err != nil {
+			return nil, err
+		}
 		old, err := c.checkPublish(ctx, tx, p, allow)
 		if err != nil {
 			return nil, err
@@ -62,18 +65,19 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 		if err != nil {
 			return nil, err
 		}
-		res, err := tx.ExecContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, crateID, p.Version.String(), p.Version.Release(), p.SHA256, p.Size,
-			string(p.Line), p.By.User, p.By.UserID, now.Unix(), string(p.Metadata), string(details))
+		var versionID int64
+		err = tx.QueryRowContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
+			SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM sweeping s WHERE s.crate = ? AND s.num = ? AND s.sha256 = ?) RETURNING id`,
+			crateID, p.Version.String(), p.Version.Release(), p.SHA256, p.Size, string(p.Line), p.By.User, p.By.UserID, now.Unix(), string(p.Metadata),
+			string(details), p.Name, p.Version.String(), p.SHA256).Scan(&versionID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, fault.New(fault.Unavailable, "the same file, of a crate that was deleted, is being removed right now; try again")
+		}
 		if err != nil {
 			return nil, err
 		}
-		versionID, err := res.LastInsertId()
-		if err != nil {
-			return nil, err
-		}
-		for _, dep := range canonicals(p.Dependencies) {
-			if _, err := tx.ExecContext(ctx, "INSERT INTO dependencies (crate, version_id) VALUES (?, ?)", dep, versionID); err != nil {
+		if deps := canonicals(p.Dependencies); len(deps) > 0 {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO dependencies (crate, version_id) SELECT value ->> 0, ? FROM json_each(?)", versionID, jsonRows(deps)); err != nil {
 				return nil, err
 			}
 		}
@@ -102,7 +106,7 @@ func (c *Catalog) stillValid(ctx context.Context, q querier, by Actor) error {
 	var role string
 	var suspended bool
 	var expires sql.NullInt64
-	err := q.QueryRowContext(ctx, "SELECT u.role, u.suspended, t.expires_at FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.id = ?", by.TokenID).
+	err := q.QueryRowContext(ctx, "SELECT u.role, u.suspended, t.expires_at FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.id = ?"+forShare, by.TokenID).
 		Scan(&role, &suspended, &expires)
 	switch {
 	case errors.Is(err, sql.ErrNoRows), err == nil && expires.Valid && expires.Int64 <= c.now().Unix():
@@ -175,18 +179,27 @@ func (c *Catalog) MissingDependencies(ctx context.Context, p Publication) ([]str
 }
 
 func missingDependencies(ctx context.Context, q querier, p Publication) (problems []string, err error) {
+	if !slices.ContainsFunc(p.Dependencies, func(dep string) bool { return dep != p.Name }) {
+		return nil, nil
+	}
+	names, err := collect(ctx, q, scanString, "SELECT c.name FROM crates c WHERE c.canonical IN (SELECT value ->> 0 FROM json_each(?)) AND "+visible,
+		jsonRows(canonicals(p.Dependencies)), p.By.UserID, p.By.Role)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]string{} // canonical → as first published
+	for _, name := range names {
+		known[crate.Canonical(name)] = name
+	}
 	for i, dep := range p.Dependencies {
 		if dep == p.Name || slices.Contains(p.Dependencies[:i], dep) {
 			continue
 		}
-		var name string
-		err := q.QueryRowContext(ctx, "SELECT c.name FROM crates c WHERE c.canonical = ? AND "+visible, crate.Canonical(dep), p.By.UserID, p.By.Role).Scan(&name)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
+		switch name := known[crate.Canonical(dep)]; name {
+		case dep:
+		case "":
 			problems = append(problems, fmt.Sprintf("deps: no known crate named `%s` in this registry; publish it first, or name the registry that has it", dep))
-		case err != nil:
-			return nil, err
-		case name != dep:
+		default:
 			problems = append(problems, fmt.Sprintf("deps: crate `%s` is spelled `%s` here; spell it so in Cargo.toml", dep, name))
 		}
 	}
@@ -197,13 +210,10 @@ func missingDependencies(ctx context.Context, q querier, p Publication) (problem
 func (c *Catalog) saveCrate(ctx context.Context, tx *tx, old *published, p Publication, now time.Time) (id int64, restricted bool, err error) {
 	keywords, categories := lowerWords(p.Details.Keywords), lowerWords(p.Details.Categories)
 	if old == nil {
-		res, err := tx.ExecContext(ctx, `INSERT INTO crates (name, canonical, description, keywords, categories, max_version, restricted, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, p.Name, crate.Canonical(p.Name), p.Details.Description, keywords, categories, p.Version.String(),
-			p.Restricted, now.Unix(), now.Unix())
+		err := tx.QueryRowContext(ctx, `INSERT INTO crates (name, canonical, description, keywords, categories, max_version, restricted, created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, p.Name, crate.Canonical(p.Name), p.Details.Description, keywords, categories, p.Version.String(),
+			p.Restricted, now.Unix(), now.Unix()).Scan(&id)
 		if err != nil {
-			return 0, false, err
-		}
-		if id, err = res.LastInsertId(); err != nil {
 			return 0, false, err
 		}
 		if p.By.UserID != 0 { // an import may have no owner to give
@@ -211,14 +221,14 @@ func (c *Catalog) saveCrate(ctx context.Context, tx *tx, old *published, p Publi
 				return 0, false, err
 			}
 		}
-		return id, p.Restricted, saveSearchTerms(ctx, tx, id, p.Name, p.Details.Description, keywords, categories)
+		return id, p.Restricted, saveSearchTerms(ctx, tx, id, true, p.Name, p.Details.Description, keywords, categories)
 	}
 	if _, err = tx.ExecContext(ctx, "UPDATE crates SET description = ?, keywords = ?, categories = ?, max_version = ?, updated_at = ? WHERE id = ?",
 		p.Details.Description, keywords, categories, higher(old.maxVersion, p.Version), now.Unix(), old.id); err != nil {
 		return 0, false, err
 	}
 	if old.description != p.Details.Description || old.keywords != keywords || old.categories != categories {
-		err = saveSearchTerms(ctx, tx, old.id, p.Name, p.Details.Description, keywords, categories)
+		err = saveSearchTerms(ctx, tx, old.id, false, p.Name, p.Details.Description, keywords, categories)
 	}
 	return old.id, old.restricted, err
 }

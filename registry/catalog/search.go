@@ -39,11 +39,11 @@ var Sorts = map[string]string{
 // recentDays is what "recent" means for downloads, as on crates.io.
 const recentDays = 90
 
-const recentDownloads = `(SELECT coalesce(sum(d.downloads), 0) FROM versions rv JOIN version_downloads d ON d.version_id = rv.id
+const recentDownloads = `(SELECT CAST(coalesce(sum(d.downloads), 0) AS BIGINT) FROM versions rv JOIN version_downloads d ON d.version_id = rv.id
 	WHERE rv.crate_id = c.id AND d.day > ?)`
 
 // visible is the condition under which a crate c may be known to a user; it takes the user's id and role.
-const visible = `(c.restricted = 0 OR EXISTS (SELECT 1 FROM crate_users vu WHERE vu.crate_id = c.id AND vu.user_id = ?) OR ? = 'admin')`
+const visible = `(NOT c.restricted OR EXISTS (SELECT 1 FROM crate_users vu WHERE vu.crate_id = c.id AND vu.user_id = ?) OR ? = 'admin')`
 
 // maxWords bounds the words of a search; the rest is passed over.
 const maxWords = 8
@@ -73,7 +73,7 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 		add("c.id IN (SELECT o.crate_id FROM crate_users o WHERE o.user_id = ? AND o.owner = 1)", s.Owner)
 	}
 	from := " FROM crates c WHERE " + strings.Join(where, " AND ")
-	if err := c.ro.db.QueryRowContext(ctx, "SELECT count(*)"+from, args...).Scan(&total); err != nil {
+	if err := queryTotal(ctx, c.ro, from, args, &total); err != nil {
 		return nil, 0, err
 	}
 	order, ok := Sorts[s.Sort]
@@ -88,7 +88,7 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 		args = append(args, c.today()-recentDays)
 	}
 	// Not prepared for ever: what is asked for takes too many forms.
-	rows, err := c.ro.db.QueryContext(ctx, "SELECT "+crateColumns+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
+	rows, err := c.ro.QueryOnce(ctx, "SELECT "+crateColumns+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
 		append(args, s.Limit, s.Offset)...)
 	if err != nil {
 		return nil, 0, err
@@ -97,22 +97,29 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 	return page, total, err
 }
 
-// saveSearchTerms replaces what a crate is found by.
-func saveSearchTerms(ctx context.Context, tx *tx, id int64, name, description, keywords, categories string) error {
+func queryTotal(ctx context.Context, s *statements, from string, args []any, total *int) error {
+	rows, err := s.QueryOnce(ctx, "SELECT count(*)"+from, args...)
+	return row{rows, err}.Scan(total)
+}
+
+// saveSearchTerms replaces what a crate is found by; a new one is found by nothing yet.
+func saveSearchTerms(ctx context.Context, tx *tx, id int64, isNew bool, name, description, keywords, categories string) error {
 	for table, words := range map[string][]string{
 		"crate_words (word":          crateWords(name, description, keywords),
 		"crate_keywords (keyword":    strings.Fields(keywords),
 		"crate_categories (category": strings.Fields(categories),
 	} {
 		bare, _, _ := strings.Cut(table, " ")
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+bare+" WHERE crate_id = ?", id); err != nil {
-			return err
-		}
-		insert := fmt.Sprintf("INSERT INTO %s, crate_id) VALUES (?, ?)", table)
-		for _, w := range words {
-			if _, err := tx.ExecContext(ctx, insert, w, id); err != nil {
+		if !isNew {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+bare+" WHERE crate_id = ?", id); err != nil {
 				return err
 			}
+		}
+		if len(words) == 0 {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO %s, crate_id) SELECT value ->> 0, ? FROM json_each(?)", table), id, jsonRows(words)); err != nil {
+			return err
 		}
 	}
 	return nil

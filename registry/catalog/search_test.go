@@ -50,78 +50,80 @@ func describe(description string, keywords ...string) func(*Publication) {
 }
 
 func TestSearch(t *testing.T) {
-	c := open(t)
-	publishWith(t, c, "serde", "1.0.0", describe("A generic serialization framework", "serde", "no_std"))
-	publishWith(t, c, "serde_json", "1.0.0", describe("A JSON file format", "JSON", "serde"))
-	publishWith(t, c, "json", "1.0.0", describe("JSON for Rust: 100% fast"))
-	publishWith(t, c, "uber-crate", "1.0.0", describe("Über schnell, 日本語 too"))
-	publishWith(t, c, "secret", "1.0.0", func(p *Publication) { p.Restricted = true })
-	if err := c.AddDownloads(t.Context(), map[int64]int64{2: 5}); err != nil { // serde_json's
-		t.Fatal(err)
-	}
-	for _, tc := range []struct {
-		q    Query
-		want string
-	}{
-		{Query{Text: "serde"}, "serde serde_json"},      // the exact name comes first, whatever the downloads
-		{Query{Text: "json"}, "json serde_json"},        // likewise
-		{Query{Text: "ser"}, "serde_json serde"},        // then by downloads
-		{Query{Text: "SERDE-JSON"}, "serde_json"},       // '-' and '_' alike, any case
-		{Query{Text: "framework generic"}, "serde"},     // all words, in any order
-		{Query{Text: "  json   format "}, "serde_json"}, // spaces do not count
-		{Query{Text: "rame"}, ""},                       // the beginning of words only
-		{Query{Text: "foo("}, ""}, {Query{Text: "json("}, "json serde_json"}, {Query{Text: "!json"}, "json serde_json"},
-		{Query{Text: "%"}, ""}, {Query{Text: "_"}, ""}, {Query{Text: "100%"}, "json"}, {Query{Text: `"'\`}, ""},
-		{Query{Text: "über"}, "uber-crate"}, {Query{Text: "ÜBER schn"}, "uber-crate"}, {Query{Text: "日本"}, "uber-crate"},
-		{Query{Text: "no_std"}, "serde"}, // a keyword as it stands
-		{Query{Text: "secret"}, ""}, {Query{Text: "secret", Role: "admin"}, "secret"}, {Query{Text: "secret", UserID: 1}, "secret"}, {Query{Text: "secret", UserID: 2}, ""},
-		{Query{}, "serde_json json serde uber-crate"},
-		{Query{Sort: "alpha"}, "json serde serde_json uber-crate"},
-		{Query{Sort: "new"}, "uber-crate json serde_json serde"},
-		{Query{Sort: "recent-updates"}, "uber-crate json serde_json serde"},
-		{Query{Sort: "downloads"}, "serde_json json serde uber-crate"},
-		{Query{Sort: "recent-downloads"}, "serde_json json serde uber-crate"},
-		{Query{Keyword: "json"}, "serde_json"}, {Query{Keyword: "Serde", Sort: "alpha"}, "serde serde_json"},
-		{Query{Letter: "S", Sort: "alpha"}, "serde serde_json"},
-		{Query{Owner: 1, Sort: "alpha"}, "json serde serde_json uber-crate"}, {Query{Owner: 2}, ""},
-		{Query{Category: "parsing"}, ""},
-		{Query{Text: strings.Repeat("json ", 50)}, "serde_json json"},
-	} {
-		tc.q.Limit = 100
-		page, total, err := c.Search(t.Context(), tc.q)
-		var names []string
-		for _, found := range page {
-			names = append(names, found.Name)
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		publishWith(t, c, "serde", "1.0.0", describe("A generic serialization framework", "serde", "no_std"))
+		publishWith(t, c, "serde_json", "1.0.0", describe("A JSON file format", "JSON", "serde"))
+		publishWith(t, c, "json", "1.0.0", describe("JSON for Rust: 100% fast"))
+		publishWith(t, c, "uber-crate", "1.0.0", describe("Über schnell, 日本語 too"))
+		publishWith(t, c, "secret", "1.0.0", func(p *Publication) { p.Restricted = true })
+		if err := c.AddDownloads(t.Context(), map[int64]int64{2: 5}); err != nil { // serde_json's
+			t.Fatal(err)
 		}
-		if got := strings.Join(names, " "); err != nil || got != tc.want || total != len(page) {
-			t.Errorf("%+v: %q of %d, %v; want %q", tc.q, got, total, err, tc.want)
+		for _, tc := range []struct {
+			q    Query
+			want string
+		}{
+			{Query{Text: "serde"}, "serde serde_json"},      // the exact name comes first, whatever the downloads
+			{Query{Text: "json"}, "json serde_json"},        // likewise
+			{Query{Text: "ser"}, "serde_json serde"},        // then by downloads
+			{Query{Text: "SERDE-JSON"}, "serde_json"},       // '-' and '_' alike, any case
+			{Query{Text: "framework generic"}, "serde"},     // all words, in any order
+			{Query{Text: "  json   format "}, "serde_json"}, // spaces do not count
+			{Query{Text: "rame"}, ""},                       // the beginning of words only
+			{Query{Text: "foo("}, ""}, {Query{Text: "json("}, "json serde_json"}, {Query{Text: "!json"}, "json serde_json"},
+			{Query{Text: "%"}, ""}, {Query{Text: "_"}, ""}, {Query{Text: "100%"}, "json"}, {Query{Text: `"'\`}, ""},
+			{Query{Text: "über"}, "uber-crate"}, {Query{Text: "ÜBER schn"}, "uber-crate"}, {Query{Text: "日本"}, "uber-crate"},
+			{Query{Text: "no_std"}, "serde"}, // a keyword as it stands
+			{Query{Text: "secret"}, ""}, {Query{Text: "secret", Role: "admin"}, "secret"}, {Query{Text: "secret", UserID: 1}, "secret"}, {Query{Text: "secret", UserID: 2}, ""},
+			{Query{}, "serde_json json serde uber-crate"},
+			{Query{Sort: "alpha"}, "json serde serde_json uber-crate"},
+			{Query{Sort: "new"}, "uber-crate json serde_json serde"},
+			{Query{Sort: "recent-updates"}, "uber-crate json serde_json serde"},
+			{Query{Sort: "downloads"}, "serde_json json serde uber-crate"},
+			{Query{Sort: "recent-downloads"}, "serde_json json serde uber-crate"},
+			{Query{Keyword: "json"}, "serde_json"}, {Query{Keyword: "Serde", Sort: "alpha"}, "serde serde_json"},
+			{Query{Letter: "S", Sort: "alpha"}, "serde serde_json"},
+			{Query{Owner: 1, Sort: "alpha"}, "json serde serde_json uber-crate"}, {Query{Owner: 2}, ""},
+			{Query{Category: "parsing"}, ""},
+			{Query{Text: strings.Repeat("json ", 50)}, "serde_json json"},
+		} {
+			tc.q.Limit = 100
+			page, total, err := c.Search(t.Context(), tc.q)
+			var names []string
+			for _, found := range page {
+				names = append(names, found.Name)
+			}
+			if got := strings.Join(names, " "); err != nil || got != tc.want || total != len(page) {
+				t.Errorf("%+v: %q of %d, %v; want %q", tc.q, got, total, err, tc.want)
+			}
 		}
-	}
-	first, total, err := c.Search(t.Context(), Query{Sort: "alpha", Limit: 2})
-	if err != nil || total != 4 || len(first) != 2 {
-		t.Fatalf("%v of %d, %v", first, total, err)
-	}
-	second, total, err := c.Search(t.Context(), Query{Sort: "alpha", Limit: 2, Offset: 2})
-	if err != nil || total != 4 || len(second) != 2 || second[0].Name != "serde_json" {
-		t.Errorf("%v of %d, %v", second, total, err)
-	}
+		first, total, err := c.Search(t.Context(), Query{Sort: "alpha", Limit: 2})
+		if err != nil || total != 4 || len(first) != 2 {
+			t.Fatalf("%v of %d, %v", first, total, err)
+		}
+		second, total, err := c.Search(t.Context(), Query{Sort: "alpha", Limit: 2, Offset: 2})
+		if err != nil || total != 4 || len(second) != 2 || second[0].Name != "serde_json" {
+			t.Errorf("%v of %d, %v", second, total, err)
+		}
+	})
 }
 
 // What a crate is found by is that of its newest version.
 func TestSearchFollowsTheNewestVersion(t *testing.T) {
-	c := open(t)
-	found := func(text string) bool {
-		page, _, err := c.Search(t.Context(), Query{Text: text, Limit: 10})
-		if err != nil {
-			t.Fatal(err)
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		found := func(text string) bool {
+			page, _, err := c.Search(t.Context(), Query{Text: text, Limit: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.ContainsFunc(page, func(c Crate) bool { return c.Name == "demo" })
 		}
-		return slices.ContainsFunc(page, func(c Crate) bool { return c.Name == "demo" })
-	}
-	publishWith(t, c, "demo", "1.0.0", describe("old words", "ancient"))
-	publishWith(t, c, "demo", "1.1.0", describe("new text", "modern"))
-	for text, want := range map[string]bool{"old": false, "ancient": false, "new": true, "modern": true, "demo": true} {
-		if found(text) != want {
-			t.Errorf("%q: found %v", text, !want)
+		publishWith(t, c, "demo", "1.0.0", describe("old words", "ancient"))
+		publishWith(t, c, "demo", "1.1.0", describe("new text", "modern"))
+		for text, want := range map[string]bool{"old": false, "ancient": false, "new": true, "modern": true, "demo": true} {
+			if found(text) != want {
+				t.Errorf("%q: found %v", text, !want)
+			}
 		}
-	}
+	})
 }

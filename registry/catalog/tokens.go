@@ -67,6 +67,9 @@ func (c *Catalog) CreateToken(ctx context.Context, by Actor, t Token, hash [32]b
 			return nil, err
 		}
 		t.UserID = u.ID
+		if err := tx.lock(ctx, lockTokens, u.ID); err != nil {
+			return nil, err
+		}
 		var count int
 		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM tokens WHERE user_id = ?", u.ID).Scan(&count); err != nil {
 			return nil, err
@@ -93,13 +96,9 @@ func (t Token) state() map[string]any {
 }
 
 func insertToken(ctx context.Context, tx *tx, t *Token, hash [32]byte) error {
-	res, err := tx.ExecContext(ctx, "INSERT INTO tokens (user_id, name, parent_id, hash, scopes, crates, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		t.UserID, t.Name, sql.NullInt64{Int64: t.ParentID, Valid: t.ParentID != 0}, hash[:], strings.Join(t.Scopes, " "), strings.Join(t.Crates, " "), t.CreatedAt.Unix(), toUnix(t.ExpiresAt))
-	if err != nil {
-		return err
-	}
-	t.ID, err = res.LastInsertId()
-	return err
+	return tx.QueryRowContext(ctx, `INSERT INTO tokens (user_id, name, parent_id, hash, scopes, crates, created_at, expires_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		t.UserID, t.Name, sql.NullInt64{Int64: t.ParentID, Valid: t.ParentID != 0}, hash[:], strings.Join(t.Scopes, " "), strings.Join(t.Crates, " "), t.CreatedAt.Unix(), toUnix(t.ExpiresAt)).Scan(&t.ID)
 }
 
 // ReplaceToken makes hash the one token of its name that the user has: the others of that name stop working.
@@ -107,6 +106,9 @@ func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) erro
 	return c.write(ctx, func(tx *tx) ([]change, error) {
 		u, err := userByName(ctx, tx, t.UserName)
 		if err != nil {
+			return nil, err
+		}
+		if err := tx.lock(ctx, lockTokens, u.ID); err != nil {
 			return nil, err
 		}
 		res, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE user_id = ? AND name = ? AND hash <> ?", u.ID, t.Name, hash[:])
@@ -153,11 +155,17 @@ func (c *Catalog) DeleteToken(ctx context.Context, by Actor, id int64, owner str
 // TouchTokens notes when tokens were last used, by their id.
 func (c *Catalog) TouchTokens(ctx context.Context, used map[int64]time.Time) error {
 	return c.write(ctx, func(tx *tx) ([]change, error) {
-		for id, at := range used {
-			if _, err := tx.ExecContext(ctx, "UPDATE tokens SET last_used_at = ? WHERE id = ?", at.Unix(), id); err != nil {
-				return nil, err
-			}
+		if err := tx.lock(ctx, lockCounts, 0); err != nil {
+			return nil, err
 		}
-		return nil, nil
+		rows := make([][2]int64, 0, len(used))
+		for id, at := range used {
+			rows = append(rows, [2]int64{id, at.Unix()})
+		}
+		// Another server may know of a later use.
+		_, err := tx.ExecContext(ctx, `UPDATE tokens SET last_used_at = u.at
+			FROM (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS at FROM json_each(?)) u
+			WHERE tokens.id = u.id AND coalesce(tokens.last_used_at, 0) < u.at`, toJSON(rows))
+		return nil, err
 	})
 }

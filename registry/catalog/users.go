@@ -71,12 +71,9 @@ func (c *Catalog) CreateUser(ctx context.Context, by Actor, u User) (User, error
 		} else if fault.KindOf(err) != fault.NotFound {
 			return nil, err
 		}
-		res, err := tx.ExecContext(ctx, "INSERT INTO users (name, role, suspended, claims, created_at) VALUES (?, ?, ?, ?, ?)",
-			u.Name, u.Role, u.Suspended, strings.Join(u.Claims, " "), u.CreatedAt.Unix())
+		err := tx.QueryRowContext(ctx, "INSERT INTO users (name, role, suspended, claims, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id",
+			u.Name, u.Role, u.Suspended, strings.Join(u.Claims, " "), u.CreatedAt.Unix()).Scan(&u.ID)
 		if err != nil {
-			return nil, err
-		}
-		if u.ID, err = res.LastInsertId(); err != nil {
 			return nil, err
 		}
 		if u.Groups, err = c.setGroups(ctx, tx, by, u, u.Groups); err != nil {
@@ -95,6 +92,9 @@ func (u User) state() map[string]any {
 // UpdateUser has change edit a user's role, suspension, claims and groups in one transaction.
 func (c *Catalog) UpdateUser(ctx context.Context, by Actor, name string, edit func(*User) error) (u User, err error) {
 	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		if err := tx.lockUser(ctx, name); err != nil {
+			return nil, err
+		}
 		old, err := userByName(ctx, tx, name)
 		if err != nil {
 			return nil, err
@@ -119,6 +119,9 @@ func (c *Catalog) UpdateUser(ctx context.Context, by Actor, name string, edit fu
 // changed by an admin only, until the admin adds one.
 func (c *Catalog) DeleteUser(ctx context.Context, by Actor, name string) (ownerless []string, err error) {
 	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		if err := tx.lockUserAndCrates(ctx, name); err != nil {
+			return nil, err
+		}
 		u, err := userByName(ctx, tx, name)
 		if err != nil {
 			return nil, err

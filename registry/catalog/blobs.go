@@ -1,0 +1,67 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"iter"
+	"time"
+)
+
+// CrateBlob names the archive of a version as its storage key does.
+type CrateBlob struct{ Crate, Num, SHA256 string }
+
+// BlobRef is a version that names a blob.
+type BlobRef struct {
+	CrateBlob
+	Size      int64 // bytes
+	VersionID int64
+	DeletedAt *time.Time // of the version or of its crate; nil: neither is deleted
+}
+
+const blobColumns = `SELECT c.name, v.num, v.sha256, v.size, v.id, coalesce(v.deleted_at, c.deleted_at) FROM crates c JOIN versions v ON v.crate_id = c.id`
+
+func scanBlob(r *sql.Rows) (b BlobRef, err error) {
+	var deleted sql.NullInt64
+	err = r.Scan(&b.Crate, &b.Num, &b.SHA256, &b.Size, &b.VersionID, &deleted)
+	b.DeletedAt = fromUnix(deleted)
+	return b, err
+}
+
+// Blobs gives every version, deleted ones too, in the order of the bytes of their storage keys, as it was at one moment. It holds one at
+// a time, and a read transaction until it ends. A crate that was deleted and made again may name a key twice; an undeleted version
+// comes last. An error ends it.
+func (c *Catalog) Blobs(ctx context.Context) iter.Seq2[BlobRef, error] {
+	return func(yield func(BlobRef, error) bool) {
+		err := c.read(ctx, func(q querier) error {
+			return each(ctx, q, scanBlob, func(b BlobRef) bool { return yield(b, nil) },
+				blobColumns+" ORDER BY c.name || '/', v.num || '-' || v.sha256, v.id")
+		})
+		if err != nil {
+			yield(BlobRef{}, err)
+		}
+	}
+}
+
+// CrateBlobs is Blobs for the crates of one exact name, as they are now.
+func (c *Catalog) CrateBlobs(ctx context.Context, name string) ([]BlobRef, error) {
+	return collect(ctx, c.ro, scanBlob, blobColumns+" WHERE c.name || '/' = ? ORDER BY v.num || '-' || v.sha256, v.id", name+"/")
+}
+
+// each gives the rows of a query one by one, until yield has enough.
+func each[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), yield func(T) bool, query string, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	for rows.Next() {
+		v, err := scan(rows.Rows)
+		if err != nil {
+			return err
+		}
+		if !yield(v) {
+			return nil
+		}
+	}
+	return rows.Err()
+}

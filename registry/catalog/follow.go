@@ -1,0 +1,210 @@
+package catalog
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/crateyard/crateyard/registry/index"
+)
+
+// feed gives the changes their numbers, and follows those of other servers: docs/adr/0005 says why in this way.
+type feed struct {
+	c      *Catalog
+	config *pgx.ConnConfig
+
+	committed chan struct{} // holds one when a change waits for its number
+	seq       atomic.Int64  // the last change that followers were told of
+	upToDate  atomic.Pointer[time.Time]
+
+	end     context.CancelFunc
+	running sync.WaitGroup
+}
+
+const (
+	channel = "crateyard_changes"
+	// pollEvery is how often both look without being told to, in case that they were not told.
+	pollEvery = 500 * time.Millisecond
+	// followMost is how many changes are told one by one; of more it is said that anything may have changed.
+	followMost = 10_000
+	// The wait before a lost connection is tried again grows from the one to the other.
+	reconnectFirst, reconnectLast = 50 * time.Millisecond, 2 * time.Second
+)
+
+func startFeed(ctx context.Context, c *Catalog, config *pgx.ConnConfig) (*feed, error) {
+	config = config.Copy()
+	config.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {} // that one came is all there is to know
+	f := &feed{c: c, config: config, committed: make(chan struct{}, 1)}
+	now := time.Now()
+	f.upToDate.Store(&now)
+	// What is older nobody has read from here yet.
+	var last int64
+	if err := c.ro.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM changes").Scan(&last); err != nil {
+		return nil, err
+	}
+	f.seq.Store(last)
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f.end = cancel
+	f.running.Go(func() { f.sequence(run) })
+	f.running.Go(func() { f.follow(run) })
+	return f, nil
+}
+
+func (f *feed) stop() {
+	f.end()
+	f.running.Wait()
+}
+
+// kick says that a change was committed.
+func (f *feed) kick() {
+	select {
+	case f.committed <- struct{}{}:
+	default: // it is said already
+	}
+}
+
+// sequence gives numbers after each commit of this server, and to what servers left behind that died after theirs.
+func (f *feed) sequence(ctx context.Context) {
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	failed := false
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.committed:
+			err = f.number(ctx)
+		case <-poll.C:
+			err = f.numberAll(ctx)
+		}
+		if (err != nil) != failed && ctx.Err() == nil {
+			if failed = err != nil; failed {
+				f.c.log.Warn("Changes wait for their numbers; other servers do not see them yet", "error", err)
+			}
+		}
+	}
+}
+
+// number gives each committed change that has none the next number, in one round trip. It does so under a lock, and with a snapshot that is
+// taken under the lock, so that no two servers give one number and what got a number is visible before what gets a higher one. The
+// order of ids is that in which changes of one crate were made. Only this transaction notifies: PostgreSQL runs the commits of those that do
+// one after another.
+func (f *feed) number(ctx context.Context) error {
+	ctx, cancel := f.c.ro.limit(ctx)
+	defer cancel()
+	_, err := f.c.rw.db.ExecContext(ctx, numberChanges) // without arguments: several statements, one transaction
+	return f.c.d.fault(err)
+}
+
+const numberChanges = `SELECT pg_advisory_xact_lock(1668874242, 0);
+	WITH top AS (SELECT coalesce(max(seq), 0) AS seq FROM changes),
+		fresh AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM changes WHERE seq IS NULL),
+		given AS (UPDATE changes ch SET seq = top.seq + fresh.n FROM top, fresh WHERE ch.id = fresh.id RETURNING ch.seq)
+	SELECT pg_notify('` + channel + `', '') FROM given HAVING count(*) > 0`
+
+// numberAll gives numbers where there are changes without. They are looked for first, since that takes no lock.
+func (f *feed) numberAll(ctx context.Context) error {
+	var waiting bool
+	if err := f.c.ro.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM changes WHERE seq IS NULL)").Scan(&waiting); err != nil || !waiting {
+		return err
+	}
+	return f.number(ctx)
+}
+
+// follow tells the followers of what all servers change, on a connection of its own, which it makes again when it is lost.
+func (f *feed) follow(ctx context.Context) {
+	wait := reconnectFirst
+	for ctx.Err() == nil {
+		err := f.listen(ctx, func() { wait = reconnectFirst })
+		if ctx.Err() != nil {
+			return
+		}
+		f.c.log.Warn("Lost the feed of changes; trying again", "error", f.c.d.fault(err))
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		wait = min(2*wait, reconnectLast)
+	}
+}
+
+func (f *feed) listen(ctx context.Context, connected func()) error {
+	conn, err := pgx.ConnectConfig(ctx, f.config)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(bye) // it is lost, or no longer needed
+	}()
+	if _, err := conn.Exec(ctx, session+"; LISTEN "+channel); err != nil {
+		return err
+	}
+	if err := f.rewound(ctx, conn); err != nil {
+		return err
+	}
+	connected()
+	for {
+		if err := f.catchUp(ctx, conn); err != nil {
+			return err
+		}
+		wait, cancel := context.WithTimeout(ctx, pollEvery)
+		_, err := conn.WaitForNotification(wait)
+		cancel()
+		if ctx.Err() != nil || err != nil && !pgconn.Timeout(err) {
+			return err
+		}
+	}
+}
+
+// rewound finds out whether the database is behind what was seen of it: it was restored, or a replica that lacked the end took over.
+func (f *feed) rewound(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var last int64
+	if err := conn.QueryRow(ctx, "SELECT coalesce(max(seq), 0) FROM changes").Scan(&last); err != nil || last >= f.seq.Load() {
+		return err
+	}
+	f.c.tell(Change{})
+	f.seq.Store(last)
+	return nil
+}
+
+// catchUp tells the followers of all changes that they have not heard of.
+func (f *feed) catchUp(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	begin := time.Now()
+	// Restricted crates, too: followers need to know of all.
+	rows, err := conn.Query(ctx, "SELECT seq, crate, kind FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2", f.seq.Load(), followMost+1)
+	if err != nil {
+		return err
+	}
+	var changes []Change
+	var last int64
+	var name, kind string
+	if _, err := pgx.ForEachRow(rows, []any{&last, &name, &kind}, func() error {
+		changes = append(changes, Change{Crate: name, Kind: index.Kind(kind)})
+		return nil
+	}); err != nil {
+		return err
+	}
+	if len(changes) > followMost {
+		if err := conn.QueryRow(ctx, "SELECT max(seq) FROM changes").Scan(&last); err != nil {
+			return err
+		}
+		changes = []Change{{}}
+	}
+	f.c.tell(changes...)
+	if len(changes) > 0 {
+		f.seq.Store(last)
+	}
+	f.upToDate.Store(&begin)
+	return nil
+}
