@@ -3,6 +3,8 @@ package upkeep_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -246,5 +248,43 @@ func testRepair(t *testing.T, y *upkeeptest.Yard) {
 	}
 	if _, err := y.Store.Stat(t.Context(), keys[3]); errors.Is(err, fs.ErrNotExist) {
 		t.Error("the last copy of a version was deleted")
+	}
+}
+
+func sha256Of(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// Versions whose names make their keys the beginnings of each other's are in one order in catalog and storage.
+func TestCheckOfKeysThatBeginAlike(t *testing.T) { upkeeptest.Each(t, testCheckOfKeysThatBeginAlike) }
+
+func testCheckOfKeysThatBeginAlike(t *testing.T, y *upkeeptest.Yard) {
+	y.Publish("demo-2", "1.0.0")
+	first := y.Publish("demo", "1.0.0")
+	y.Publish("demo", "1.0.0-"+first.SHA256) // a digest as a pre-release
+	y.Publish("demo", "1.0.1")
+	y.Publish("demo", "1.0.0-0.b")
+	var keys []string
+	for r, err := range upkeep.Refs(t.Context(), y.Catalog, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, upkeep.Key(r.CrateBlob))
+	}
+	if want := y.Keys("crates/"); !slices.Equal(keys, want) {
+		t.Errorf("the catalog has\n%s\nthe storage\n%s", strings.Join(keys, "\n"), strings.Join(want, "\n"))
+	}
+	for i, after := range keys {
+		var rest []string
+		for r, err := range upkeep.Refs(t.Context(), y.Catalog, after) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest = append(rest, upkeep.Key(r.CrateBlob))
+		}
+		if !slices.Equal(rest, keys[i+1:]) {
+			t.Errorf("after %s: %q", after, rest)
+		}
 	}
 }
