@@ -22,6 +22,7 @@ type dialect struct {
 	retry    func(error) bool  // the transaction failed because of another one, and can be tried again
 	prepares bool              // statements are prepared here; pgx does so by itself
 	shared   bool              // others write the same database: row locks, limits on time, numbers given after the commit
+	unhex    string            // makes bytes of a text expression
 }
 
 // What clients are told when it is the database's fault.
@@ -41,6 +42,7 @@ var sqliteDialect = dialect{
 	fault:    sqliteFault,
 	retry:    func(error) bool { return false },
 	prepares: true,
+	unhex:    "unhex(%s)",
 }
 
 var postgresDialect = dialect{
@@ -49,6 +51,7 @@ var postgresDialect = dialect{
 	fault:   postgresFault,
 	retry:   postgresRetry,
 	shared:  true,
+	unhex:   "decode(%s, 'hex')",
 }
 
 var postgresWords = strings.NewReplacer("json_each(?)", "json_array_elements(CAST(CAST(? AS TEXT) AS JSON))",

@@ -28,8 +28,6 @@ type PostgresOptions struct {
 	URI            string // postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full…, or libpq's key=value form
 	MaxConnections int    // of the pool that reads and writes share; 0: DefaultConnections. One more listens
 	Log            *slog.Logger
-
-	wrap func(driver.Connector) driver.Connector // of tests
 }
 
 // DefaultConnections is the size of the pool where none is given.
@@ -60,11 +58,7 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Catalog, err error
 	if err := migratePostgres(ctx, config); err != nil {
 		return nil, fmt.Errorf("catalog %s: %w", place(config), err)
 	}
-	connector := stdlib.GetConnector(*config, afterConnect)
-	if o.wrap != nil {
-		connector = o.wrap(connector)
-	}
-	db := sql.OpenDB(connector)
+	db := stdlib.OpenDB(*config, afterConnect)
 	most := cmp.Or(o.MaxConnections, DefaultConnections)
 	db.SetMaxOpenConns(most)
 	db.SetMaxIdleConns(most)
