@@ -16,6 +16,7 @@ import (
 // Metrics are the server's metrics.
 type Metrics struct {
 	registry *prometheus.Registry
+	s3       s3Metrics
 
 	Requests        *prometheus.CounterVec   // by route and code
 	RequestDuration *prometheus.HistogramVec // by route

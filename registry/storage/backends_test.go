@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,7 +50,6 @@ var (
 
 // TestMain ends the S3 server that the tests share.
 func TestMain(m *testing.M) {
-	inNamespace() // of its own kind: see TestFullDisk
 	var err error
 	if serverDir, err = os.MkdirTemp("", "crateyard-s3-"); err != nil {
 		fmt.Println(err)
@@ -130,4 +131,8 @@ func newBucket(t *testing.T, s *s3.Server) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+func pemOf(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }

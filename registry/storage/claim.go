@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // ownerKey is where a store says whose blobs it holds.
@@ -113,20 +112,15 @@ func (f *Filesystem) setOwner(_ context.Context, id string, replace bool) error 
 func (s *S3) owner(ctx context.Context) (string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	got, err := s.client.GetObject(ctx, &sdk.GetObjectInput{Bucket: &s.options.Bucket, Key: aws.String(s.prefix + ownerKey)})
+	b, err := s.Open(ctx, ownerKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
 	if err != nil {
-		err = s.failed(ctx, "GetObject", ownerKey, err)
-		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil
-		}
 		return "", err
 	}
-	defer func() { _ = got.Body.Close() }() // it was read only
-	owner, err := readOwner(got.Body)
-	if err != nil {
-		return "", s.failed(ctx, "GetObject", ownerKey, err)
-	}
-	return owner, nil
+	defer func() { _ = b.Close() }() // it was read only
+	return readOwner(b)
 }
 
 func (s *S3) setOwner(ctx context.Context, id string, replace bool) error {
@@ -138,7 +132,7 @@ func (s *S3) setOwner(ctx context.Context, id string, replace bool) error {
 		return err
 	}
 	object := aws.String(s.prefix + ownerKey)
-	_, err := s.put(ctx, object, sp, !replace && !s.plainPuts.Load())
+	err := s.put(ctx, object, sp, !replace && !s.plainPuts.Load())
 	switch {
 	case err == nil:
 		return nil
@@ -146,7 +140,7 @@ func (s *S3) setOwner(ctx context.Context, id string, replace bool) error {
 		return fs.ErrExist
 	case !replace && knowsNoConditions(err):
 		s.plainPuts.Store(true)
-		_, err = s.put(ctx, object, sp, false)
+		err = s.put(ctx, object, sp, false)
 	}
 	if err != nil {
 		return s.failed(ctx, "PutObject", ownerKey, err)

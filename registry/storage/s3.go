@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ type S3Options struct {
 	Observer       S3Observer
 	Log            *slog.Logger // nil: slog.Default
 
-	stall, headers time.Duration // tests shorten these; 0: stallTimeout, headerTimeout
+	stall, headers, backoff time.Duration // tests shorten these; 0: stallTimeout, headerTimeout, mostBackoff
 }
 
 // S3Observer is told of each request that is made. It must be quick and safe for concurrent use.
@@ -75,7 +76,7 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	httpClient, closeIdle, err := s3HTTP(&o)
+	httpClient, closeIdle, err := s3HTTP(o)
 	if err != nil {
 		return nil, err
 	}
@@ -103,13 +104,15 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	if o.Prefix != "" {
 		s.prefix = strings.Trim(o.Prefix, "/") + "/"
 	}
+	var sign signer
 	s.client = sdk.NewFromConfig(c, func(so *sdk.Options) {
 		so.HTTPClient = httpClient
+		so.HTTPSignerV4 = &sign
 		so.Credentials = keyed{c.Credentials}
 		so.UsePathStyle = o.ForcePathStyle
 		so.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
-			r.MaxAttempts, r.MaxBackoff = attempts, mostBackoff
-			r.Retryables = append(r.Retryables, retry.RetryableErrorCode{Codes: damagedOnTheWay})
+			r.MaxAttempts, r.MaxBackoff = attempts, cmp.Or(o.backoff, mostBackoff)
+			r.Retryables = append(r.Retryables, retry.RetryableErrorCode{Codes: damagedOnTheWay}, retry.IsErrorRetryableFunc(brokenOff))
 		})
 		// A checksum is sent with each blob (see send), and cargo checks each download: no more are asked for.
 		so.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
@@ -119,7 +122,7 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 			so.BaseEndpoint = aws.String(o.Endpoint)
 		}
 	})
-	s.presign = sdk.NewPresignClient(s.client)
+	s.presign = sdk.NewPresignClient(s.client, func(po *sdk.PresignOptions) { po.Presigner = &sign })
 	s.probe.key = metaDir + "check-" + randomName()
 	spoolDir := o.SpoolDir
 	if spoolDir == "" {

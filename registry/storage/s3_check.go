@@ -46,7 +46,7 @@ func (s *S3) tryWrite(ctx context.Context) error {
 	if _, err := sp.Write([]byte("check\n")); err != nil {
 		return err
 	}
-	if _, err := s.put(ctx, aws.String(s.prefix+s.probe.key), sp, false); err != nil {
+	if err := s.put(ctx, aws.String(s.prefix+s.probe.key), sp, false); err != nil {
 		return s.failed(ctx, "PutObject", s.probe.key, err)
 	}
 	return s.Delete(ctx, s.probe.key)

@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
@@ -21,8 +23,19 @@ import (
 // may go on serving what it has.
 var ErrNoWrites = errors.New("the storage takes no writes")
 
+// errAlien tells of an answer that S3 would not have given.
+var errAlien = errors.New("the answer lacks what each S3 server says")
+
 // damagedOnTheWay are S3's words for a blob that arrived other than it was sent: it is sent again.
 var damagedOnTheWay = map[string]struct{}{"BadDigest": {}, "XAmzContentSHA256Mismatch": {}, "IncompleteBody": {}, "InvalidDigest": {}}
+
+// brokenOff has an answer asked for again whose text could not be read to its end.
+func brokenOff(err error) aws.Ternary {
+	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
 
 // trouble is what is wrong with a bucket, in words for whoever looks after the registry. They name settings and no values: clients
 // read them, too.
@@ -95,6 +108,8 @@ func diagnose(operation string, err error) trouble {
 	switch code := statusOf(err); {
 	case errors.Is(err, errNoKeys):
 		return noKeys
+	case errors.Is(err, errAlien):
+		return alien
 	case code == http.StatusUnauthorized:
 		return badKeys
 	case code == http.StatusForbidden && writes:
@@ -117,10 +132,8 @@ func diagnose(operation string, err error) trouble {
 		return broken
 	case code >= 400:
 		return refused
-	case code >= 200:
-		if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
-			return alien
-		}
+	case code >= 200 && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errStalled):
+		return alien
 	}
 	return diagnoseNetwork(err)
 }

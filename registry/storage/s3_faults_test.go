@@ -67,7 +67,7 @@ func TestS3Faults(t *testing.T) {
 			t.Parallel()
 			proxy := s3.NewProxy(t, server)
 			behind := openS3(t, S3Options{})
-			s := openS3(t, S3Options{Endpoint: proxy.Endpoint, Bucket: behind.options.Bucket, stall: 100 * time.Millisecond, headers: 150 * time.Millisecond})
+			s := openS3(t, S3Options{Endpoint: proxy.Endpoint, Bucket: behind.options.Bucket, stall: 200 * time.Millisecond, headers: 250 * time.Millisecond, backoff: 20 * time.Millisecond})
 			for nth := 1; ; nth++ {
 				key, data := blobOf("faults", fmt.Sprint(nth), 400_000)
 				again := 0
@@ -119,7 +119,7 @@ func TestS3AllFails(t *testing.T) {
 			t.Parallel()
 			proxy := s3.NewProxy(t, server)
 			behind := openS3(t, S3Options{})
-			s := openS3(t, S3Options{Endpoint: proxy.Endpoint, Bucket: behind.options.Bucket, stall: 100 * time.Millisecond, headers: 150 * time.Millisecond})
+			s := openS3(t, S3Options{Endpoint: proxy.Endpoint, Bucket: behind.options.Bucket, stall: 200 * time.Millisecond, headers: 250 * time.Millisecond, backoff: 20 * time.Millisecond})
 			key, data := blobOf("all-fails", "1.0.0", 400_000)
 			proxy.Fail(0, f)
 			for _, step := range s3Work {

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -25,27 +26,21 @@ const idleConnections = 256
 var errStalled = errors.New("no byte moved for too long")
 
 // s3HTTP makes the client below the SDK: it trusts the CA file, bounds each step in time, and tells the observer.
-func s3HTTP(o *S3Options) (_ *http.Client, closeIdle func(), err error) {
+func s3HTTP(o S3Options) (_ *http.Client, closeIdle func(), err error) {
 	roots, err := s3Roots(o.CAFile)
 	if err != nil {
 		return nil, nil, err
-	}
-	if o.stall == 0 {
-		o.stall = stallTimeout
-	}
-	if o.headers == 0 {
-		o.headers = headerTimeout
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}, TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: 90 * time.Second,
-		ResponseHeaderTimeout: o.headers, ExpectContinueTimeout: time.Second,
+		ResponseHeaderTimeout: cmp.Or(o.headers, headerTimeout), ExpectContinueTimeout: time.Second,
 		DisableCompression: true, // lengths and ranges are those of the stored bytes
 		WriteBufferSize:    16 << 10,
 	}
-	w := &watchedTransport{next: transport, stall: o.stall, observer: o.Observer}
+	w := &watchedTransport{next: transport, stall: cmp.Or(o.stall, stallTimeout), observer: o.Observer}
 	// A redirect would lead to a bucket of another region, with a signature that does not fit there: its answer is the error.
 	client := &http.Client{Transport: w, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return client, transport.CloseIdleConnections, nil

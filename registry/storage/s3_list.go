@@ -27,6 +27,9 @@ func (s *S3) Stat(ctx context.Context, key string) (Info, error) {
 		}
 		return Info{}, &fs.PathError{Op: "stat", Path: key, Err: fs.ErrNotExist}
 	}
+	if err == nil && head.LastModified == nil {
+		err = errAlien
+	}
 	if err != nil {
 		return Info{}, s.failed(ctx, "HeadObject", key, err)
 	}

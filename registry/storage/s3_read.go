@@ -69,6 +69,9 @@ func (b *s3Blob) get(ctx context.Context, from int64) (*sdk.GetObjectOutput, err
 	slow := time.AfterFunc(callTime, func() { cancel(errSlow) })
 	got, err := b.store.client.GetObject(ctx, in)
 	slow.Stop()
+	if err == nil && (got.LastModified == nil || got.ContentLength == nil) {
+		err = errors.Join(errAlien, got.Body.Close())
+	}
 	if err != nil {
 		err = b.store.failed(ctx, "GetObject", b.key, err)
 		cancel(nil)

@@ -68,7 +68,7 @@ func (s *S3) send(ctx context.Context, object *string, sp *spool) error {
 		if s.plainPuts.Load() || try == attempts-1 {
 			break
 		}
-		_, err := s.put(ctx, object, sp, true)
+		err := s.put(ctx, object, sp, true)
 		switch code := statusOf(err); {
 		case err == nil:
 			return nil
@@ -77,8 +77,7 @@ func (s *S3) send(ctx context.Context, object *string, sp *spool) error {
 			if err != nil || same {
 				return err
 			}
-			_, err = s.put(ctx, object, sp, false)
-			return err
+			return s.put(ctx, object, sp, false)
 		case code == http.StatusConflict && apiCode(err) == "ConditionalRequestConflict":
 			// Another one sends the same key, or deletes it, in this moment.
 		case knowsNoConditions(err):
@@ -87,8 +86,7 @@ func (s *S3) send(ctx context.Context, object *string, sp *spool) error {
 			return err
 		}
 	}
-	_, err := s.put(ctx, object, sp, false)
-	return err
+	return s.put(ctx, object, sp, false)
 }
 
 // knowsNoConditions says that a server refuses If-None-Match as such.
@@ -98,7 +96,7 @@ func knowsNoConditions(err error) bool {
 
 // put is one PutObject, with what lets the server check that it got the right bytes: their length and their SHA-256, which the
 // spool knows already, so that the SDK need not read them once more.
-func (s *S3) put(ctx context.Context, object *string, sp *spool, ifAbsent bool) (*sdk.PutObjectOutput, error) {
+func (s *S3) put(ctx context.Context, object *string, sp *spool, ifAbsent bool) error {
 	sum := sp.hash.Sum(nil)
 	in := &sdk.PutObjectInput{Bucket: &s.options.Bucket, Key: object, Body: sp.reader(), ContentLength: &sp.size,
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum))}
@@ -111,7 +109,7 @@ func (s *S3) put(ctx context.Context, object *string, sp *spool, ifAbsent bool) 
 	if k := s.options.KMSKeyID; k != "" {
 		in.SSEKMSKeyId = &k
 	}
-	return s.client.PutObject(ctx, in, func(o *sdk.Options) {
+	out, err := s.client.PutObject(ctx, in, func(o *sdk.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("KnownPayloadHash",
 				func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
@@ -119,6 +117,10 @@ func (s *S3) put(ctx context.Context, object *string, sp *spool, ifAbsent bool) 
 				}), middleware.Before)
 		})
 	})
+	if err == nil && aws.ToString(out.ETag) == "" {
+		err = errAlien // each S3 server names the object that it took; a web page is no promise to keep anything
+	}
+	return err
 }
 
 // has asks whether the object under a key has the spool's bytes: by length, and by SHA-256 where the server keeps it.
