@@ -101,7 +101,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 			Feed: s.Catalog, Log: s.log})
 		s.api.Git = s.git.Handler()
 	}
-	if err := s.prepareNothing(ctx); err != nil {
+	if err := s.prepareUpkeep(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil

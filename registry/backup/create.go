@@ -105,7 +105,7 @@ func (c *Creator) list(ctx context.Context, w io.Writer, begin time.Time, m *Man
 		}
 		m.Blobs++
 		m.Bytes += r.Size
-		if err := (item{r.Key(), r.Size}).write(w); err != nil {
+		if err := (item{upkeep.Key(r.CrateBlob), r.Size}).write(w); err != nil {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ type Import struct {
 	At          time.Time
 }
 
-// ActionImport is the action of the audit for versions that come from elsewhere.
+// ActionImport is the action of the audit for versions that an administrator brings in, one record a crate.
 const ActionImport = "crate.import"
 
 // Import adds versions of one crate, in their order, in one transaction. Rights and dependencies are not asked for. A version that is there
@@ -28,10 +28,11 @@ const ActionImport = "crate.import"
 func (c *Catalog) Import(ctx context.Context, versions []Import) (added int, err error) {
 	err = c.write(ctx, func(tx *tx) (changes []change, err error) {
 		added = 0
-		if len(versions) > 0 {
-			if err := tx.lockPublish(ctx, versions[0].Name); err != nil {
-				return nil, err
-			}
+		if len(versions) == 0 {
+			return nil, nil
+		}
+		if err := tx.lockPublish(ctx, versions[0].Name); err != nil {
+			return nil, err
 		}
 		for _, v := range versions {
 			ch, err := c.importVersion(ctx, tx, v)
@@ -92,10 +93,14 @@ func (c *Catalog) importVersion(ctx context.Context, tx *tx, v Import) (*change,
 	return &change{crate: v.Name, kind: index.KindPublish, versionID: versionID, hidden: restricted}, nil
 }
 
-func insertVersion(ctx context.Context, tx *tx, crateID int64, v Import, details string) (int64, error) {
-	var id int64
-	err := tx.QueryRowContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, crateID, v.Version.String(), v.Version.Release(), v.SHA256, v.Size, string(v.Line),
-		cmp.Or(v.By.User, self), sql.NullInt64{Int64: v.By.UserID, Valid: v.By.UserID != 0}, v.At.Unix(), string(v.Metadata), details).Scan(&id)
+func insertVersion(ctx context.Context, tx *tx, crateID int64, v Import, details string) (id int64, err error) {
+	num := v.Version.String()
+	err = tx.QueryRowContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM sweeping s WHERE s.crate = ? AND s.num = ? AND s.sha256 = ?) RETURNING id`,
+		crateID, num, v.Version.Release(), v.SHA256, v.Size, string(v.Line), cmp.Or(v.By.User, self), sql.NullInt64{Int64: v.By.UserID, Valid: v.By.UserID != 0},
+		v.At.Unix(), string(v.Metadata), details, v.Name, num, v.SHA256).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, fault.New(fault.Conflict, "a sweep is removing the archive of %s %s", v.Name, num)
+	}
 	return id, err
 }

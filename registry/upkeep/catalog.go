@@ -3,7 +3,6 @@ package upkeep
 import (
 	"context"
 	"iter"
-	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/index"
@@ -11,22 +10,16 @@ import (
 )
 
 // Ref is a version of the catalog, as far as its blob is concerned.
-type Ref struct {
-	Crate, Num string
-	SHA256     string // lower-case hex
-	Size       int64  // bytes
-	VersionID  int64
-	DeletedAt  *time.Time // nil: it is there
-}
+type Ref = catalog.BlobRef
 
-// Key is where the blob lies.
-func (r Ref) Key() string { return storage.CrateKey(r.Crate, r.Num, r.SHA256) }
+// Key is where a blob lies.
+func Key(b catalog.CrateBlob) string { return storage.CrateKey(b.Crate, b.Num, b.SHA256) }
 
 // Blobs is a catalog that tells which blobs it names.
 type Blobs interface {
-	// Blobs gives the versions whose keys come after the key after, deleted ones too, in the order of the keys' bytes, as one
-	// transaction sees them.
-	Blobs(ctx context.Context, after string) iter.Seq2[Ref, error]
+	// BlobsAfter gives the versions whose keys come after a blob's, deleted ones too, in the order of the keys' bytes, as one
+	// transaction sees them. The zero CrateBlob comes before all.
+	BlobsAfter(ctx context.Context, after catalog.CrateBlob) iter.Seq2[catalog.BlobRef, error]
 }
 
 // Catalog is what a check needs of the catalog.

@@ -3,10 +3,10 @@ package upkeep_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,6 +20,8 @@ import (
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/upkeep/upkeeptest"
 )
+
+func TestMain(m *testing.M) { os.Exit(upkeeptest.Main(m)) }
 
 func check(t *testing.T, c *upkeep.Checker) *upkeep.Report {
 	t.Helper()
@@ -43,73 +45,17 @@ func found(r *upkeep.Report) []string {
 	return list
 }
 
-func put(t *testing.T, s storage.Store, key string, data []byte) {
-	t.Helper()
-	w, err := s.Create(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(data); err != nil {
-		t.Fatal(err)
-	}
-	durable, err := w.Commit(t.Context(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := durable(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func get(t *testing.T, s storage.Store, key string) []byte {
-	t.Helper()
-	b, err := s.Open(t.Context(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(b)
-	if err := errors.Join(err, b.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-// replace puts other bytes under a key, as a disk or a person would.
-func replace(t *testing.T, s storage.Store, key string, change func([]byte) []byte) {
-	t.Helper()
-	data := change(get(t, s, key))
-	if err := s.Delete(t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
-	put(t, s, key, data)
-}
-
 func flip(b []byte) []byte {
 	b[len(b)/2] ^= 1
 	return b
 }
 
-// age makes a file look old.
-func age(t *testing.T, y *upkeeptest.Yard, key string, by time.Duration) {
-	t.Helper()
-	then := time.Now().Add(-by)
-	if err := os.Chtimes(filepath.Join(y.Dir, key), then, then); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func exec(t *testing.T, db *sql.DB, query string, args ...any) {
-	t.Helper()
-	if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
-		t.Fatal(err)
-	}
-}
-
 const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
 
-func TestCheckFindsEachDamage(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
+func TestCheckFindsEachDamage(t *testing.T) { upkeeptest.Each(t, testCheckFindsEachDamage) }
+
+func testCheckFindsEachDamage(t *testing.T, y *upkeeptest.Yard) {
+	c := y.Catalog
 	for i := range 8 {
 		y.Publish("demo", fmt.Sprintf("1.%d.0", i))
 	}
@@ -120,24 +66,22 @@ func TestCheckFindsEachDamage(t *testing.T) {
 		t.Fatalf("of a whole registry: %+v", clean)
 	}
 
-	if err := y.Store.Delete(t.Context(), upkeeptest.Key(gone)); err != nil {
-		t.Fatal(err)
-	}
-	replace(t, y.Store, upkeeptest.Key(short), func(b []byte) []byte { return b[:len(b)-1] })
-	replace(t, y.Store, upkeeptest.Key(flipped), flip)
+	y.Remove(upkeeptest.Key(gone))
+	y.Replace(upkeeptest.Key(short), func(b []byte) []byte { return b[:len(b)-1] })
+	y.Replace(upkeeptest.Key(flipped), flip)
 	orphan, young := storage.CrateKey("demo", "9.0.0", zeros), storage.CrateKey("demo", "9.1.0", zeros)
-	put(t, y.Store, orphan, []byte("orphan"))
-	put(t, y.Store, young, []byte("arriving"))
-	put(t, y.Store, "crates/notes.txt", []byte("?"))
-	age(t, y, orphan, 30*time.Hour)
+	y.Put(orphan, []byte("orphan"))
+	y.Put(young, []byte("arriving"))
+	y.Put("crates/notes.txt", []byte("?"))
+	y.Age(orphan, 30*time.Hour)
 	for num, line := range map[string]string{
 		"1.1.0": `replace(line, '"demo"', '"other"')`, "1.2.0": `replace(line, '"1.2.0"', '"1.2.1"')`, "1.3.0": `replace(line, '"cksum":"', '"cksum":"0')`,
 		"1.4.0": `replace(line, '"yanked":false', '"yanked":true')`, "1.5.0": `replace(line, '}', '')`, "1.6.0": `replace(line, '"deps":[]', '"deps":null')`,
 		"1.7.0": `replace(line, 'Z"', '+00:00"')`,
 	} {
-		exec(t, c.db, "UPDATE versions SET line = "+line+" WHERE num = ? AND crate_id = (SELECT id FROM crates WHERE name = 'demo')", num)
+		y.Exec("UPDATE versions SET line = " + line + " WHERE num = '" + num + "' AND crate_id = (SELECT id FROM crates WHERE name = 'demo')")
 	}
-	exec(t, c.db, "UPDATE changes SET kind = 'unyank' WHERE crate = 'dropped'")
+	y.Exec("UPDATE changes SET kind = 'unyank' WHERE crate = 'dropped'")
 	want := []string{"missing-blob gone 1.0.0", "orphan demo 9.0.0", "unknown-key", "wrong-digest flipped 1.0.0", "wrong-feed dropped",
 		"wrong-line demo 1.1.0", "wrong-line demo 1.2.0", "wrong-line demo 1.3.0", "wrong-line demo 1.4.0", "wrong-line demo 1.5.0", "wrong-line demo 1.6.0",
 		"wrong-line demo 1.7.0", "wrong-size short 1.0.0"}
@@ -162,13 +106,14 @@ func TestCheckFindsEachDamage(t *testing.T) {
 }
 
 // A check that was cut off goes on where it was and finds what a whole one finds.
-func TestCheckGoesOn(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
+func TestCheckGoesOn(t *testing.T) { upkeeptest.Each(t, testCheckGoesOn) }
+
+func testCheckGoesOn(t *testing.T, y *upkeeptest.Yard) {
+	c := y.Catalog
 	for i := range 300 {
 		r := y.Publish(fmt.Sprintf("crate-%d", i%7), fmt.Sprintf("1.%d.0", i))
 		if i%50 == 0 {
-			replace(t, y.Store, upkeeptest.Key(r), flip)
+			y.Replace(upkeeptest.Key(r), flip)
 		}
 	}
 	whole := check(t, &upkeep.Checker{Catalog: c, Store: y.Store})
@@ -203,9 +148,10 @@ func TestCheckGoesOn(t *testing.T) {
 }
 
 // While versions are published, deleted and swept away, a check finds nothing: what looks wrong is looked at again.
-func TestCheckDuringPublishes(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
+func TestCheckDuringPublishes(t *testing.T) { upkeeptest.Each(t, testCheckDuringPublishes) }
+
+func testCheckDuringPublishes(t *testing.T, y *upkeeptest.Yard) {
+	c := y.Catalog
 	y.Publish("first", "1.0.0")
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -238,8 +184,8 @@ func TestCheckDuringPublishes(t *testing.T) {
 
 // A storage that cannot be read is one trouble, not one a blob.
 func TestCheckOfBrokenStorage(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
+	y := upkeeptest.Small(t)
+	c := y.Catalog
 	for i := range 40 {
 		y.Publish("demo", fmt.Sprintf("1.%d.0", i))
 	}
@@ -256,30 +202,26 @@ func (broken) Open(context.Context, string) (storage.Blob, error) {
 	return nil, errors.New("no carrier")
 }
 
-func TestRepair(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	copies, err := storage.OpenFilesystem(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestRepair(t *testing.T) { upkeeptest.Each(t, testRepair) }
+
+func testRepair(t *testing.T, y *upkeeptest.Yard) {
+	c := y.Catalog
+	copies, _ := upkeeptest.Folder(t)
 	good := map[string][]byte{}
 	var keys []string
 	for i, name := range []string{"gone", "short", "flipped", "lost", "inside"} {
 		key := upkeeptest.Key(y.Publish(name, "1.0.0"))
-		keys, good[key] = append(keys, key), get(t, y.Store, key)
+		keys, good[key] = append(keys, key), y.Get(key)
 		if i < 3 {
-			put(t, copies, "blobs/"+key, good[key])
+			upkeeptest.Put(t, copies, "blobs/"+key, good[key])
 		}
 	}
-	put(t, copies, "blobs/"+keys[3], []byte("not these")) // a copy that is wrong itself
-	put(t, y.Store, upkeep.Quarantine+"by-hand/inside.crate", good[keys[4]])
-	if err := y.Store.Delete(t.Context(), keys[0]); err != nil {
-		t.Fatal(err)
-	}
-	replace(t, y.Store, keys[1], func(b []byte) []byte { return b[:20] })
+	upkeeptest.Put(t, copies, "blobs/"+keys[3], []byte("not these")) // a copy that is wrong itself
+	y.Put(upkeep.Quarantine+"by-hand/inside.crate", good[keys[4]])
+	y.Remove(keys[0])
+	y.Replace(keys[1], func(b []byte) []byte { return b[:20] })
 	for _, key := range keys[2:] {
-		replace(t, y.Store, key, flip)
+		y.Replace(key, flip)
 	}
 	rep := &upkeep.Repairer{Store: y.Store, Sources: []upkeep.Source{{Name: "the copies", Store: copies, Prefix: "blobs/"}}}
 	r := check(t, &upkeep.Checker{Catalog: c, Store: y.Store, Repair: rep.Repair})
@@ -288,22 +230,16 @@ func TestRepair(t *testing.T) {
 	}
 	for _, f := range r.Findings {
 		if f.Crate == "lost" {
-			if f.Repaired != "" || !bytes.Equal(get(t, y.Store, f.Key), flip(bytes.Clone(good[f.Key]))) {
+			if f.Repaired != "" || !bytes.Equal(y.Get(f.Key), flip(bytes.Clone(good[f.Key]))) {
 				t.Errorf("what cannot be repaired was touched: %+v", f)
 			}
 			continue
 		}
-		if !bytes.Equal(get(t, y.Store, f.Key), good[f.Key]) {
+		if !bytes.Equal(y.Get(f.Key), good[f.Key]) {
 			t.Errorf("%s: wrong bytes after the repair", f.Key)
 		}
 	}
-	var kept []string
-	for info, err := range y.Store.List(t.Context(), upkeep.Quarantine, "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		kept = append(kept, info.Key)
-	}
+	kept := y.Keys(upkeep.Quarantine)
 	if len(kept) != 4 { // short, flipped, inside, and what lay there before
 		t.Errorf("in quarantine: %q", kept)
 	}
@@ -312,5 +248,43 @@ func TestRepair(t *testing.T) {
 	}
 	if _, err := y.Store.Stat(t.Context(), keys[3]); errors.Is(err, fs.ErrNotExist) {
 		t.Error("the last copy of a version was deleted")
+	}
+}
+
+func sha256Of(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// Versions whose names make their keys the beginnings of each other's are in one order in catalog and storage.
+func TestCheckOfKeysThatBeginAlike(t *testing.T) { upkeeptest.Each(t, testCheckOfKeysThatBeginAlike) }
+
+func testCheckOfKeysThatBeginAlike(t *testing.T, y *upkeeptest.Yard) {
+	y.Publish("demo-2", "1.0.0")
+	first := y.Publish("demo", "1.0.0")
+	y.Publish("demo", "1.0.0-"+first.SHA256) // a digest as a pre-release
+	y.Publish("demo", "1.0.1")
+	y.Publish("demo", "1.0.0-0.b")
+	var keys []string
+	for r, err := range upkeep.Refs(t.Context(), y.Catalog, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, upkeep.Key(r.CrateBlob))
+	}
+	if want := y.Keys("crates/"); !slices.Equal(keys, want) {
+		t.Errorf("the catalog has\n%s\nthe storage\n%s", strings.Join(keys, "\n"), strings.Join(want, "\n"))
+	}
+	for i, after := range keys {
+		var rest []string
+		for r, err := range upkeep.Refs(t.Context(), y.Catalog, after) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest = append(rest, upkeep.Key(r.CrateBlob))
+		}
+		if !slices.Equal(rest, keys[i+1:]) {
+			t.Errorf("after %s: %q", after, rest)
+		}
 	}
 }

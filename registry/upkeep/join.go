@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/storage"
 )
 
@@ -15,19 +16,23 @@ const prefix = "crates/"
 // transaction that is as long would keep the database from cleaning up behind its writers.
 var segment = 50_000
 
-// Refs gives one Ref for each key that the catalog names, in the order of the keys, from the key after on. A key that several versions
+// Refs gives one Ref for each key that the catalog names, in the order of the keys, from behind the key after on. A key that several versions
 // name (a crate that was deleted and published again) comes once: not deleted if one of them is not, else with the last deletion.
 func Refs(ctx context.Context, c Blobs, after string) iter.Seq2[Ref, error] {
 	return func(yield func(Ref, error) bool) {
+		var from catalog.CrateBlob
+		if name, num, sum, ok := storage.ParseCrateKey(after); ok { // else all before it is passed over below
+			from = catalog.CrateBlob{Crate: name, Num: num, SHA256: sum}
+		}
 		for full := true; full; {
 			var part []Ref
 			full = false
-			for r, err := range c.Blobs(ctx, after) {
+			for r, err := range c.BlobsAfter(ctx, from) {
 				if err != nil {
 					yield(Ref{}, err)
 					return
 				}
-				if n := len(part); n > 0 && part[n-1].Key() == r.Key() {
+				if n := len(part); n > 0 && part[n-1].CrateBlob == r.CrateBlob {
 					part[n-1] = merge(part[n-1], r)
 					continue
 				}
@@ -37,10 +42,10 @@ func Refs(ctx context.Context, c Blobs, after string) iter.Seq2[Ref, error] {
 				part = append(part, r)
 			}
 			for _, r := range part {
-				if !yield(r, nil) {
+				if Key(r.CrateBlob) > after && !yield(r, nil) {
 					return
 				}
-				after = r.Key()
+				from = r.CrateBlob
 			}
 		}
 	}
@@ -72,14 +77,18 @@ func join(ctx context.Context, c Blobs, s storage.Store, after string) iter.Seq2
 				return
 			}
 			p := pair{ref: refs.head, info: infos.head}
+			named := ""
+			if p.ref != nil {
+				named = Key(p.ref.CrateBlob)
+			}
 			switch {
 			case p.ref == nil && p.info == nil:
 				return
-			case p.ref == nil || p.info != nil && p.info.Key < p.ref.Key():
+			case p.ref == nil || p.info != nil && p.info.Key < named:
 				p.key, p.ref = p.info.Key, nil
 				infos.step()
-			case p.info == nil || p.ref.Key() < p.info.Key:
-				p.key, p.info = p.ref.Key(), nil
+			case p.info == nil || named < p.info.Key:
+				p.key, p.info = named, nil
 				refs.step()
 			default:
 				p.key = p.info.Key

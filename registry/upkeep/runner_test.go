@@ -34,9 +34,10 @@ func TestClean(t *testing.T) {
 }
 
 // Of three replicas one does what is due, and one alone; what fails is told without its secrets.
-func TestRunner(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
+func TestRunner(t *testing.T) { upkeeptest.Each(t, testRunner) }
+
+func testRunner(t *testing.T, y *upkeeptest.Yard) {
+	c := y.Catalog
 	ctx, cancel := context.WithCancel(t.Context())
 	var runs, bad atomic.Int64
 	var logs lockedBuffer
@@ -90,14 +91,14 @@ func TestRunner(t *testing.T) {
 
 // A scrub finds what is damaged, once a pass, and keeps to its rate.
 func TestScrub(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
+	y := upkeeptest.Small(t)
+	c := y.Catalog
 	var all int64
 	for i := range 6 {
 		r := y.Publish("demo", fmt.Sprintf("1.%d.0", i))
 		all += r.Size
 		if i == 3 {
-			replace(t, y.Store, upkeeptest.Key(r), flip)
+			y.Replace(upkeeptest.Key(r), flip)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

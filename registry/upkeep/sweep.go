@@ -1,23 +1,25 @@
 package upkeep
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/storage"
 )
 
-// Marks are the keys that a sweep is about to delete. As long as a key is marked, no publish of it succeeds, so none can rely on
+// Marks are the blobs that a sweep is about to delete. As long as a blob is marked, no publish of it succeeds, so none can rely on
 // bytes that are about to go.
 type Marks interface {
-	// MarkForSweep marks those of the keys that no version names, or only versions that were deleted before a time, and gives them.
-	MarkForSweep(ctx context.Context, keys []string, deletedBefore time.Time) (marked []string, err error)
-	// Marked gives the marks that are there.
-	Marked(ctx context.Context) ([]string, error)
-	// Unmark takes marks away: their blobs are gone.
-	Unmark(ctx context.Context, keys []string) error
+	// MarkForSweep marks those of the blobs that no undeleted version names, and gives them, those that were marked before included.
+	MarkForSweep(ctx context.Context, blobs []catalog.CrateBlob) ([]catalog.Marked, error)
+	// Swept gives the marks that are there.
+	Swept(ctx context.Context) ([]catalog.CrateBlob, error)
+	// Unmark takes marks away: the blobs are gone, or stay after all.
+	Unmark(ctx context.Context, blobs []catalog.CrateBlob) error
 }
 
 // MinSweepAge is the least age of what a sweep removes: an upload that is stored and not yet in the catalog must be over by then.
@@ -38,6 +40,11 @@ type Sweeper struct {
 	// Each is called for each blob that is removed, or would be. Progress is called after each batch.
 	Each     func(Swept)
 	Progress func(SweepReport)
+	// Grace is how long the marks stay after the last blob is deleted; 0: a minute. See unmark.
+	Grace time.Duration
+
+	gone    []catalog.CrateBlob // deleted, and still marked
+	deleted time.Time           // when the last of them was
 }
 
 // Swept is a blob that a sweep removes.
@@ -46,6 +53,8 @@ type Swept struct {
 	Size    int64      `json:"size"`
 	Stored  time.Time  `json:"stored"`
 	Deleted *time.Time `json:"deleted,omitempty"` // when its version was; nil: no version names it
+
+	blob catalog.CrateBlob
 }
 
 // SweepReport counts what a sweep did.
@@ -63,20 +72,24 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 	if s.OlderThan < MinSweepAge {
 		return rep, fmt.Errorf("a sweep must leave what is younger than %s: an upload may be on its way", MinSweepAge)
 	}
+	before := time.Now().Add(-s.OlderThan)
 	if s.DryRun {
-		return rep, s.run(ctx, &rep)
+		return rep, s.run(ctx, &rep, before)
 	}
-	err = Hold(ctx, s.Leases, BlobsLease, s.Holder, func(ctx context.Context) (err error) {
-		if rep.Finished, err = s.finish(ctx); err != nil {
+	s.gone = nil
+	err = Hold(ctx, s.Leases, BlobsLease, s.Holder, func(ctx context.Context) error {
+		if err := s.finish(ctx, &rep, before); err != nil {
 			return fmt.Errorf("end the last sweep: %w", err)
 		}
-		return s.run(ctx, &rep)
+		if err := s.run(ctx, &rep, before); err != nil {
+			return err
+		}
+		return s.unmark(ctx)
 	})
 	return rep, err
 }
 
-func (s *Sweeper) run(ctx context.Context, rep *SweepReport) error {
-	before := time.Now().Add(-s.OlderThan)
+func (s *Sweeper) run(ctx context.Context, rep *SweepReport, before time.Time) error {
 	var found []Swept
 	for p, err := range join(ctx, s.Catalog, s.Store, "") {
 		if err != nil {
@@ -101,11 +114,11 @@ func (s *Sweeper) run(ctx context.Context, rep *SweepReport) error {
 
 // sweepable reports whether a blob may go, as far as can be seen without asking the catalog again.
 func sweepable(p pair, before time.Time) (Swept, bool) {
-	_, _, _, ours := storage.ParseCrateKey(p.key)
+	name, num, sum, ours := storage.ParseCrateKey(p.key)
 	if !ours || p.info.Modified.After(before) {
 		return Swept{}, false
 	}
-	b := Swept{Key: p.key, Size: p.info.Size, Stored: p.info.Modified}
+	b := Swept{Key: p.key, Size: p.info.Size, Stored: p.info.Modified, blob: catalog.CrateBlob{Crate: name, Num: num, SHA256: sum}}
 	if p.ref != nil {
 		b.Deleted = p.ref.DeletedAt
 		return b, b.Deleted != nil && b.Deleted.Before(before)
@@ -113,28 +126,29 @@ func sweepable(p pair, before time.Time) (Swept, bool) {
 	return b, true
 }
 
-// remove marks blobs, deletes those that could be marked, and takes the marks away.
+// remove deletes blobs that may go, unless the catalog says otherwise now.
 func (s *Sweeper) remove(ctx context.Context, rep *SweepReport, found []Swept, before time.Time) error {
 	if len(found) == 0 {
 		return nil
 	}
-	byKey := map[string]Swept{}
-	keys := make([]string, 0, len(found))
-	for _, b := range found {
-		byKey[b.Key] = b
-		keys = append(keys, b.Key)
-	}
+	went := map[string]bool{}
 	if !s.DryRun {
-		var err error
-		if keys, err = s.Marks.MarkForSweep(ctx, keys, before); err != nil {
-			return fmt.Errorf("mark for the sweep: %w", err)
+		blobs := make([]catalog.CrateBlob, 0, len(found))
+		for _, b := range found {
+			blobs = append(blobs, b.blob)
 		}
-		if err := s.delete(ctx, keys, time.Now()); err != nil {
+		gone, err := s.delete(ctx, blobs, before)
+		if err != nil {
 			return err
 		}
+		for _, b := range gone {
+			went[Key(b)] = true
+		}
 	}
-	for _, key := range keys {
-		b := byKey[key]
+	for _, b := range found {
+		if !s.DryRun && !went[b.Key] {
+			continue
+		}
 		rep.Removed++
 		rep.Bytes += b.Size
 		if s.Each != nil {
@@ -151,31 +165,63 @@ func (s *Sweeper) remove(ctx context.Context, rep *SweepReport, found []Swept, b
 // next sweep, which may have come meanwhile and taken the marks away.
 const markTime = leaseTime / 2
 
-func (s *Sweeper) delete(ctx context.Context, keys []string, marked time.Time) error {
-	for _, key := range keys {
-		if time.Since(marked) > markTime {
-			return fmt.Errorf("it took more than %s to delete %d blobs; the next sweep ends it", markTime, len(keys))
-		}
-		if err := s.Store.Delete(ctx, key); err != nil {
-			return fmt.Errorf("delete %s: %w", key, err)
-		}
+// delete marks blobs and deletes those that could be marked and whose versions were deleted long enough ago. It gives these.
+func (s *Sweeper) delete(ctx context.Context, blobs []catalog.CrateBlob, before time.Time) (gone []catalog.CrateBlob, err error) {
+	begin := time.Now()
+	marked, err := s.Marks.MarkForSweep(ctx, blobs)
+	if err != nil {
+		return nil, fmt.Errorf("mark for the sweep: %w", err)
 	}
-	if err := s.Marks.Unmark(ctx, keys); err != nil {
-		return fmt.Errorf("take the marks away: %w", err)
+	var stay []catalog.CrateBlob
+	for _, m := range marked {
+		if m.DeletedAt != nil && !m.DeletedAt.Before(before) {
+			stay = append(stay, m.CrateBlob)
+			continue
+		}
+		if time.Since(begin) > markTime {
+			return nil, fmt.Errorf("it took more than %s to delete %d archives; the next sweep ends it", markTime, len(marked))
+		}
+		if err := s.Store.Delete(ctx, Key(m.CrateBlob)); err != nil {
+			return nil, fmt.Errorf("delete %s: %w", Key(m.CrateBlob), err)
+		}
+		gone, s.deleted = append(gone, m.CrateBlob), time.Now()
+	}
+	s.gone = append(s.gone, gone...)
+	if len(stay) > 0 {
+		err = s.Marks.Unmark(ctx, stay)
+	}
+	return gone, err
+}
+
+// finish deletes what a sweep had marked that did not come to its end.
+func (s *Sweeper) finish(ctx context.Context, rep *SweepReport, before time.Time) error {
+	blobs, err := s.Marks.Swept(ctx)
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(blobs, sweepBatch) {
+		gone, err := s.delete(ctx, part, before)
+		if err != nil {
+			return err
+		}
+		rep.Finished += int64(len(gone))
 	}
 	return nil
 }
 
-// finish deletes what a sweep had marked that did not come to its end. What is marked is nobody's: no publish of it could succeed.
-func (s *Sweeper) finish(ctx context.Context) (int64, error) {
-	keys, err := s.Marks.Marked(ctx)
-	if err != nil || len(keys) == 0 {
-		return 0, err
+// unmark takes the marks away, a while after the blobs went. A publish that stored the same bytes right before they were deleted has not
+// asked the catalog yet: it must find the mark, be refused, and store them again. It asks within moments.
+func (s *Sweeper) unmark(ctx context.Context) error {
+	if len(s.gone) == 0 {
+		return nil
 	}
-	for part := range slices.Chunk(keys, sweepBatch) {
-		if err := s.delete(ctx, part, time.Now()); err != nil {
-			return 0, err
+	if err := sleep(ctx, cmp.Or(s.Grace, time.Minute)-time.Since(s.deleted)); err != nil {
+		return err
+	}
+	for part := range slices.Chunk(s.gone, sweepBatch) {
+		if err := s.Marks.Unmark(ctx, part); err != nil {
+			return fmt.Errorf("take the marks away: %w", err)
 		}
 	}
-	return int64(len(keys)), nil
+	return nil
 }

@@ -6,12 +6,16 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -23,37 +27,16 @@ import (
 // Yard is a catalog, a storage and one user who publishes.
 type Yard struct {
 	T       testing.TB
-	Dir     string // of the storage, when it is a folder
 	Catalog *catalog.Catalog
 	Store   storage.Store
+	Folder  string // where the blobs lie as files, under their keys
 	User    catalog.User
+
+	db *sql.DB
 }
 
 // URL is the address of every yard.
 const URL = "https://crates.example.com"
-
-// New makes a yard of SQLite and a folder.
-func New(t testing.TB) *Yard {
-	t.Helper()
-	dir := t.TempDir()
-	c, err := catalog.Open(context.Background(), filepath.Join(dir, "catalog.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := storage.OpenFilesystem(filepath.Join(dir, "storage"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &Yard{T: t, Dir: filepath.Join(dir, "storage"), Catalog: c, Store: s}
-}
 
 // Publisher publishes into the yard.
 func (y *Yard) Publisher() *publish.Publisher {
@@ -139,3 +122,87 @@ func (y *Yard) Index(lower string) string {
 
 // Key is the storage key of what was published.
 func Key(r publish.Result) string { return storage.CrateKey(r.Name, r.Version, r.SHA256) }
+
+// Exec changes the database behind the catalog's back.
+func (y *Yard) Exec(query string) {
+	y.T.Helper()
+	if _, err := y.db.ExecContext(context.Background(), query); err != nil {
+		y.T.Fatal(err)
+	}
+}
+
+// Age makes a blob look as if it had been stored that much earlier.
+func (y *Yard) Age(key string, by time.Duration) {
+	y.T.Helper()
+	then := time.Now().Add(-by)
+	if err := os.Chtimes(filepath.Join(y.Folder, filepath.FromSlash(key)), then, then); err != nil {
+		y.T.Fatal(err)
+	}
+}
+
+// Put stores a blob.
+func (y *Yard) Put(key string, data []byte) {
+	y.T.Helper()
+	Put(y.T, y.Store, key, data)
+}
+
+// Put stores a blob.
+func Put(t testing.TB, s storage.Store, key string, data []byte) {
+	t.Helper()
+	w, err := s.Create(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	durable, err := w.Commit(context.Background(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := durable(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Get reads a blob.
+func (y *Yard) Get(key string) []byte {
+	y.T.Helper()
+	b, err := y.Store.Open(context.Background(), key)
+	if err != nil {
+		y.T.Fatal(err)
+	}
+	data, err := io.ReadAll(b)
+	if err := errors.Join(err, b.Close()); err != nil {
+		y.T.Fatal(err)
+	}
+	return data
+}
+
+// Replace puts other bytes under a key, as a disk or a person would.
+func (y *Yard) Replace(key string, change func([]byte) []byte) {
+	y.T.Helper()
+	data := change(y.Get(key))
+	y.Remove(key)
+	y.Put(key, data)
+}
+
+// Remove deletes a blob.
+func (y *Yard) Remove(key string) {
+	y.T.Helper()
+	if err := y.Store.Delete(context.Background(), key); err != nil {
+		y.T.Fatal(err)
+	}
+}
+
+// Keys lists what is stored below a prefix.
+func (y *Yard) Keys(prefix string) (keys []string) {
+	y.T.Helper()
+	for info, err := range y.Store.List(context.Background(), prefix, "") {
+		if err != nil {
+			y.T.Fatal(err)
+		}
+		keys = append(keys, info.Key)
+	}
+	return keys
+}
