@@ -104,7 +104,7 @@ const firstWait, lastWait = time.Second, 10 * time.Second
 // would not bring them back. What is wrong with the configuration ends it at once.
 func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		b, err := OpenBackends(ctx, &s.config, s.log, nil)
+		b, err := OpenBackends(ctx, &s.config, s.log, s.metrics.S3())
 		if err == nil {
 			if err = b.claim(ctx, &s.config); err == nil {
 				return b, nil

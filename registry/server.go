@@ -90,11 +90,14 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	s.api = &httpapi.API{
 		Name: c.Name, URL: s.config.URL, Version: version, Private: private,
 		Catalog: s.Catalog, Store: s.Store, Auth: s.auth, Metrics: s.metrics, Log: s.log, Access: s.access,
-		Limits: s.config.rateLimits(), TrustedProxies: proxies,
+		Status: s.status, Limits: s.config.rateLimits(), TrustedProxies: proxies,
 		Publisher: &publish.Publisher{Catalog: s.Catalog, Store: s.Store, Limits: limits, URL: s.config.URL,
 			Policy: s.config.policy(), AllowedRegistries: s.config.Access.AllowedRegistries,
 			NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
+	}
+	if p, ok := s.Store.(presigner); ok && c.Storage.Delivery == "Redirect" {
+		s.api.Presign = p.Presign
 	}
 	if s.config.GitIndex == "Enabled" {
 		s.git = gitindex.New(gitindex.Options{Dir: filepath.Join(c.Data, "git"), Config: index.NewConfig(s.config.URL, private).JSON(),
@@ -105,6 +108,11 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 		return nil, err
 	}
 	return s, nil
+}
+
+// presigner is a store that lets clients fetch blobs from it themselves.
+type presigner interface {
+	Presign(ctx context.Context, key string, valid time.Duration) (string, error)
 }
 
 func (s *Server) openData(ctx context.Context) (err error) {
@@ -176,6 +184,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.metrics.Gauge("crateyard_index_cache_bytes", "Memory that index files take.", s.api.CacheBytes)
 	s.metrics.Pool(s.Catalog.Stats)
+	s.metrics.Tasks(s.upkeep.Status)
 	s.metrics.Gauge("crateyard_change_feed_lag_seconds", "Time since this server last knew all changes that others made.",
 		func() float64 { return s.Catalog.FeedLag().Seconds() })
 	failed := make(chan error, 1)

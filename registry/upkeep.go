@@ -2,10 +2,13 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/upkeep"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 // pruneEvery is how often records of the audit that are too old are dropped.
@@ -18,7 +21,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 		return err
 	}
 	holder := upkeep.NewHolder()
-	s.upkeep = &upkeep.Runner{Leases: s.Catalog, Holder: holder, Log: s.log}
+	s.upkeep = &upkeep.Runner{Leases: s.Catalog, Holder: holder, Log: s.log, Keep: s.keepTask}
 	add := func(t upkeep.Task) { s.upkeep.Tasks = append(s.upkeep.Tasks, t) }
 	if keep := time.Duration(s.config.Audit.Keep); keep > 0 {
 		add(upkeep.Task{Name: "audit", Next: upkeep.Every(pruneEvery), First: time.Minute, Run: func(ctx context.Context) (upkeep.Outcome, error) {
@@ -47,4 +50,98 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	add(backup.Task(backup.Creator{Catalog: s.Catalog, Store: s.Store, Target: s.backups, Leases: s.Catalog, Holder: holder, Version: s.api.Version,
 		Registry: backup.Registry{ID: id, Name: s.config.Name, URL: s.config.URL}}, schedule, b.Keep))
 	return nil
+}
+
+// taskNote is where the servers of a registry tell each other how a task stands.
+const taskNote = "task/"
+
+// noteTimeout bounds the writing of a note; one that is lost is written again with the next run.
+const noteTimeout = 10 * time.Second
+
+// keepTask tells the other servers how a task stands. What one of them knows better, because it did the task since, stays.
+func (s *Server) keepTask(st upkeep.Status) {
+	if st.Running {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), noteTimeout)
+	defer cancel()
+	known, err := s.tasks(ctx)
+	if err == nil {
+		if old := known[st.Name]; old.LastSucceeded.After(st.LastSucceeded) {
+			st.LastSucceeded, st.Last = old.LastSucceeded, old.Last
+		}
+		if old := known[st.Name]; old.LastFailed.After(st.LastFailed) {
+			st.LastFailed = old.LastFailed
+		}
+		var text []byte
+		if text, err = json.Marshal(st); err == nil {
+			err = s.Catalog.SetNote(ctx, taskNote+st.Name, string(text))
+		}
+	}
+	if err != nil {
+		s.log.Warn("Cannot tell how a task stands", "task", st.Name, "error", err)
+	}
+}
+
+// tasks gives how each task stood when a server last told.
+func (s *Server) tasks(ctx context.Context) (map[string]upkeep.Status, error) {
+	notes, err := s.Catalog.Notes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]upkeep.Status{}
+	for name, text := range notes {
+		task, isTask := strings.CutPrefix(name, taskNote)
+		var st upkeep.Status
+		if isTask && json.Unmarshal([]byte(text), &st) == nil { // another version may have written it
+			known[task] = st
+		}
+	}
+	return known, nil
+}
+
+// status fills in how the backends are and what the tasks did.
+func (s *Server) status(ctx context.Context, st *wire.Status) error {
+	st.Catalog, st.Storage = &wire.Backend{Backend: "sqlite", Ready: true}, &wire.Backend{Backend: "filesystem", Ready: true} // the catalog has just been read
+	if s.config.Catalog.Postgres != nil {
+		st.Catalog.Backend = "postgres"
+	}
+	if s.config.Storage.S3 != nil {
+		st.Storage.Backend = "s3"
+	}
+	look, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := s.Store.Check(look); err != nil {
+		st.Storage.Ready, st.Storage.Message = false, upkeep.Clean(err)
+	}
+	known, err := s.tasks(ctx)
+	if err != nil {
+		return err
+	}
+	if s.config.Backup.Schedule != "" {
+		t := known["backup"]
+		st.Backup = &wire.BackupStatus{LastStarted: moment(t.LastStarted), LastSuccessful: moment(t.LastSucceeded), LastFailed: moment(t.LastFailed),
+			Message: t.LastError, Name: t.Last.Text, Bytes: t.Last.Bytes, Blobs: t.Last.Items}
+	}
+	if s.config.Sweep.Every > 0 {
+		t := known["sweep"]
+		st.Sweep = &wire.SweepStatus{LastCompleted: moment(t.LastSucceeded), LastFailed: moment(t.LastFailed), Message: t.LastError,
+			Removed: t.Last.Items, Bytes: t.Last.Bytes}
+	}
+	if s.config.Scrub.Rate > 0 {
+		t := known["scrub"]
+		st.Scrub = &wire.ScrubStatus{LastCompleted: moment(t.LastSucceeded), Problems: t.Last.Problems}
+		if t.Last.Problems > 0 {
+			st.Scrub.Message = t.Last.Text
+		}
+	}
+	return nil
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
 }

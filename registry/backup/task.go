@@ -30,7 +30,7 @@ func Task(c Creator, schedule *Schedule, keep int) upkeep.Task {
 			if _, err := p.Prune(ctx); err != nil {
 				return upkeep.Outcome{}, fmt.Errorf("backup %s is made, but old ones stay: %w", m.Name, err)
 			}
-			out := upkeep.Outcome{Items: m.CopiedBlobs, Bytes: m.CopiedBytes, Text: m.Name}
+			out := upkeep.Outcome{Items: m.Blobs, Bytes: m.Bytes, Text: m.Name}
 			return out, upkeep.Final(m.Complete())
 		},
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/crateyard/crateyard/registry/metrics"
 	"github.com/crateyard/crateyard/registry/publish"
 	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 // API serves a registry. Its fields are set once, before Handler.
@@ -43,6 +44,8 @@ type API struct {
 	Web       http.Handler // pages
 	Git       http.Handler // the git index, below its mount point; nil: none
 	Limits    RateLimits
+	// Status fills in what the server knows beyond the catalog's counts. May be nil.
+	Status func(ctx context.Context, s *wire.Status) error
 	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 

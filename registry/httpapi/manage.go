@@ -17,8 +17,14 @@ func (a *API) serveStatus(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return w.json(http.StatusOK, wire.Status{Version: a.Version, Name: a.Name, URL: a.URL, IndexURL: wire.IndexURL(a.URL),
-		Crates: n.Crates, Versions: n.Versions, Users: n.Users})
+	st := wire.Status{Version: a.Version, Name: a.Name, URL: a.URL, IndexURL: wire.IndexURL(a.URL),
+		Crates: n.Crates, Versions: n.Versions, Users: n.Users}
+	if a.Status != nil {
+		if err := a.Status(r.Context(), &st); err != nil {
+			return err
+		}
+	}
+	return w.json(http.StatusOK, st)
 }
 
 func userWire(u catalog.User) wire.User {

@@ -35,7 +35,8 @@ func Every(d time.Duration) func(time.Time) time.Time {
 
 // Outcome is what a run of a task did, for status and metrics.
 type Outcome struct {
-	Items, Bytes int64 // blobs that were removed, copied or read
+	Items, Bytes int64 // blobs that were removed, backed up or read
+	Problems     int64 // that were found
 	Text         string
 }
 
@@ -61,6 +62,8 @@ type Runner struct {
 	Holder string // see NewHolder
 	Log    *slog.Logger
 	Tasks  []Task
+	// Keep, if set, is given how a task stands each time that it begins, ends or has something to tell.
+	Keep func(Status)
 
 	mu     sync.Mutex
 	status map[string]*Status
@@ -100,6 +103,18 @@ func (r *Runner) note(name string, change func(*Status)) {
 		r.status[name] = &Status{Name: name}
 	}
 	change(r.status[name])
+}
+
+// tell is note for what others should hear of.
+func (r *Runner) tell(name string, change func(*Status)) {
+	r.note(name, change)
+	if r.Keep == nil {
+		return
+	}
+	r.mu.Lock()
+	s := *r.status[name]
+	r.mu.Unlock()
+	r.Keep(s)
 }
 
 // longest is the longest time to sleep at once: a clock may jump.
@@ -176,11 +191,11 @@ func (r *Runner) once(ctx context.Context, t Task, keep time.Duration) (again bo
 	err := Hold(ctx, kept{r.Leases, keep, &done}, lease, r.Holder, func(ctx context.Context) error {
 		begin := time.Now()
 		begun = true
-		r.note(t.Name, func(s *Status) { s.Running, s.LastStarted, s.Runs = true, begin, s.Runs+1 })
+		r.tell(t.Name, func(s *Status) { s.Running, s.LastStarted, s.Runs = true, begin, s.Runs+1 })
 		out, err := t.Run(ctx)
 		_, final := errors.AsType[FinalError](err)
 		done = err == nil || final
-		r.note(t.Name, func(s *Status) {
+		r.tell(t.Name, func(s *Status) {
 			s.Running, s.LastDuration = false, time.Since(begin).Seconds()
 			if err == nil {
 				s.LastSucceeded, s.LastError, s.Last = time.Now(), "", out
@@ -199,7 +214,7 @@ func (r *Runner) once(ctx context.Context, t Task, keep time.Duration) (again bo
 		return false
 	default:
 		text := Clean(err)
-		r.note(t.Name, func(s *Status) { s.LastFailed, s.LastError, s.Failures = time.Now(), text, s.Failures+1 })
+		r.tell(t.Name, func(s *Status) { s.LastFailed, s.LastError, s.Failures = time.Now(), text, s.Failures+1 })
 		r.Log.Error("Failed", "task", t.Name, "error", text)
 		return !done
 	}
@@ -263,8 +278,8 @@ func ScrubTask(s Scrubber, r *Runner) Task {
 	}
 	s.Passed = func(rep *Report) {
 		text := fmt.Sprintf("%d blobs read, %d damaged", rep.Blobs, rep.Damaged())
-		r.note("scrub", func(st *Status) {
-			st.LastSucceeded, st.LastError, st.Last = time.Now(), "", Outcome{Items: rep.Blobs, Bytes: rep.ReadBytes, Text: text}
+		r.tell("scrub", func(st *Status) {
+			st.LastSucceeded, st.LastError, st.Last = time.Now(), "", Outcome{Items: rep.Blobs, Bytes: rep.ReadBytes, Problems: rep.Damaged(), Text: text}
 		})
 		r.Log.Info("Read all stored archives", "blobs", rep.Blobs, "bytes", rep.ReadBytes, "damaged", rep.Damaged())
 		if passed != nil {
