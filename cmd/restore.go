@@ -82,7 +82,7 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 		return err
 	}
 	if t != nil {
-		defer func() { err = errors.Join(err, t.close()) }()
+		defer func() { err = errors.Join(err, t.Close()) }()
 	}
 	if r.fromBlobs {
 		return r.rebuild(cmd, c, b, t, p)
