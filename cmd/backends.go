@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -83,7 +84,6 @@ func openBackends(ctx context.Context, c registry.Config, fresh bool) (_ *backen
 			err = errors.Join(err, b.close())
 		}
 	}()
-	path := filepath.Join(c.Data, "catalog.db")
 	if fresh {
 		if err := os.MkdirAll(c.Data, 0o750); err != nil {
 			return nil, err
@@ -96,26 +96,58 @@ func openBackends(ctx context.Context, c registry.Config, fresh bool) (_ *backen
 		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 			return nil, fmt.Errorf("data folder %s is in use by a server: stop it first, or say another --data", c.Data)
 		}
-	} else if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	} else if _, err := os.Stat(filepath.Join(c.Data, "catalog.db")); c.Catalog.Postgres == nil && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no registry in %s: say the --data or --config of its server", c.Data)
 	}
-	store, err := storage.OpenSharedFilesystem(filepath.Join(c.Data, "storage")) // a server may have it open, too
-	if err != nil {
-		return nil, err
+	if err := b.openStore(ctx, c); err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
 	}
-	b.Store, b.closers = store, append(b.closers, store)
-	if b.Catalog, err = catalog.Open(ctx, path); err != nil {
+	if err := b.openCatalog(ctx, c); err != nil {
 		return nil, err
 	}
 	b.closers = append(b.closers, b.Catalog)
 	return b, nil
 }
 
+func (b *backends) openStore(ctx context.Context, c registry.Config) error {
+	if c.Storage.S3 != nil {
+		t, err := openBucket(ctx, c.Storage.S3)
+		if err != nil {
+			return err
+		}
+		b.Store, b.closers = t.Store, append(b.closers, t)
+		return nil
+	}
+	store, err := storage.OpenSharedFilesystem(firstOf(c.Storage.Folder, filepath.Join(c.Data, "storage"))) // a server may have it open, too
+	if err != nil {
+		return err
+	}
+	b.Store, b.closers = store, append(b.closers, store)
+	return nil
+}
+
+func (b *backends) openCatalog(ctx context.Context, c registry.Config) (err error) {
+	if p := c.Catalog.Postgres; p != nil {
+		uri := p.URI
+		if uri == "" {
+			data, err := os.ReadFile(p.URIFile)
+			if err != nil {
+				return err
+			}
+			uri = strings.TrimSpace(string(data))
+		}
+		b.Catalog, err = catalog.OpenPostgres(ctx, catalog.PostgresOptions{URI: uri, MaxConnections: p.MaxConnections})
+		return err
+	}
+	b.Catalog, err = catalog.Open(ctx, filepath.Join(c.Data, "catalog.db"))
+	return err
+}
+
 // target is an open place of backups, and how to name it.
 type target struct {
 	storage.Store
-	name  string
-	close func() error
+	io.Closer
+	name string
 }
 
 // openTarget opens where backups are: a folder, or s3://BUCKET/PREFIX with ?endpoint=…&region=…&pathStyle=true behind it where the
@@ -137,7 +169,7 @@ func openTarget(ctx context.Context, text string, create bool) (*target, error) 
 	if err != nil {
 		return nil, fmt.Errorf("backups: %w", err)
 	}
-	return &target{Store: s, name: text, close: s.Close}, nil
+	return &target{Store: s, Closer: s, name: text}, nil
 }
 
 func parseS3(text string) (*registry.S3, error) {
@@ -181,7 +213,7 @@ func openBucket(ctx context.Context, s3 *registry.S3) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{Store: s, name: "s3://" + s3.Bucket + "/" + s3.Prefix, close: s.Close}, nil
+	return &target{Store: s, Closer: s, name: "s3://" + s3.Bucket + "/" + s3.Prefix}, nil
 }
 
 // sources opens places with copies of blobs.
@@ -189,7 +221,7 @@ func sources(ctx context.Context, names []string) (list []upkeep.Source, closeAl
 	var open []*target
 	closeAll = func() (err error) {
 		for _, t := range open {
-			err = errors.Join(err, t.close())
+			err = errors.Join(err, t.Close())
 		}
 		return err
 	}

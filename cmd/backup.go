@@ -75,7 +75,7 @@ func (b *backupFlags) with(cmd *cobra.Command, change bool, f func(c registry.Co
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.close()) }()
+	defer func() { err = errors.Join(err, t.Close()) }()
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.end()
 	return f(c, t, reg, p)
@@ -89,11 +89,19 @@ func (b *backupFlags) settings(needed bool) (registry.Config, error) {
 	return b.config()
 }
 
-func owner(c registry.Config) backup.Registry { return backup.Registry{Name: c.Name, URL: c.URL} }
+// owner says whose backup it is.
+func owner(ctx context.Context, c registry.Config, reg *backends) (backup.Registry, error) {
+	id, err := reg.Catalog.RegistryID(ctx)
+	return backup.Registry{ID: id, Name: c.Name, URL: c.URL}, err
+}
 
 func (b *backupFlags) create(cmd *cobra.Command) error {
 	return b.with(cmd, true, func(c registry.Config, t *target, reg *backends, p *progress) error {
-		m, err := (&backup.Creator{Catalog: reg.Catalog, Store: reg.Store, Target: t, Leases: reg.Catalog, Holder: upkeep.NewHolder(), Registry: owner(c),
+		whose, err := owner(cmd.Context(), c, reg)
+		if err != nil {
+			return err
+		}
+		m, err := (&backup.Creator{Catalog: reg.Catalog, Store: reg.Store, Target: t, Leases: reg.Catalog, Holder: upkeep.NewHolder(), Registry: whose,
 			Version: Version(), Progress: p.copied}).Create(cmd.Context())
 		if err != nil {
 			return err
@@ -161,7 +169,11 @@ func (b *backupFlags) prune(cmd *cobra.Command, keep int) error {
 		if keep < 1 {
 			return usageError{fmt.Errorf("--keep %d: it must be at least 1", keep)}
 		}
-		done, err := (&backup.Pruner{Target: t, Leases: reg.Catalog, Holder: upkeep.NewHolder(), Registry: owner(c), Keep: keep}).Prune(cmd.Context())
+		whose, err := owner(cmd.Context(), c, reg)
+		if err != nil {
+			return err
+		}
+		done, err := (&backup.Pruner{Target: t, Leases: reg.Catalog, Holder: upkeep.NewHolder(), Registry: whose, Keep: keep}).Prune(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -21,25 +21,12 @@ import (
 	"github.com/crateyard/crateyard/registry/upkeep/upkeeptest"
 )
 
-func folder(t *testing.T) (*storage.Filesystem, string) {
-	t.Helper()
-	dir := t.TempDir()
-	s, err := storage.OpenFilesystem(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s, dir
-}
+func TestMain(m *testing.M) { os.Exit(upkeeptest.Main(m)) }
 
 var yard = backup.Registry{ID: "1", Name: "yard", URL: upkeeptest.URL}
 
-func creator(y *upkeeptest.Yard, c *sqlite, target storage.Store) *backup.Creator {
-	return &backup.Creator{Catalog: c, Store: y.Store, Target: target, Leases: c, Holder: "test", Registry: yard, Version: "test"}
+func creator(y *upkeeptest.Yard, target storage.Store) *backup.Creator {
+	return &backup.Creator{Catalog: y.Catalog, Store: y.Store, Target: target, Leases: y.Catalog, Holder: "test", Registry: yard, Version: "test"}
 }
 
 func create(t *testing.T, c *backup.Creator) *backup.Manifest {
@@ -53,10 +40,10 @@ func create(t *testing.T, c *backup.Creator) *backup.Manifest {
 
 // A backup that is made while versions are published and deleted comes back whole: each index file is one that was served at the time of the
 // backup, each archive of it is there, and a check finds nothing.
-func TestBackupWhilePublishing(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	target, _ := folder(t)
+func TestBackupWhilePublishing(t *testing.T) { upkeeptest.Each(t, testBackupWhilePublishing) }
+
+func testBackupWhilePublishing(t *testing.T, y *upkeeptest.Yard) {
+	target, _ := upkeeptest.Folder(t)
 	for i := range 40 {
 		y.Publish(fmt.Sprintf("crate-%d", i%9), fmt.Sprintf("1.0.%d", i))
 	}
@@ -77,23 +64,22 @@ func TestBackupWhilePublishing(t *testing.T) {
 			}
 		}
 	}()
-	m := create(t, creator(y, c, target))
+	m := create(t, creator(y, target))
 	close(stop)
 	<-done
 	if m.MissingBlobs != 0 || m.Blobs < 40 || m.CopiedBlobs != m.Blobs {
 		t.Errorf("manifest: %+v", m)
 	}
-	store, _ := folder(t)
-	into := loader{filepath.Join(t.TempDir(), "catalog.db")}
-	out, err := (&backup.Restorer{Target: target, Catalog: into, Store: store}).Restore(t.Context(), "latest")
+	into := y.Other(t)
+	out, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), "latest")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if out.Copied != m.Blobs || out.Kept != 0 {
 		t.Errorf("restored: %+v", out)
 	}
-	compareLines(t, y, into.open(t))
-	checkWhole(t, into, store)
+	compareLines(t, y, into.Catalog)
+	checkWhole(t, into)
 }
 
 // compareLines holds the lines of a restored catalog against those of the yard, which has gone on: a line that both have is the same.
@@ -124,11 +110,10 @@ func compareLines(t *testing.T, y *upkeeptest.Yard, restored *catalog.Catalog) {
 	}
 }
 
-func checkWhole(t *testing.T, l loader, store storage.Store) {
+func checkWhole(t *testing.T, y *upkeeptest.Yard) {
 	t.Helper()
-	c := keepAt(t, l.open(t), l.path)
 	r := &upkeep.Report{}
-	if err := (&upkeep.Checker{Catalog: c, Feed: c, Store: store}).Run(t.Context(), r); err != nil {
+	if err := (&upkeep.Checker{Catalog: y.Catalog, Feed: y.Catalog, Store: y.Store}).Run(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	if r.Damaged() > 0 || r.Versions == 0 {
@@ -137,10 +122,10 @@ func checkWhole(t *testing.T, l loader, store storage.Store) {
 }
 
 // A restore elsewhere serves the same files, byte for byte.
-func TestRestoreElsewhere(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	target, _ := folder(t)
+func TestRestoreElsewhere(t *testing.T) { upkeeptest.Each(t, testRestoreElsewhere) }
+
+func testRestoreElsewhere(t *testing.T, y *upkeeptest.Yard) {
+	target, _ := upkeeptest.Folder(t)
 	for i := range 20 {
 		y.Publish(fmt.Sprintf("crate-%d", i%4), fmt.Sprintf("1.0.%d", i))
 	}
@@ -148,13 +133,12 @@ func TestRestoreElsewhere(t *testing.T) {
 	if err := y.Catalog.SetYanked(t.Context(), catalog.Actor{}, "crate-1", "1.0.5", &yes, nil, func(catalog.Standing) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	m := create(t, creator(y, c, target))
-	store, _ := folder(t)
-	into := loader{filepath.Join(t.TempDir(), "catalog.db")}
-	if _, err := (&backup.Restorer{Target: target, Catalog: into, Store: store}).Restore(t.Context(), m.Name); err != nil {
+	m := create(t, creator(y, target))
+	into := y.Other(t)
+	if _, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), m.Name); err != nil {
 		t.Fatal(err)
 	}
-	restored := into.open(t)
+	restored := into.Catalog
 	for i := range 4 {
 		name := fmt.Sprintf("crate-%d", i)
 		f, err := restored.IndexFile(t.Context(), name)
@@ -162,36 +146,36 @@ func TestRestoreElsewhere(t *testing.T) {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, f.Text, y.Index(name))
 		}
 	}
-	checkWhole(t, into, store)
-	if _, err := (&backup.Restorer{Target: target, Catalog: into, Store: store}).Restore(t.Context(), ""); !errors.Is(err, backup.ErrNotEmpty) {
+	checkWhole(t, into)
+	if _, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), ""); !errors.Is(err, backup.ErrNotEmpty) {
 		t.Errorf("over a registry: %v", err)
 	}
 }
 
 // A second backup copies what is new and nothing else; a target of another registry is refused.
-func TestIncremental(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	target, _ := folder(t)
+func TestIncremental(t *testing.T) { upkeeptest.Each(t, testIncremental) }
+
+func testIncremental(t *testing.T, y *upkeeptest.Yard) {
+	target, _ := upkeeptest.Folder(t)
 	for i := range 10 {
 		y.Publish("demo", fmt.Sprintf("1.0.%d", i))
 	}
-	if m := create(t, creator(y, c, target)); m.CopiedBlobs != 10 || m.Blobs != 10 || m.CopiedBytes != m.Bytes {
+	if m := create(t, creator(y, target)); m.CopiedBlobs != 10 || m.Blobs != 10 || m.CopiedBytes != m.Bytes {
 		t.Errorf("first: %+v", m)
 	}
 	y.Publish("demo", "2.0.0")
-	second := create(t, creator(y, c, target))
+	second := create(t, creator(y, target))
 	if second.CopiedBlobs != 1 || second.Blobs != 11 {
 		t.Errorf("second: %+v", second)
 	}
-	if m := create(t, creator(y, c, target)); m.CopiedBlobs != 0 || m.Blobs != 11 {
+	if m := create(t, creator(y, target)); m.CopiedBlobs != 0 || m.Blobs != 11 {
 		t.Errorf("third: %+v", m)
 	}
 	list, err := backup.List(t.Context(), target)
 	if err != nil || len(list) != 3 {
 		t.Errorf("%d backups, %v", len(list), err)
 	}
-	other := creator(y, c, target)
+	other := creator(y, target)
 	other.Registry.ID = "2"
 	if _, err := other.Create(t.Context()); err == nil || !strings.Contains(err.Error(), "backups of another registry") {
 		t.Errorf("into the backups of another: %v", err)
@@ -199,15 +183,15 @@ func TestIncremental(t *testing.T) {
 }
 
 // What a backup left that was cut off is not believed before it is read, and is no backup.
-func TestBackupAfterCut(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	target, dir := folder(t)
+func TestBackupAfterCut(t *testing.T) { upkeeptest.Each(t, testBackupAfterCut) }
+
+func testBackupAfterCut(t *testing.T, y *upkeeptest.Yard) {
+	target, dir := upkeeptest.Folder(t)
 	var keys []string
 	for i := range 5 {
 		keys = append(keys, upkeeptest.Key(y.Publish("demo", fmt.Sprintf("1.0.%d", i))))
 	}
-	cut := creator(y, c, failing(target, 4))
+	cut := creator(y, failing(target, 4))
 	cut.Workers = 1
 	if _, err := cut.Create(t.Context()); !errors.Is(err, errCut) {
 		t.Fatal(err)
@@ -223,7 +207,7 @@ func TestBackupAfterCut(t *testing.T) {
 	if err := os.WriteFile(first, bytes.Repeat([]byte{0}, len(data)), 0o600); err != nil { // as a power cut may leave it
 		t.Fatal(err)
 	}
-	m := create(t, creator(y, c, target))
+	m := create(t, creator(y, target))
 	v, err := (&backup.Verifier{Target: target}).Verify(t.Context(), m.Name)
 	if err != nil || v.BadBlobs != 0 || v.Blobs != 5 {
 		t.Errorf("%+v %v", v, err)
@@ -252,54 +236,46 @@ func (f *failingStore) Create(ctx context.Context) (storage.Writer, error) {
 }
 
 // A restore that was cut off leaves an empty catalog and is run again; what it had copied is read, and copied again when it is wrong.
-func TestRestoreAfterCut(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	target, _ := folder(t)
+func TestRestoreAfterCut(t *testing.T) { upkeeptest.Each(t, testRestoreAfterCut) }
+
+func testRestoreAfterCut(t *testing.T, y *upkeeptest.Yard) {
+	target, _ := upkeeptest.Folder(t)
 	var keys []string
 	for i := range 10 {
 		keys = append(keys, upkeeptest.Key(y.Publish("demo", fmt.Sprintf("1.0.%d", i))))
 	}
-	create(t, creator(y, c, target))
-	store, dir := folder(t)
-	into := loader{filepath.Join(t.TempDir(), "catalog.db")}
-	if _, err := (&backup.Restorer{Target: target, Catalog: into, Store: failing(store, 6), Workers: 1}).Restore(t.Context(), ""); !errors.Is(err, errCut) {
+	create(t, creator(y, target))
+	into := y.Other(t)
+	if _, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: failing(into.Store, 6), Workers: 1}).Restore(t.Context(), ""); !errors.Is(err, errCut) {
 		t.Fatal(err)
 	}
-	if empty, _ := into.Empty(t.Context()); !empty {
+	if empty, _ := into.Catalog.Empty(t.Context()); !empty {
 		t.Fatal("a restore that was cut off filled the catalog")
 	}
-	if err := os.WriteFile(filepath.Join(dir, keys[0]), []byte("half"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(into.Folder, keys[0]), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := (&backup.Restorer{Target: target, Catalog: into, Store: store}).Restore(t.Context(), "")
+	out, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), "")
 	if err != nil || out.Kept < 4 || out.Copied+out.Kept != 10 {
 		t.Fatalf("%+v %v", out, err)
 	}
-	checkWhole(t, into, store)
+	checkWhole(t, into)
 }
 
 // Nothing is restored over the archives of another registry, nor from a backup that is not what its manifest says.
-func TestRestoreRefuses(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	target, dir := folder(t)
+func TestRestoreRefuses(t *testing.T) { upkeeptest.Each(t, testRestoreRefuses) }
+
+func testRestoreRefuses(t *testing.T, y *upkeeptest.Yard) {
+	target, dir := upkeeptest.Folder(t)
 	key := upkeeptest.Key(y.Publish("demo", "1.0.0"))
-	m := create(t, creator(y, c, target))
-	restore := func(store storage.Store) error {
-		_, err := (&backup.Restorer{Target: target, Catalog: loader{filepath.Join(t.TempDir(), "catalog.db")}, Store: store}).Restore(t.Context(), "")
+	m := create(t, creator(y, target))
+	restore := func(into *upkeeptest.Yard) error {
+		_, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), "")
 		return err
 	}
-	store, _ := folder(t)
-	w, err := store.Create(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	durable, err := w.Commit(t.Context(), storage.CrateKey("other", "1.0.0", strings.Repeat("0", 64)))
-	if err := errors.Join(err, durable()); err != nil {
-		t.Fatal(err)
-	}
-	if err := restore(store); !errors.Is(err, backup.ErrNotEmpty) {
+	full := y.Other(t)
+	full.Put(storage.CrateKey("other", "1.0.0", strings.Repeat("0", 64)), []byte("other"))
+	if err := restore(full); !errors.Is(err, backup.ErrNotEmpty) {
 		t.Errorf("over other archives: %v", err)
 	}
 	for name, damage := range map[string]string{"archive": "blobs/" + key, "list": "backups/" + m.Name + "/blobs.gz", "catalog": "backups/" + m.Name + "/catalog.jsonl.gz",
@@ -314,9 +290,12 @@ func TestRestoreRefuses(t *testing.T) {
 		if err := os.WriteFile(path, wrong, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		empty, _ := folder(t)
+		empty := y.Other(t)
 		if err := restore(empty); err == nil {
 			t.Errorf("a damaged %s was restored", name)
+		}
+		if is, err := empty.Catalog.Empty(t.Context()); err != nil || !is {
+			t.Errorf("a damaged %s filled the catalog: %v", name, err)
 		}
 		v, err := (&backup.Verifier{Target: target}).Verify(t.Context(), m.Name)
 		if err == nil && v.BadBlobs == 0 && name != "manifest" {
@@ -326,54 +305,49 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	empty, _ := folder(t)
-	if err := restore(empty); err != nil {
+	if err := restore(y.Other(t)); err != nil {
 		t.Errorf("mended again: %v", err)
 	}
 }
 
 // A blob that the storage cannot give does not stop a backup, unless the target has it already.
-func TestBackupOfDamaged(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	target, _ := folder(t)
+func TestBackupOfDamaged(t *testing.T) { upkeeptest.Each(t, testBackupOfDamaged) }
+
+func testBackupOfDamaged(t *testing.T, y *upkeeptest.Yard) {
+	target, _ := upkeeptest.Folder(t)
 	y.Publish("demo", "1.0.0")
-	create(t, creator(y, c, target))
+	create(t, creator(y, target))
 	lost := upkeeptest.Key(y.Publish("demo", "1.1.0"))
 	for info, err := range y.Store.List(t.Context(), "crates/", "") {
 		if err := errors.Join(err, y.Store.Delete(t.Context(), info.Key)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	m := create(t, creator(y, c, target))
+	m := create(t, creator(y, target))
 	if !slices.Equal(m.Missing, []string{lost}) || m.MissingBlobs != 1 || m.Complete() == nil {
 		t.Fatalf("%+v", m)
 	}
-	store, _ := folder(t)
-	into := loader{filepath.Join(t.TempDir(), "catalog.db")}
-	out, err := (&backup.Restorer{Target: target, Catalog: into, Store: store}).Restore(t.Context(), "")
+	into := y.Other(t)
+	out, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), "")
 	if err != nil || !slices.Equal(out.Missing, []string{lost}) || out.Copied != 1 {
 		t.Errorf("%+v %v", out, err)
 	}
 }
 
 // Prune keeps what the newest backups need, and removes what none of them names.
-func TestPrune(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	target, _ := folder(t)
+func TestPrune(t *testing.T) { upkeeptest.Each(t, testPrune) }
+
+func testPrune(t *testing.T, y *upkeeptest.Yard) {
+	target, _ := upkeeptest.Folder(t)
 	gone := y.Publish("demo", "1.0.0")
 	y.Publish("demo", "1.1.0")
-	first := create(t, creator(y, c, target))
+	first := create(t, creator(y, target))
 	if err := y.Catalog.DeleteVersion(t.Context(), catalog.Actor{}, gone.Name, gone.Version); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.db.ExecContext(t.Context(), "UPDATE versions SET deleted_at = deleted_at - 3600 WHERE deleted_at IS NOT NULL"); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(1100 * time.Millisecond) // names are in the order of their seconds
-	second := create(t, creator(y, c, target))
-	p := &backup.Pruner{Target: target, Leases: c, Holder: "test", Registry: yard, Keep: 2, Spare: time.Nanosecond}
+	y.Exec("UPDATE versions SET deleted_at = deleted_at - 3600 WHERE deleted_at IS NOT NULL")
+	second := create(t, creator(y, target))
+	p := &backup.Pruner{Target: target, Leases: y.Catalog, Holder: "test", Registry: yard, Keep: 2, Spare: time.Nanosecond}
 	done, err := p.Prune(t.Context())
 	if err != nil || len(done.Backups) != 0 || done.Blobs != 0 {
 		t.Fatalf("%+v %v", done, err)
@@ -402,14 +376,14 @@ func TestPrune(t *testing.T) {
 }
 
 // Who backs up, prunes or sweeps keeps the others away.
-func TestOneAtATime(t *testing.T) {
-	y := upkeeptest.New(t)
-	c := keep(t, y)
-	target, _ := folder(t)
+func TestOneAtATime(t *testing.T) { upkeeptest.Each(t, testOneAtATime) }
+
+func testOneAtATime(t *testing.T, y *upkeeptest.Yard) {
+	target, _ := upkeeptest.Folder(t)
 	y.Publish("demo", "1.0.0")
-	err := upkeep.Hold(t.Context(), c, upkeep.BlobsLease, "somebody", func(ctx context.Context) error {
-		_, cerr := creator(y, c, target).Create(ctx)
-		_, perr := (&backup.Pruner{Target: target, Leases: c, Holder: "test", Registry: yard, Keep: 1}).Prune(ctx)
+	err := upkeep.Hold(t.Context(), y.Catalog, upkeep.BlobsLease, "somebody", func(ctx context.Context) error {
+		_, cerr := creator(y, target).Create(ctx)
+		_, perr := (&backup.Pruner{Target: target, Leases: y.Catalog, Holder: "test", Registry: yard, Keep: 1}).Prune(ctx)
 		if !errors.Is(cerr, upkeep.ErrHeld) || !errors.Is(perr, upkeep.ErrHeld) {
 			t.Errorf("backup: %v; prune: %v", cerr, perr)
 		}
@@ -418,5 +392,5 @@ func TestOneAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	create(t, creator(y, c, target))
+	create(t, creator(y, target))
 }

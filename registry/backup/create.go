@@ -62,7 +62,7 @@ func (c *Creator) Create(ctx context.Context) (m *Manifest, err error) {
 
 func (c *Creator) create(ctx context.Context) (*Manifest, error) {
 	begin := time.Now().UTC()
-	m := &Manifest{Format: Format, Name: newName(begin), Version: c.Version, Registry: c.Registry, Started: begin.Truncate(time.Second)}
+	m := &Manifest{Format: Format, Name: newName(begin), Version: c.Version, Registry: c.Registry, Started: begin.Truncate(time.Millisecond)}
 	older, err := List(ctx, c.Target)
 	if err != nil {
 		return nil, fmt.Errorf("read the backups that are there: %w", err)
@@ -80,7 +80,7 @@ func (c *Creator) create(ctx context.Context) (*Manifest, error) {
 	if err := c.copyBlobs(ctx, m, older); err != nil {
 		return nil, fmt.Errorf("back up the blobs: %w", err)
 	}
-	m.Finished = time.Now().UTC().Truncate(time.Second)
+	m.Finished = time.Now().UTC().Truncate(time.Millisecond)
 	return m, writeManifest(ctx, c.Target, m)
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,5 +126,6 @@ func List(ctx context.Context, target storage.Store) ([]*Manifest, error) {
 		}
 		list = append(list, m)
 	}
+	slices.SortStableFunc(list, func(a, b *Manifest) int { return a.Started.Compare(b.Started) }) // names have seconds only
 	return list, nil
 }

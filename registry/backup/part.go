@@ -67,7 +67,7 @@ func readPart(ctx context.Context, target storage.Store, key string, p Part, rea
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
-	return read(&untilEnd{zr, v})
+	return read(&untilEnd{zr: zr, v: v})
 }
 
 // verifier hashes what it reads.
@@ -86,24 +86,62 @@ func (v *verifier) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// untilEnd reads the compressed text to its end and compares, before it says that the text has ended.
+// untilEnd gives the text, and holds its last piece back until all of the compressed text is read and is the one of the manifest: who needs
+// the end of the text to believe it, as Load does, never believes another.
 type untilEnd struct {
-	zr *gzip.Reader
-	v  *verifier
+	zr   *gzip.Reader
+	v    *verifier
+	held []byte // read, and not given
+	give []byte // of what was held, that may be given
+	err  error  // after give
 }
 
+// heldBack is how long the last piece is, in bytes, where the text is longer than that.
+const heldBack = 64 << 10
+
 func (u *untilEnd) Read(p []byte) (int, error) {
-	n, err := u.zr.Read(p)
-	if err != io.EOF {
-		return n, err
+	for len(u.give) == 0 {
+		if u.err != nil {
+			return 0, u.err
+		}
+		next, err := u.piece()
+		switch {
+		case err == nil:
+			u.give, u.held = u.held, next
+		case err == io.EOF:
+			if u.err = u.v.check(); u.err == nil {
+				u.give, u.held, u.err = append(u.held, next...), nil, io.EOF
+			}
+		default:
+			u.err = err
+		}
 	}
-	if _, err := io.Copy(io.Discard, u.v); err != nil {
-		return n, err
+	n := copy(p, u.give)
+	u.give = u.give[n:]
+	return n, nil
+}
+
+// piece reads heldBack bytes of text, or fewer and an error.
+func (u *untilEnd) piece() (text []byte, err error) {
+	text = make([]byte, heldBack)
+	n := 0
+	for n < len(text) && err == nil {
+		var m int
+		m, err = u.zr.Read(text[n:])
+		n += m
 	}
-	if sum := hex.EncodeToString(u.v.hash.Sum(nil)); sum != u.v.want.SHA256 || u.v.n != u.v.want.Size {
-		return n, fmt.Errorf("%s: %w: SHA-256 %s, %d bytes; the manifest says %s, %d", u.v.key, storage.ErrDigest, sum, u.v.n, u.v.want.SHA256, u.v.want.Size)
+	return text[:n], err
+}
+
+// check reads what is left of the compressed text and compares all of it.
+func (v *verifier) check() error {
+	if _, err := io.Copy(io.Discard, v); err != nil {
+		return err
 	}
-	return n, io.EOF
+	if sum := hex.EncodeToString(v.hash.Sum(nil)); sum != v.want.SHA256 || v.n != v.want.Size {
+		return fmt.Errorf("%s: %w: SHA-256 %s, %d bytes; the manifest says %s, %d", v.key, storage.ErrDigest, sum, v.n, v.want.SHA256, v.want.Size)
+	}
+	return nil
 }
 
 // item is a blob of the list.

@@ -45,7 +45,7 @@ func Small(t testing.TB) *Yard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y := &Yard{T: t, Catalog: c, db: open(t, "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")}
+	y := &Yard{T: t, Catalog: c, db: open(t, "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)"), other: Large}
 	closing(t, c.Close)
 	y.Store, y.Folder = Folder(t)
 	return y
@@ -59,7 +59,7 @@ func Large(t testing.TB) *Yard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y := &Yard{T: t, Catalog: c, db: open(t, "pgx", uri)}
+	y := &Yard{T: t, Catalog: c, db: open(t, "pgx", uri), other: Small}
 	closing(t, c.Close)
 	y.Store, y.Folder = Bucket(t)
 	return y

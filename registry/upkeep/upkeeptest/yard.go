@@ -32,8 +32,12 @@ type Yard struct {
 	Folder  string // where the blobs lie as files, under their keys
 	User    catalog.User
 
-	db *sql.DB
+	db    *sql.DB
+	other func(testing.TB) *Yard
 }
+
+// Other makes an empty yard of the other backends.
+func (y *Yard) Other(t testing.TB) *Yard { return y.other(t) }
 
 // URL is the address of every yard.
 const URL = "https://crates.example.com"

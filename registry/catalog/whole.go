@@ -23,3 +23,14 @@ func (c *Catalog) BlobsAfter(ctx context.Context, after CrateBlob) iter.Seq2[Blo
 		}
 	}
 }
+
+// Empty reports whether Load would take the catalog for empty.
+func (c *Catalog) Empty(ctx context.Context) (bool, error) {
+	for _, t := range dumpTables {
+		var is bool
+		if err := c.ro.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+t.name+")").Scan(&is); err != nil || is {
+			return false, err
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,186 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/auth"
+	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/publish"
+	"github.com/crateyard/crateyard/registry/storage"
+)
+
+func newRestoreCommand() *cobra.Command {
+	r := &restoreFlags{}
+	cmd := &cobra.Command{
+		Use: "restore [NAME]", Short: "Bring a registry back from a backup, or from its archives alone", Args: args(cobra.MaximumNArgs(1)),
+		Long: `restore fills an empty registry from a backup: the newest, or the one of NAME. The registry may have other backends than the one that was
+backed up: that is how to move from a folder to PostgreSQL and S3. A restore that was cut off can be run again; it keeps what is there.
+
+--from-blobs makes the catalog anew from archives alone: those of the backups of --from, or those that the storage has, when the catalog is
+lost. Users, owners, groups, tokens, yanks, deletions, downloads and the audit are in no archive, and do not come back.`,
+		Example: `  crateyard restore --data /var/lib/crateyard --from /mnt/backups
+  crateyard restore --config new.yaml --from s3://backups/acme 20260102T030405Z-abcdef
+  crateyard restore --data /var/lib/crateyard --from-blobs --owner alice`,
+	}
+	r.add(cmd)
+	f := cmd.Flags()
+	f.StringVar(&r.from, "from", "", "where the backups are: a folder, or s3://bucket/prefix")
+	f.BoolVar(&r.ifEmpty, "if-empty", false, "do nothing, and succeed, when the registry is not empty")
+	f.BoolVar(&r.fromBlobs, "from-blobs", false, "rebuild the catalog from archives alone")
+	f.StringVar(&r.owner, "owner", "", "with --from-blobs: user who will own all crates; made when it is not there")
+	f.StringArrayVar(&r.aliases, "alias", nil, "with --from-blobs: another address that this registry had; may be given again")
+	f.BoolVar(&r.goOn, "continue", false, "with --from-blobs: go on with a rebuild that was cut off")
+	cmd.RunE = func(cmd *cobra.Command, a []string) error { return r.run(cmd, strings.Join(a, "")) }
+	return cmd
+}
+
+type restoreFlags struct {
+	dataFlags
+	from, owner              string
+	ifEmpty, fromBlobs, goOn bool
+	aliases                  []string
+}
+
+func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
+	c, err := r.config()
+	if err != nil {
+		return err
+	}
+	if !r.fromBlobs && (r.owner != "" || r.goOn || len(r.aliases) > 0) {
+		return usageError{errors.New("--owner, --alias and --continue are for --from-blobs")}
+	}
+	ctx := cmd.Context()
+	b, err := openBackends(ctx, c, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	if r.ifEmpty {
+		empty, err := b.Catalog.Empty(ctx)
+		if err != nil {
+			return err
+		}
+		if !empty {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "the registry is not empty: nothing to restore")
+			return err
+		}
+	}
+	p := newProgress(cmd.ErrOrStderr())
+	defer p.end()
+	t, name, err := r.source(ctx, c, name)
+	if err != nil {
+		return err
+	}
+	if t != nil {
+		defer func() { err = errors.Join(err, t.Close()) }()
+	}
+	if r.fromBlobs {
+		return r.rebuild(cmd, c, b, t, p)
+	}
+	done, err := (&backup.Restorer{Target: t, Catalog: b.Catalog, Store: b.Store, Progress: p.copied}).Restore(ctx, name)
+	if err != nil {
+		return err
+	}
+	p.end()
+	if r.output == "json" {
+		return writeJSON(cmd.OutOrStdout(), done)
+	}
+	for _, key := range done.Missing {
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: it was missing when the backup was made\n", key) // `crateyard check` says it again
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s restored: %s copied, %d were there\n", done.Manifest.Name, counted(done.Copied, "archive", "archives"), done.Kept)
+	return err
+}
+
+// source opens where to restore from, and gives the backup's name. It is nil for a rebuild from the storage itself.
+func (r *restoreFlags) source(ctx context.Context, c registry.Config, name string) (*target, string, error) {
+	if r.from != "" {
+		t, err := openTarget(ctx, r.from, false)
+		return t, name, err
+	}
+	if r.fromBlobs {
+		return nil, "", nil
+	}
+	return nil, "", usageError{errors.New("where from? Say --from DIR or --from s3://bucket/prefix")}
+}
+
+func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backends, t *target, p *progress) error {
+	ctx := cmd.Context()
+	by, err := r.user(ctx, b.Catalog)
+	if err != nil {
+		return err
+	}
+	limits := crate.DefaultLimits
+	limits.Archive = max(limits.Archive, c.Limits.CrateSize)
+	limits.Unpacked = max(limits.Unpacked, limits.Archive)
+	re := &backup.Rebuilder{From: b.Store, Catalog: b.Catalog, Store: b.Store, Owner: by, Continue: r.goOn,
+		Publisher: &publish.Publisher{Limits: limits, URL: cmp.Or(c.URL, "http://"+c.Listen), Aliases: r.aliases,
+			NewCratesRestricted: c.Publishing.NewCrates == "Restricted"},
+		Progress: func(s backup.Progress) { p.show(s.Bytes, 0, "%d archives, %s", s.Blobs, bytesText(s.Bytes)) }}
+	if t != nil {
+		if re.From, re.FromPrefix, err = blobsOf(ctx, t); err != nil {
+			return err
+		}
+	}
+	refused := []backup.Refused{}
+	re.Refused = func(f backup.Refused) {
+		if r.output == "json" {
+			refused = append(refused, f)
+			return
+		}
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", f.Key, f.Reason) // counted below, too
+	}
+	done, err := re.Rebuild(ctx)
+	if err != nil {
+		return err
+	}
+	p.end()
+	if r.output == "json" {
+		err = writeJSON(cmd.OutOrStdout(), struct {
+			backup.Rebuilt
+			Archives []backup.Refused `json:"archives"`
+		}{done, refused})
+	} else {
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s with %s brought back, %d were there\n", counted(done.Crates, "crate", "crates"),
+			counted(done.Versions, "version", "versions"), done.Kept)
+	}
+	if done.Refused > 0 {
+		err = errors.Join(err, fmt.Errorf("%s could not be brought back", counted(done.Refused, "archive", "archives")))
+	}
+	return err
+}
+
+// user finds or makes the user who will own all crates.
+func (r *restoreFlags) user(ctx context.Context, c *catalog.Catalog) (catalog.Actor, error) {
+	if r.owner == "" {
+		return catalog.Actor{}, nil
+	}
+	if err := auth.CheckUserName(r.owner); err != nil {
+		return catalog.Actor{}, usageError{err}
+	}
+	u, err := c.User(ctx, r.owner)
+	if fault.KindOf(err) == fault.NotFound {
+		u, err = c.CreateUser(ctx, catalog.Actor{}, catalog.User{Name: r.owner, Role: string(auth.Publisher)})
+	}
+	return catalog.Actor{UserID: u.ID, User: u.Name}, err
+}
+
+// blobsOf tells where a target has its archives: it may be a place of backups, or the storage of a registry.
+func blobsOf(ctx context.Context, t *target) (storage.Store, string, error) {
+	for _, prefix := range []string{backup.SourcePrefix, ""} {
+		for _, err := range t.List(ctx, prefix+"crates/", "") {
+			return t, prefix, err
+		}
+	}
+	return nil, "", fmt.Errorf("%s has neither backups nor archives", t.name)
+}
