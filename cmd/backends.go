@@ -10,14 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/backup"
-	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/upkeep"
 )
@@ -61,16 +59,18 @@ func (d *dataFlags) config() (registry.Config, error) {
 	return c, nil
 }
 
-// backends are an open catalog and storage.
+// backends are an open catalog and storage, and the lock of their folder.
 type backends struct {
-	Catalog *catalog.Catalog
-	Store   storage.Store
-	closers []io.Closer
+	*registry.Backends
+	lock *os.File // nil: a server may be running
 }
 
 func (b *backends) close() (err error) {
-	for _, c := range b.closers {
-		err = errors.Join(err, c.Close())
+	if b.Backends != nil {
+		err = b.Backends.Close()
+	}
+	if b.lock != nil {
+		err = errors.Join(err, b.lock.Close())
 	}
 	return err
 }
@@ -88,59 +88,17 @@ func openBackends(ctx context.Context, c registry.Config, fresh bool) (_ *backen
 		if err := os.MkdirAll(c.Data, 0o750); err != nil {
 			return nil, err
 		}
-		lock, err := os.OpenFile(filepath.Join(c.Data, "lock"), os.O_CREATE|os.O_RDWR, 0o640)
-		if err != nil {
+		if b.lock, err = os.OpenFile(filepath.Join(c.Data, "lock"), os.O_CREATE|os.O_RDWR, 0o640); err != nil {
 			return nil, err
 		}
-		b.closers = append(b.closers, lock)
-		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if err := syscall.Flock(int(b.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 			return nil, fmt.Errorf("data folder %s is in use by a server: stop it first, or say another --data", c.Data)
 		}
 	} else if _, err := os.Stat(filepath.Join(c.Data, "catalog.db")); c.Catalog.Postgres == nil && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no registry in %s: say the --data or --config of its server", c.Data)
 	}
-	if err := b.openStore(ctx, c); err != nil {
-		return nil, fmt.Errorf("storage: %w", err)
-	}
-	if err := b.openCatalog(ctx, c); err != nil {
-		return nil, err
-	}
-	b.closers = append(b.closers, b.Catalog)
-	return b, nil
-}
-
-func (b *backends) openStore(ctx context.Context, c registry.Config) error {
-	if c.Storage.S3 != nil {
-		t, err := openBucket(ctx, c.Storage.S3)
-		if err != nil {
-			return err
-		}
-		b.Store, b.closers = t.Store, append(b.closers, t)
-		return nil
-	}
-	store, err := storage.OpenSharedFilesystem(firstOf(c.Storage.Folder, filepath.Join(c.Data, "storage"))) // a server may have it open, too
-	if err != nil {
-		return err
-	}
-	b.Store, b.closers = store, append(b.closers, store)
-	return nil
-}
-
-func (b *backends) openCatalog(ctx context.Context, c registry.Config) (err error) {
-	if p := c.Catalog.Postgres; p != nil {
-		uri := p.URI
-		if uri == "" {
-			data, err := os.ReadFile(p.URIFile)
-			if err != nil {
-				return err
-			}
-			uri = strings.TrimSpace(string(data))
-		}
-		b.Catalog, err = catalog.OpenPostgres(ctx, catalog.PostgresOptions{URI: uri, MaxConnections: p.MaxConnections})
-		return err
-	}
-	b.Catalog, err = catalog.Open(ctx, filepath.Join(c.Data, "catalog.db"))
-	return err
+	b.Backends, err = registry.OpenBackends(ctx, &c, registry.BackendOptions{Beside: true})
+	return b, err
 }
 
 // target is an open place of backups, and how to name it.
@@ -208,8 +166,7 @@ func openConfigured(ctx context.Context, folder string, s3 *registry.S3, create 
 
 // openBucket opens a bucket.
 func openBucket(ctx context.Context, s3 *registry.S3) (*target, error) {
-	s, err := storage.OpenS3(ctx, storage.S3Options{Bucket: s3.Bucket, Region: s3.Region, Endpoint: s3.Endpoint, Prefix: s3.Prefix, ForcePathStyle: s3.ForcePathStyle,
-		CredentialsDir: s3.CredentialsDir, Encryption: s3.Encryption, KMSKeyID: s3.KMSKeyID, CAFile: s3.CAFile})
+	s, err := (&registry.Config{}).OpenStore(ctx, s3, "", registry.BackendOptions{Beside: true})
 	if err != nil {
 		return nil, err
 	}

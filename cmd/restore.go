@@ -111,7 +111,11 @@ func (r *restoreFlags) source(ctx context.Context, c registry.Config, name strin
 	if r.fromBlobs {
 		return nil, "", nil
 	}
-	return nil, "", usageError{errors.New("where from? Say --from DIR or --from s3://bucket/prefix")}
+	if from := c.RestoreFrom; from.Folder != "" || from.S3 != nil {
+		t, err := openConfigured(ctx, from.Folder, from.S3, false)
+		return t, cmp.Or(name, from.Name), err
+	}
+	return nil, "", usageError{errors.New("where from? Say --from DIR or --from s3://bucket/prefix, or restoreFrom in the configuration")}
 }
 
 func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backends, t *target, p *progress) error {

@@ -53,7 +53,7 @@ Try it:  crateyard serve --data ./data`,
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
 	root.AddCommand(newServeCommand(), newUserCommand(), newGroupCommand(), newTokenCommand(), newCrateCommand(), newAuditCommand(), newImportCommand(), newCargoConfigCommand(),
-		newOperatorCommand(), newVersionCommand())
+		newCheckCommand(), newSweepCommand(), newBackupCommand(), newRestoreCommand(), newOperatorCommand(), newVersionCommand())
 	return root
 }
 

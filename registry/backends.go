@@ -27,20 +27,30 @@ type ClosableStore interface {
 	io.Closer
 }
 
-// OpenBackends opens catalog and storage as the configuration says, for a server or for a command beside one. A backend that is away just
-// now is fault.Unavailable. observer, which may be nil, is told of requests to S3.
-func OpenBackends(ctx context.Context, c *Config, log *slog.Logger, observer storage.S3Observer) (_ *Backends, err error) {
+// BackendOptions say for whom backends are opened.
+type BackendOptions struct {
+	// Beside opens them beside a server that may have them open, too.
+	Beside   bool
+	Log      *slog.Logger
+	Observer storage.S3Observer // is told of requests to S3; may be nil
+}
+
+// OpenBackends opens catalog and storage as the configuration says. A backend that is away just now is fault.Unavailable.
+func OpenBackends(ctx context.Context, c *Config, o BackendOptions) (_ *Backends, err error) {
 	b := &Backends{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	if b.Catalog, err = openCatalog(ctx, c, log); err != nil {
+	if b.Catalog, err = openCatalog(ctx, c, o.Log); err != nil {
 		return nil, err
 	}
-	b.Store, err = c.OpenStore(ctx, c.Storage.S3, c.storageFolder(), log, observer)
-	return b, err
+	o.Beside = o.Beside || c.Catalog.Postgres != nil
+	if b.Store, err = c.OpenStore(ctx, c.Storage.S3, c.storageFolder(), o); err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	return b, nil
 }
 
 func openCatalog(ctx context.Context, c *Config, log *slog.Logger) (*catalog.Catalog, error) {
@@ -56,21 +66,24 @@ func openCatalog(ctx context.Context, c *Config, log *slog.Logger) (*catalog.Cat
 }
 
 // OpenStore opens a bucket or, where there is none, a folder.
-func (c *Config) OpenStore(ctx context.Context, s *S3, folder string, log *slog.Logger, observer storage.S3Observer) (ClosableStore, error) {
+func (c *Config) OpenStore(ctx context.Context, s *S3, folder string, o BackendOptions) (ClosableStore, error) {
 	switch {
-	case s == nil && c.Catalog.Postgres != nil: // several servers may share it
+	case s == nil && o.Beside:
 		return storage.OpenSharedFilesystem(folder)
 	case s == nil:
 		return storage.OpenFilesystem(folder)
 	}
-	spool := filepath.Join(c.Data, "spool")
-	if err := os.MkdirAll(spool, 0o750); err != nil {
-		return nil, err
+	spool := "" // of temporary files, where this is no server with a folder
+	if c.Data != "" {
+		spool = filepath.Join(c.Data, "spool")
+		if err := os.MkdirAll(spool, 0o750); err != nil {
+			return nil, err
+		}
 	}
 	return storage.OpenS3(ctx, storage.S3Options{
 		Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, Prefix: s.Prefix, ForcePathStyle: s.ForcePathStyle,
 		CredentialsDir: s.CredentialsDir, Encryption: s.Encryption, KMSKeyID: s.KMSKeyID, CAFile: s.CAFile,
-		SpoolDir: spool, Observer: observer, Log: log,
+		SpoolDir: spool, Observer: o.Observer, Log: o.Log,
 	})
 }
 
@@ -103,8 +116,9 @@ const firstWait, lastWait = time.Second, 10 * time.Second
 // reachBackends opens and claims the backends. It waits for those that are away, for as long as it takes: to end and be started again
 // would not bring them back. What is wrong with the configuration ends it at once.
 func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
+	observer := s.metrics.S3()
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		b, err := OpenBackends(ctx, &s.config, s.log, s.metrics.S3())
+		b, err := OpenBackends(ctx, &s.config, BackendOptions{Log: s.log, Observer: observer})
 		if err == nil {
 			if err = b.claim(ctx, &s.config); err == nil {
 				return b, nil

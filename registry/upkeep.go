@@ -44,7 +44,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.backups, err = s.config.OpenStore(ctx, b.S3, b.Folder, s.log, nil); err != nil {
+	if s.backups, err = s.config.OpenStore(ctx, b.S3, b.Folder, BackendOptions{Beside: true, Log: s.log}); err != nil {
 		return err
 	}
 	add(backup.Task(backup.Creator{Catalog: s.Catalog, Store: s.Store, Target: s.backups, Leases: s.Catalog, Holder: holder, Version: s.api.Version,

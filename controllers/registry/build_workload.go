@@ -81,7 +81,7 @@ func (p Params) container() *corev1ac.ContainerApplyConfiguration {
 			corev1ac.ContainerPort().WithName("ops").WithContainerPort(opsPort).WithProtocol(corev1.ProtocolTCP)).
 		// Starting may mean migrating a large catalog: ten minutes.
 		WithStartupProbe(probe("/readyz").WithPeriodSeconds(1).WithFailureThreshold(600)).
-		WithReadinessProbe(probe("/readyz"+p.sharedParts()).WithPeriodSeconds(2).WithFailureThreshold(5)).
+		WithReadinessProbe(probe("/readyz" + p.sharedParts()).WithPeriodSeconds(2).WithFailureThreshold(5)).
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(6))
 	if scalable(p.Registry) { // one that is alone would be away for longer by it
 		c.WithLifecycle(corev1ac.Lifecycle().WithPreStop(corev1ac.LifecycleHandler().WithSleep(corev1ac.SleepAction().WithSeconds(stopSleep))))
