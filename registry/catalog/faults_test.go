@@ -60,7 +60,7 @@ func (c *brokenConn) cut() {
 		_ = pg.Conn().PgConn().Conn().Close() // it is to be lost
 		return
 	}
-	_ = c.Conn.Close()
+	_ = c.Close()
 }
 
 // IsValid keeps a connection that was cut out of the pool, as pgx does.

@@ -156,7 +156,11 @@ func TestRefusals(t *testing.T) {
 	if _, err := collect(t.Context(), c.ro, scanString, "SELECT CAST(pg_sleep(5) AS TEXT)"); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("a slow query: %v", err)
 	}
-	for range c.Audit(t.Context(), AuditFilter{}) { // holds the only connection
+	asked := false
+	for _, err := range c.Audit(t.Context(), AuditFilter{}) { // holds the only connection
+		if asked = true; err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if err := c.Ping(ctx); fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("a pool that is used up: %v", err)
@@ -164,7 +168,7 @@ func TestRefusals(t *testing.T) {
 		cancel()
 		break
 	}
-	if err := c.Ping(t.Context()); err != nil {
-		t.Error(err)
+	if err := c.Ping(t.Context()); err != nil || !asked {
+		t.Error(err, asked)
 	}
 }
