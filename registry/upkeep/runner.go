@@ -3,9 +3,7 @@ package upkeep
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"regexp"
 	"sync"
 	"time"
 )
@@ -218,60 +216,4 @@ func (k kept) Release(ctx context.Context, name, holder string) error {
 	}
 	_, err := k.Lease(ctx, name, holder, k.keep)
 	return err
-}
-
-// Secrets that errors of drivers may carry: a password in a URI or in a connection string, and what signs an address or a request.
-var (
-	inURI   = regexp.MustCompile(`([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s@]*@`)
-	inPairs = regexp.MustCompile(`(?i)\b(password|passwd|secret|token|x-amz-signature|x-amz-security-token|x-amz-credential|signature|authorization)(=|: ?)("[^"]*"|'[^']*'|[^\s&,;]+)`)
-)
-
-// maxError bounds the text of an error in a status.
-const maxError = 1000
-
-// Clean gives the text of an error without the secrets that it may hold.
-func Clean(err error) string {
-	text := inPairs.ReplaceAllString(inURI.ReplaceAllString(err.Error(), "$1:…@"), "$1$2…")
-	if len(text) > maxError {
-		text = text[:maxError] + "…"
-	}
-	return text
-}
-
-// sweepAfter is how soon after a start the first sweep is due: servers that are replaced every day shall sweep, too.
-const sweepAfter = 10 * time.Minute
-
-// SweepTask is the periodic sweep.
-func SweepTask(s Sweeper, every time.Duration) Task {
-	return Task{Name: "sweep", Next: Every(every), First: min(every, sweepAfter), Run: func(ctx context.Context) (Outcome, error) {
-		rep, err := s.Run(ctx)
-		return Outcome{Items: rep.Removed + rep.Finished, Bytes: rep.Bytes, Text: fmt.Sprintf("%d of %d blobs removed", rep.Removed+rep.Finished, rep.Seen)}, err
-	}}
-}
-
-// scrubAgain is how soon another replica takes over from one that stopped scrubbing.
-const scrubAgain = time.Minute
-
-// ScrubTask is the scrub. Each of its runs lasts as long as the replica does; Status.Last is of the last whole pass.
-func ScrubTask(s Scrubber, r *Runner) Task {
-	found, passed := s.Found, s.Passed
-	s.Found = func(f Finding) {
-		r.Log.Error("A stored archive is damaged; run `crateyard check --repair --from BACKUP`", "finding", string(f.Kind), "crate", f.Crate, "version", f.Version, "detail", f.Detail)
-		if found != nil {
-			found(f)
-		}
-	}
-	s.Passed = func(rep *Report) {
-		text := fmt.Sprintf("%d blobs read, %d damaged", rep.Blobs, rep.Damaged())
-		r.note("scrub", func(st *Status) {
-			st.LastSucceeded, st.LastError, st.Last = time.Now(), "", Outcome{Items: rep.Blobs, Bytes: rep.ReadBytes, Text: text}
-		})
-		r.Log.Info("Read all stored archives", "blobs", rep.Blobs, "bytes", rep.ReadBytes, "damaged", rep.Damaged())
-		if passed != nil {
-			passed(rep)
-		}
-	}
-	return Task{Name: "scrub", Next: Every(scrubAgain), Run: func(ctx context.Context) (Outcome, error) {
-		return Outcome{}, s.Run(ctx)
-	}}
 }
