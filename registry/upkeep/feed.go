@@ -44,7 +44,7 @@ func replay(ctx context.Context, feed Feed) (found []Finding, err error) {
 // part is the files of the crates whose hashes lie in a range, as the feed makes them.
 type part struct {
 	files    map[string][]byte
-	broken   map[string]error // crates whose changes cannot be applied
+	broken   map[string]string // crates whose changes cannot be applied, and why
 	bytes    int
 	from, to uint32
 	seq      int64
