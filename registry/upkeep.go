@@ -60,9 +60,6 @@ const noteTimeout = 10 * time.Second
 
 // keepTask tells the other servers how a task stands. What one of them knows better, because it did the task since, stays.
 func (s *Server) keepTask(st upkeep.Status) {
-	if st.Running {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), noteTimeout)
 	defer cancel()
 	known, err := s.tasks(ctx)

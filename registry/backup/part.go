@@ -105,10 +105,10 @@ func (u *untilEnd) Read(p []byte) (int, error) {
 			return 0, u.err
 		}
 		next, err := u.piece()
-		switch {
-		case err == nil:
+		switch err {
+		case nil:
 			u.give, u.held = u.held, next
-		case err == io.EOF:
+		case io.EOF:
 			if u.err = u.v.check(); u.err == nil {
 				u.give, u.held, u.err = append(u.held, next...), nil, io.EOF
 			}

@@ -23,7 +23,7 @@ const feedPage = 1000
 // catalog serves. It goes over the feed as often as it needs to hold no more than replayBytes: crates are divided by a hash.
 func replay(ctx context.Context, feed Feed) (found []Finding, err error) {
 	for from, done := uint32(0), false; !done; {
-		p := part{files: map[string][]byte{}, broken: map[string]error{}, from: from, to: math.MaxUint32}
+		p := part{files: map[string][]byte{}, broken: map[string]string{}, from: from, to: math.MaxUint32}
 		if err := p.follow(ctx, feed); err != nil {
 			return nil, err
 		}
@@ -44,7 +44,7 @@ func replay(ctx context.Context, feed Feed) (found []Finding, err error) {
 // part is the files of the crates whose hashes lie in a range, as the feed makes them.
 type part struct {
 	files    map[string][]byte
-	broken   map[string]error // crates whose changes cannot be applied
+	broken   map[string]string // crates whose changes cannot be applied, and why
 	bytes    int
 	from, to uint32
 	seq      int64
@@ -83,7 +83,7 @@ func (p *part) apply(ch index.Change) {
 	was := p.files[ch.Crate]
 	now, err := ch.Apply(was)
 	if err != nil {
-		p.broken[ch.Crate] = err
+		p.broken[ch.Crate] = err.Error()
 		return
 	}
 	if ch.Kind == index.KindRestore || ch.Kind == index.KindRemoveCrate {
@@ -125,30 +125,37 @@ const looks = 5
 // compare holds what the feed makes of a crate against what the catalog serves. A restricted crate is not in the feed.
 func (p *part) compare(ctx context.Context, feed Feed, name string) (*Finding, error) {
 	for look := 1; ; look++ {
-		served, err := feed.IndexFile(ctx, strings.ToLower(name))
-		if err != nil && fault.KindOf(err) != fault.NotFound {
+		served, err := servedFile(ctx, feed, name)
+		if err != nil {
 			return nil, err
-		}
-		if served.Restricted {
-			served.Text = nil
-		}
-		if other := firstName(served.Text); other != "" && other != name { // a name that was deleted and is spelled otherwise now
-			served.Text = nil
 		}
 		broken := p.broken[name]
 		switch {
-		case broken == nil && bytes.Equal(served.Text, p.files[name]):
+		case broken == "" && bytes.Equal(served, p.files[name]):
 			return nil, nil
-		case look == looks && broken != nil:
-			return &Finding{Kind: WrongFeed, Crate: name, Detail: broken.Error()}, nil
+		case look == looks && broken != "":
+			return &Finding{Kind: WrongFeed, Crate: name, Detail: broken}, nil
 		case look == looks:
 			return &Finding{Kind: WrongFeed, Crate: name, Detail: fmt.Sprintf("the changes of the index lead to %d bytes, %d others are served",
-				len(p.files[name]), len(served.Text))}, nil
+				len(p.files[name]), len(served))}, nil
 		}
 		if err := p.follow(ctx, feed); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// servedFile gives what the feed should lead to: nothing for a crate that is not there, that is restricted, or that was deleted and is
+// spelled otherwise now.
+func servedFile(ctx context.Context, feed Feed, name string) ([]byte, error) {
+	f, err := feed.IndexFile(ctx, strings.ToLower(name))
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, nil
+	}
+	if other := firstName(f.Text); f.Restricted || other != "" && other != name {
+		return nil, err
+	}
+	return f.Text, err
 }
 
 // firstName gives the name in the first line of an index file.

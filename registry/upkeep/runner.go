@@ -3,9 +3,7 @@ package upkeep
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"regexp"
 	"sync"
 	"time"
 )
@@ -62,7 +60,7 @@ type Runner struct {
 	Holder string // see NewHolder
 	Log    *slog.Logger
 	Tasks  []Task
-	// Keep, if set, is given how a task stands each time that it begins, ends or has something to tell.
+	// Keep, if set, is given how a task stands each time that it ends or has something to tell.
 	Keep func(Status)
 
 	mu     sync.Mutex
@@ -191,7 +189,7 @@ func (r *Runner) once(ctx context.Context, t Task, keep time.Duration) (again bo
 	err := Hold(ctx, kept{r.Leases, keep, &done}, lease, r.Holder, func(ctx context.Context) error {
 		begin := time.Now()
 		begun = true
-		r.tell(t.Name, func(s *Status) { s.Running, s.LastStarted, s.Runs = true, begin, s.Runs+1 })
+		r.note(t.Name, func(s *Status) { s.Running, s.LastStarted, s.Runs = true, begin, s.Runs+1 })
 		out, err := t.Run(ctx)
 		_, final := errors.AsType[FinalError](err)
 		done = err == nil || final
@@ -233,60 +231,4 @@ func (k kept) Release(ctx context.Context, name, holder string) error {
 	}
 	_, err := k.Lease(ctx, name, holder, k.keep)
 	return err
-}
-
-// Secrets that errors of drivers may carry: a password in a URI or in a connection string, and what signs an address or a request.
-var (
-	inURI   = regexp.MustCompile(`([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s@]*@`)
-	inPairs = regexp.MustCompile(`(?i)\b(password|passwd|secret|token|x-amz-signature|x-amz-security-token|x-amz-credential|signature|authorization)(=|: ?)("[^"]*"|'[^']*'|[^\s&,;]+)`)
-)
-
-// maxError bounds the text of an error in a status.
-const maxError = 1000
-
-// Clean gives the text of an error without the secrets that it may hold.
-func Clean(err error) string {
-	text := inPairs.ReplaceAllString(inURI.ReplaceAllString(err.Error(), "$1:…@"), "$1$2…")
-	if len(text) > maxError {
-		text = text[:maxError] + "…"
-	}
-	return text
-}
-
-// sweepAfter is how soon after a start the first sweep is due: servers that are replaced every day shall sweep, too.
-const sweepAfter = 10 * time.Minute
-
-// SweepTask is the periodic sweep.
-func SweepTask(s Sweeper, every time.Duration) Task {
-	return Task{Name: "sweep", Next: Every(every), First: min(every, sweepAfter), Run: func(ctx context.Context) (Outcome, error) {
-		rep, err := s.Run(ctx)
-		return Outcome{Items: rep.Removed + rep.Finished, Bytes: rep.Bytes, Text: fmt.Sprintf("%d of %d blobs removed", rep.Removed+rep.Finished, rep.Seen)}, err
-	}}
-}
-
-// scrubAgain is how soon another replica takes over from one that stopped scrubbing.
-const scrubAgain = time.Minute
-
-// ScrubTask is the scrub. Each of its runs lasts as long as the replica does; Status.Last is of the last whole pass.
-func ScrubTask(s Scrubber, r *Runner) Task {
-	found, passed := s.Found, s.Passed
-	s.Found = func(f Finding) {
-		r.Log.Error("A stored archive is damaged; run `crateyard check --repair --from BACKUP`", "finding", string(f.Kind), "crate", f.Crate, "version", f.Version, "detail", f.Detail)
-		if found != nil {
-			found(f)
-		}
-	}
-	s.Passed = func(rep *Report) {
-		text := fmt.Sprintf("%d blobs read, %d damaged", rep.Blobs, rep.Damaged())
-		r.tell("scrub", func(st *Status) {
-			st.LastSucceeded, st.LastError, st.Last = time.Now(), "", Outcome{Items: rep.Blobs, Bytes: rep.ReadBytes, Problems: rep.Damaged(), Text: text}
-		})
-		r.Log.Info("Read all stored archives", "blobs", rep.Blobs, "bytes", rep.ReadBytes, "damaged", rep.Damaged())
-		if passed != nil {
-			passed(rep)
-		}
-	}
-	return Task{Name: "scrub", Next: Every(scrubAgain), Run: func(ctx context.Context) (Outcome, error) {
-		return Outcome{}, s.Run(ctx)
-	}}
 }

@@ -184,3 +184,43 @@ func TestSweepIsAlone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The same file of a crate that was deleted and made again is that of the new one: it stays, however long ago the old one went.
+func TestSweepOfCrateMadeAgain(t *testing.T) { upkeeptest.Each(t, testSweepOfCrateMadeAgain) }
+
+func testSweepOfCrateMadeAgain(t *testing.T, y *upkeeptest.Yard) {
+	archive := upkeeptest.Archive(t, "demo", "1.0.0", "", nil)
+	var last publish.Result
+	for range 2 {
+		r, err := y.TryPublish(archive, "demo", "1.0.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = r
+		if err := y.Catalog.DeleteCrate(t.Context(), catalog.Actor{}, "demo", ""); err != nil {
+			t.Fatal(err)
+		}
+		y.Exec("DELETE FROM blocked_names")
+	}
+	y.Exec(fmt.Sprintf("UPDATE crates SET deleted_at = deleted_at - %d WHERE deleted_at IS NOT NULL", int((3 * day).Seconds())))
+	if _, err := y.TryPublish(archive, "demo", "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	y.Age(upkeeptest.Key(last), 4*day)
+	if rep, err := sweeper(y).Run(t.Context()); err != nil || rep.Removed != 0 || rep.Seen != 1 {
+		t.Errorf("%+v %v", rep, err)
+	}
+	if r := check(t, &upkeep.Checker{Catalog: y.Catalog, Feed: y.Catalog, Store: y.Store}); len(r.Findings) > 0 || r.Versions != 1 {
+		t.Errorf("%+v", r)
+	}
+	if err := y.Catalog.DeleteCrate(t.Context(), catalog.Actor{}, "demo", ""); err != nil {
+		t.Fatal(err)
+	}
+	if rep, err := sweeper(y).Run(t.Context()); err != nil || rep.Removed != 0 {
+		t.Errorf("right after it was deleted again: %+v %v", rep, err)
+	}
+	y.Exec(fmt.Sprintf("UPDATE crates SET deleted_at = deleted_at - %d", int((3 * day).Seconds())))
+	if rep, err := sweeper(y).Run(t.Context()); err != nil || rep.Removed != 1 {
+		t.Errorf("long after: %+v %v", rep, err)
+	}
+}

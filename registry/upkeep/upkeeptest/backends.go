@@ -103,20 +103,27 @@ func startBucket(t testing.TB) (*s3.Server, string) {
 	t.Helper()
 	bucket.mu.Lock()
 	defer bucket.mu.Unlock()
-	if bucket.Server == nil {
-		dir, err := os.MkdirTemp("", "crateyard-s3-") // it outlives the test that makes it; see Main
-		if err != nil {
-			t.Fatal(err)
-		}
-		if bucket.Server, err = s3.Start(dir); err != nil {
-			t.Fatal(err)
-		}
+	if err := startServer(); err != nil {
+		t.Fatal(err)
 	}
-	name, err := bucket.Server.Bucket(context.Background())
+	name, err := bucket.Bucket(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return bucket.Server, name
+}
+
+// startServer starts the server that all tests of a package share; Main ends it.
+func startServer() error {
+	if bucket.Server != nil {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "crateyard-s3-")
+	if err != nil {
+		return err
+	}
+	bucket.Server, err = s3.Start(dir)
+	return err
 }
 
 func open(t testing.TB, driver, dsn string) *sql.DB {

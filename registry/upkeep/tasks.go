@@ -1,0 +1,45 @@
+package upkeep
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// sweepAfter is how soon after a start the first sweep is due: servers that are replaced every day shall sweep, too.
+const sweepAfter = 10 * time.Minute
+
+// SweepTask is the periodic sweep.
+func SweepTask(s Sweeper, every time.Duration) Task {
+	return Task{Name: "sweep", Next: Every(every), First: min(every, sweepAfter), Run: func(ctx context.Context) (Outcome, error) {
+		rep, err := s.Run(ctx)
+		return Outcome{Items: rep.Removed + rep.Finished, Bytes: rep.Bytes, Text: fmt.Sprintf("%d of %d blobs removed", rep.Removed+rep.Finished, rep.Seen)}, err
+	}}
+}
+
+// scrubAgain is how soon another replica takes over from one that stopped scrubbing.
+const scrubAgain = time.Minute
+
+// ScrubTask is the scrub. Each of its runs lasts as long as the replica does; Status.Last is of the last whole pass.
+func ScrubTask(s Scrubber, r *Runner) Task {
+	found, passed := s.Found, s.Passed
+	s.Found = func(f Finding) {
+		r.Log.Error("A stored archive is damaged; run `crateyard check --repair --from BACKUP`", "finding", string(f.Kind), "crate", f.Crate, "version", f.Version, "detail", f.Detail)
+		if found != nil {
+			found(f)
+		}
+	}
+	s.Passed = func(rep *Report) {
+		text := fmt.Sprintf("%d blobs read, %d damaged", rep.Blobs, rep.Damaged())
+		r.tell("scrub", func(st *Status) {
+			st.LastSucceeded, st.LastError, st.Last = time.Now(), "", Outcome{Items: rep.Blobs, Bytes: rep.ReadBytes, Problems: rep.Damaged(), Text: text}
+		})
+		r.Log.Info("Read all stored archives", "blobs", rep.Blobs, "bytes", rep.ReadBytes, "damaged", rep.Damaged())
+		if passed != nil {
+			passed(rep)
+		}
+	}
+	return Task{Name: "scrub", Next: Every(scrubAgain), Run: func(ctx context.Context) (Outcome, error) {
+		return Outcome{}, s.Run(ctx)
+	}}
+}
