@@ -67,7 +67,7 @@ type backends struct {
 
 func (b *backends) close() (err error) {
 	if b.Backends != nil {
-		err = b.Backends.Close()
+		err = b.Close()
 	}
 	if b.lock != nil {
 		err = errors.Join(err, b.lock.Close())

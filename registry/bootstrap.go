@@ -30,11 +30,11 @@ func (s *Server) bootstrap(ctx context.Context) error {
 	if err := auth.CheckAdminToken(token); err != nil {
 		return err
 	}
-	_, err = s.Catalog.CreateUser(ctx, catalog.Actor{}, catalog.User{Name: auth.BootstrapUser, Role: string(auth.Admin)})
+	_, err = s.catalog.CreateUser(ctx, catalog.Actor{}, catalog.User{Name: auth.BootstrapUser, Role: string(auth.Admin)})
 	if err != nil && fault.KindOf(err) != fault.Conflict {
 		return err
 	}
-	return s.Catalog.ReplaceToken(ctx, catalog.Token{UserName: auth.BootstrapUser, Name: auth.BootstrapToken}, auth.Hash(token))
+	return s.catalog.ReplaceToken(ctx, catalog.Token{UserName: auth.BootstrapUser, Name: auth.BootstrapToken}, auth.Hash(token))
 }
 
 func (s *Server) adminToken() (string, error) {

@@ -52,7 +52,7 @@ func (s *Server) ready(ctx context.Context, exclude []string) (problems []string
 	for _, part := range []struct {
 		name string
 		ask  func(context.Context) error
-	}{{"catalog", s.Catalog.Ping}, {"storage", s.Store.Check}} {
+	}{{"catalog", s.catalog.Ping}, {"storage", s.store.Check}} {
 		if slices.Contains(exclude, part.name) {
 			continue
 		}

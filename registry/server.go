@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/crate"
 	"github.com/crateyard/crateyard/registry/gitindex"
 	"github.com/crateyard/crateyard/registry/httpapi"
@@ -40,7 +41,9 @@ type Server struct {
 	upkeep  *upkeep.Runner
 	backups ClosableStore // where to; nil: nowhere
 
-	*Backends
+	backends *Backends
+	catalog  *catalog.Catalog // of the backends
+	store    ClosableStore
 	// waiting says why the server is not open for business yet; nil: it is.
 	waiting atomic.Pointer[string]
 
@@ -72,7 +75,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	if err := s.openData(ctx); err != nil {
 		return nil, err
 	}
-	s.auth = auth.NewAuthenticator(s.Catalog)
+	s.auth = auth.NewAuthenticator(s.catalog)
 	if err := s.bootstrap(ctx); err != nil {
 		return nil, err
 	}
@@ -89,19 +92,19 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	}
 	s.api = &httpapi.API{
 		Name: c.Name, URL: s.config.URL, Version: version, Private: private,
-		Catalog: s.Catalog, Store: s.Store, Auth: s.auth, Metrics: s.metrics, Log: s.log, Access: s.access,
+		Catalog: s.catalog, Store: s.store, Auth: s.auth, Metrics: s.metrics, Log: s.log, Access: s.access,
 		Status: s.status, Limits: s.config.rateLimits(), TrustedProxies: proxies,
-		Publisher: &publish.Publisher{Catalog: s.Catalog, Store: s.Store, Limits: limits, URL: s.config.URL,
+		Publisher: &publish.Publisher{Catalog: s.catalog, Store: s.store, Limits: limits, URL: s.config.URL,
 			Policy: s.config.policy(), AllowedRegistries: s.config.Access.AllowedRegistries,
 			NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
 	}
-	if p, ok := s.Store.(presigner); ok && c.Storage.Delivery == "Redirect" {
+	if p, ok := s.store.(presigner); ok && c.Storage.Delivery == "Redirect" {
 		s.api.Presign = p.Presign
 	}
 	if s.config.GitIndex == "Enabled" {
 		s.git = gitindex.New(gitindex.Options{Dir: filepath.Join(c.Data, "git"), Config: index.NewConfig(s.config.URL, private).JSON(),
-			Feed: s.Catalog, Log: s.log})
+			Feed: s.catalog, Log: s.log})
 		s.api.Git = s.git.Handler()
 	}
 	if err := s.prepareUpkeep(ctx); err != nil {
@@ -122,8 +125,11 @@ func (s *Server) openData(ctx context.Context) (err error) {
 	if s.lock, err = lockFolder(s.config.Data, s.log); err != nil {
 		return err
 	}
-	s.Backends, err = s.reachBackends(ctx)
-	return err
+	if s.backends, err = s.reachBackends(ctx); err != nil {
+		return err
+	}
+	s.catalog, s.store = s.backends.Catalog, s.backends.Store
+	return nil
 }
 
 // listen takes the addresses. The ops listener answers from here on.
@@ -183,10 +189,10 @@ func (s *Server) Serve(ctx context.Context) error {
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ConnContext: httpapi.ConnContext,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.metrics.Gauge("crateyard_index_cache_bytes", "Memory that index files take.", s.api.CacheBytes)
-	s.metrics.Pool(s.Catalog.Stats)
+	s.metrics.Pool(s.catalog.Stats)
 	s.metrics.Tasks(s.upkeep.Status)
 	s.metrics.Gauge("crateyard_change_feed_lag_seconds", "Time since this server last knew all changes that others made.",
-		func() float64 { return s.Catalog.FeedLag().Seconds() })
+		func() float64 { return s.catalog.FeedLag().Seconds() })
 	failed := make(chan error, 1)
 	go func() { failed <- public.Serve(httpapi.GatherListener{Listener: s.public}) }()
 	s.waiting.Store(nil)
@@ -250,13 +256,13 @@ func (s *Server) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	if counts := s.api.TakeDownloads(); len(counts) > 0 {
-		if err := s.Catalog.AddDownloads(ctx, counts); err != nil {
+		if err := s.catalog.AddDownloads(ctx, counts); err != nil {
 			s.log.Warn("Download counts cannot be written; they are kept in memory", "error", err)
 			s.api.ReturnDownloads(counts)
 		}
 	}
 	if used := s.auth.TakeUsed(); len(used) > 0 {
-		if err := s.Catalog.TouchTokens(ctx, used); err != nil {
+		if err := s.catalog.TouchTokens(ctx, used); err != nil {
 			s.log.Warn("Last-used times of tokens cannot be written; they are kept in memory", "error", err)
 			s.auth.ReturnUsed(used)
 		}
@@ -281,8 +287,8 @@ func (s *Server) close() (err error) {
 	if s.git != nil {
 		err = errors.Join(err, s.git.Close())
 	}
-	if s.Backends != nil {
-		err = errors.Join(err, s.Backends.Close())
+	if s.backends != nil {
+		err = errors.Join(err, s.backends.Close())
 	}
 	if s.backups != nil {
 		err = errors.Join(err, s.backups.Close())

@@ -16,25 +16,25 @@ const pruneEvery = time.Hour
 
 // prepareUpkeep makes the work that comes by itself, and that one server does for all that share the catalog.
 func (s *Server) prepareUpkeep(ctx context.Context) error {
-	id, err := s.Catalog.RegistryID(ctx)
+	id, err := s.catalog.RegistryID(ctx)
 	if err != nil {
 		return err
 	}
 	holder := upkeep.NewHolder()
-	s.upkeep = &upkeep.Runner{Leases: s.Catalog, Holder: holder, Log: s.log, Keep: s.keepTask}
+	s.upkeep = &upkeep.Runner{Leases: s.catalog, Holder: holder, Log: s.log, Keep: s.keepTask}
 	add := func(t upkeep.Task) { s.upkeep.Tasks = append(s.upkeep.Tasks, t) }
 	if keep := time.Duration(s.config.Audit.Keep); keep > 0 {
 		add(upkeep.Task{Name: "audit", Next: upkeep.Every(pruneEvery), First: time.Minute, Run: func(ctx context.Context) (upkeep.Outcome, error) {
-			n, err := s.Catalog.PruneAudit(ctx, keep)
+			n, err := s.catalog.PruneAudit(ctx, keep)
 			return upkeep.Outcome{Items: n}, err
 		}})
 	}
 	if every := time.Duration(s.config.Sweep.Every); every > 0 {
-		add(upkeep.SweepTask(upkeep.Sweeper{Catalog: s.Catalog, Marks: s.Catalog, Store: s.Store, Leases: s.Catalog, Holder: holder,
+		add(upkeep.SweepTask(upkeep.Sweeper{Catalog: s.catalog, Marks: s.catalog, Store: s.store, Leases: s.catalog, Holder: holder,
 			OlderThan: time.Duration(s.config.Sweep.OlderThan)}, every))
 	}
 	if rate := s.config.Scrub.Rate; rate > 0 {
-		add(upkeep.ScrubTask(upkeep.Scrubber{Catalog: s.Catalog, Store: s.Store, Rate: rate}, s.upkeep))
+		add(upkeep.ScrubTask(upkeep.Scrubber{Catalog: s.catalog, Store: s.store, Rate: rate}, s.upkeep))
 	}
 	b := s.config.Backup
 	if b.Schedule == "" {
@@ -47,7 +47,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	if s.backups, err = s.config.OpenStore(ctx, b.S3, b.Folder, BackendOptions{Beside: true, Log: s.log}); err != nil {
 		return err
 	}
-	add(backup.Task(backup.Creator{Catalog: s.Catalog, Store: s.Store, Target: s.backups, Leases: s.Catalog, Holder: holder, Version: s.api.Version,
+	add(backup.Task(backup.Creator{Catalog: s.catalog, Store: s.store, Target: s.backups, Leases: s.catalog, Holder: holder, Version: s.api.Version,
 		Registry: backup.Registry{ID: id, Name: s.config.Name, URL: s.config.URL}}, schedule, b.Keep))
 	return nil
 }
@@ -72,7 +72,7 @@ func (s *Server) keepTask(st upkeep.Status) {
 		}
 		var text []byte
 		if text, err = json.Marshal(st); err == nil {
-			err = s.Catalog.SetNote(ctx, taskNote+st.Name, string(text))
+			err = s.catalog.SetNote(ctx, taskNote+st.Name, string(text))
 		}
 	}
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Server) keepTask(st upkeep.Status) {
 
 // tasks gives how each task stood when a server last told.
 func (s *Server) tasks(ctx context.Context) (map[string]upkeep.Status, error) {
-	notes, err := s.Catalog.Notes(ctx)
+	notes, err := s.catalog.Notes(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (s *Server) status(ctx context.Context, st *wire.Status) error {
 	}
 	look, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	if err := s.Store.Check(look); err != nil {
+	if err := s.store.Check(look); err != nil {
 		st.Storage.Ready, st.Storage.Message = false, upkeep.Clean(err)
 	}
 	known, err := s.tasks(ctx)

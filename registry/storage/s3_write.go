@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -31,25 +30,24 @@ type s3Writer struct {
 // Write implements io.Writer.
 func (w *s3Writer) Write(p []byte) (int, error) { return w.spool.Write(p) }
 
-// Commit begins to send the blob at once; durable waits for S3's word that it has all of it. The end of ctx ends the sending.
-func (w *s3Writer) Commit(ctx context.Context, key string) (func() error, error) {
+// Commit sends the blob, and returns when S3 has said that it has all of it: durable has nothing left to wait for. S3 may be slow, and the
+// caller's transaction, which has begun by the time that it asks durable, would hold its locks for so long. The end of ctx ends
+// the sending.
+func (w *s3Writer) Commit(ctx context.Context, key string) (durable func() error, err error) {
 	object, err := w.store.object(key)
 	if err != nil {
 		return nil, errors.Join(err, w.Cancel())
 	}
 	w.done = true
-	sent := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeoutCause(ctx, sendTime, errSlow)
-		defer cancel()
-		err := w.store.send(ctx, object, w.spool)
-		w.store.probe.noteWrite(err)
-		if err != nil {
-			err = w.store.failed(ctx, "PutObject", key, err)
-		}
-		sent <- errors.Join(err, w.spool.close())
-	}()
-	return sync.OnceValue(func() error { return <-sent }), nil
+	defer func() { err = errors.Join(err, w.spool.close()) }()
+	ctx, cancel := context.WithTimeoutCause(ctx, sendTime, errSlow)
+	defer cancel()
+	err = w.store.send(ctx, object, w.spool)
+	w.store.probe.noteWrite(err)
+	if err != nil {
+		return nil, w.store.failed(ctx, "PutObject", key, err)
+	}
+	return func() error { return nil }, nil
 }
 
 // Cancel implements Writer.
