@@ -181,13 +181,17 @@ func (rt *router) finish(w *response, r *http.Request, requested string, start t
 }
 
 // admit finds out who asks, and whether the route is for them. A token is looked at wherever one is sent: one that
-// does not work should say so, not act as if it were none.
+// does not work should say so, not act as if it were none. While the catalog is away nobody knows whether it works: what
+// everybody may read is then read all the same.
 func (a *API) admit(w *response, r *http.Request, who access) error {
 	if who == anyone {
 		return nil
 	}
 	if h := r.Header["Authorization"]; len(h) > 0 && h[0] != "" {
 		p, err := a.Auth.Authenticate(r.Context(), auth.FromHeader(h[0]))
+		if err != nil && who == readers && !a.Private && fault.KindOf(err) == fault.Unavailable {
+			return nil
+		}
 		if err != nil {
 			return a.Limits.failedAuth(w.address, err)
 		}
