@@ -37,6 +37,7 @@ const (
 
 func startFeed(ctx context.Context, c *Catalog, config *pgx.ConnConfig) (*feed, error) {
 	config = config.Copy()
+	config.RuntimeParams["application_name"] += " feed"
 	config.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {} // that one came is all there is to know
 	f := &feed{c: c, config: config, committed: make(chan struct{}, 1)}
 	now := time.Now()

@@ -92,7 +92,10 @@ func TestSweep(t *testing.T) {
 		if of, err := c.CrateBlobs(t.Context(), "a"); err != nil || len(of) != 2 || of[1].SHA256 != "cc" {
 			t.Errorf("%+v %v", of, err)
 		}
-		for range c.Blobs(t.Context()) {
+		for _, err := range c.Blobs(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			break // ends the transaction, or there would be none left
 		}
 		candidates := []CrateBlob{{"a", "1.0.0", "aa"}, {"a", "1.0.0", "zz"}, {"a", "1.1.0", "cc"}, {"gone", "1.0.0", "dd"}, {"gone", "1.0.0", "dd"}}

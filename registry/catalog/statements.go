@@ -125,7 +125,7 @@ func (r row) Scan(dest ...any) error {
 	if r.err != nil {
 		return r.err
 	}
-	defer func() { _ = r.rows.Close() }() // asked below
+	defer func() { _ = r.rows.Close() }() // the second time it does nothing
 	if !r.rows.Next() {
 		if err := r.rows.Err(); err != nil {
 			return err
@@ -135,10 +135,7 @@ func (r row) Scan(dest ...any) error {
 	if err := r.rows.Scan(dest...); err != nil {
 		return err
 	}
-	if err := r.rows.Close(); err != nil {
-		return err
-	}
-	return r.rows.Err()
+	return r.rows.Close() // tells what went wrong after the row: a foreign key, say
 }
 
 // tx is a transaction that uses the prepared statements of its pool. SQLite's pool has one connection, which the transaction

@@ -194,7 +194,7 @@ func testSeeks(t *testing.T, s Store) {
 		want := offset
 		switch r.IntN(4) {
 		case 0:
-			offset, whence, want = -int64(r.IntN(size)), io.SeekEnd, 0
+			offset, whence = -int64(r.IntN(size)), io.SeekEnd
 			want = size + offset
 		case 1:
 			offset, whence, want = 0, io.SeekCurrent, at

@@ -38,7 +38,6 @@ func s3HTTP(o S3Options) (_ *http.Client, closeIdle func(), err error) {
 		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: 90 * time.Second,
 		ResponseHeaderTimeout: cmp.Or(o.headers, headerTimeout), ExpectContinueTimeout: time.Second,
 		DisableCompression: true, // lengths and ranges are those of the stored bytes
-		WriteBufferSize:    16 << 10,
 	}
 	w := &watchedTransport{next: transport, stall: cmp.Or(o.stall, stallTimeout), observer: o.Observer}
 	// A redirect would lead to a bucket of another region, with a signature that does not fit there: its answer is the error.

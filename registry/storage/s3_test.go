@@ -286,10 +286,10 @@ func TestS3Observer(t *testing.T) {
 	proxy := s3.NewProxy(t, s3Server(t))
 	s := openS3(t, S3Options{Endpoint: proxy.Endpoint, Observer: c, stall: 200 * time.Millisecond})
 	key, data := blobOf("observer", "1.0.0", 500_000)
-	proxy.Fail(1, s3.SlowDown)
+	proxy.Fail(2, s3.SlowDown)
 	mustStore(t, s, key, data)
 	mustHold(t, s, key, data)
-	if len(c.requests) != 3 || c.requests["PutObject 503"] != 1 || c.requests["PutObject 200"] != 1 || c.requests["GetObject 200"] != 1 || c.retries != 1 {
+	if len(c.requests) != 4 || c.requests["HeadObject 404"] != 1 || c.requests["PutObject 503"] != 1 || c.requests["PutObject 200"] != 1 || c.requests["GetObject 200"] != 1 || c.retries != 1 {
 		t.Errorf("%v, %d retries", c.requests, c.retries)
 	}
 	if c.sent < len(data) || c.sent > 2*len(data) || c.received < len(data) || c.received > len(data)+1000 {
@@ -386,6 +386,16 @@ func heap() int {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
+}
+
+// A large blob that is there already, or half of it, costs no broken connection.
+func TestS3LargeTwice(t *testing.T) {
+	s := openS3(t, S3Options{})
+	key, data := blobOf("large", "1.0.0", 10<<20)
+	for _, d := range [][]byte{data[:5<<20], data, data} {
+		mustStore(t, s, key, d)
+		mustHold(t, s, key, d)
+	}
 }
 
 // A blob that somebody replaces while it is read is not read on as if it were the same.

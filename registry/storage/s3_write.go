@@ -63,7 +63,17 @@ func (w *s3Writer) Cancel() error {
 
 // send puts the spool's bytes under a key. An object that is there already stays when it has the same bytes, so that a bucket with
 // versions or locks sees each blob once; else it is a remnant of something that went wrong, and is replaced.
+//
+// A server may refuse a condition and hang up before it has read the body: the client then sees a broken connection and no answer. So
+// large blobs are asked for first, and after such an end all are.
 func (s *S3) send(ctx context.Context, object *string, sp *spool) error {
+	if sp.file != nil {
+		if there, same, err := s.has(ctx, object, sp); err != nil || same {
+			return err
+		} else if there {
+			return s.put(ctx, object, sp, false)
+		}
+	}
 	for try := range attempts {
 		if s.plainPuts.Load() || try == attempts-1 {
 			break
@@ -72,12 +82,17 @@ func (s *S3) send(ctx context.Context, object *string, sp *spool) error {
 		switch code := statusOf(err); {
 		case err == nil:
 			return nil
-		case code == http.StatusPreconditionFailed:
-			same, err := s.has(ctx, object, sp)
-			if err != nil || same {
+		case code == http.StatusPreconditionFailed, code == 0 && ctx.Err() == nil:
+			there, same, errHas := s.has(ctx, object, sp)
+			if errHas != nil || same {
+				return errHas
+			}
+			if there {
+				return s.put(ctx, object, sp, false)
+			}
+			if code == 0 {
 				return err
 			}
-			return s.put(ctx, object, sp, false)
 		case code == http.StatusConflict && apiCode(err) == "ConditionalRequestConflict":
 			// Another one sends the same key, or deletes it, in this moment.
 		case knowsNoConditions(err):
@@ -123,23 +138,24 @@ func (s *S3) put(ctx context.Context, object *string, sp *spool, ifAbsent bool) 
 	return err
 }
 
-// has asks whether the object under a key has the spool's bytes: by length, and by SHA-256 where the server keeps it.
-func (s *S3) has(ctx context.Context, object *string, sp *spool) (bool, error) {
+// has asks whether there is an object under a key, and whether it has the spool's bytes: by length, and by SHA-256 where the server
+// keeps it.
+func (s *S3) has(ctx context.Context, object *string, sp *spool) (there, same bool, err error) {
 	head, err := s.client.HeadObject(ctx, &sdk.HeadObjectInput{Bucket: &s.options.Bucket, Key: object, ChecksumMode: types.ChecksumModeEnabled})
 	if statusOf(err) == http.StatusNotFound {
-		return false, nil // deleted meanwhile
+		return false, false, nil // or there is no bucket, which the PUT that follows finds out
 	}
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	if aws.ToInt64(head.ContentLength) != sp.size {
-		return false, nil
+		return true, false, nil
 	}
-	sum := aws.ToString(head.ChecksumSHA256)
-	if sum != "" {
-		return sum == base64.StdEncoding.EncodeToString(sp.hash.Sum(nil)), nil
+	if sum := aws.ToString(head.ChecksumSHA256); sum != "" {
+		return true, sum == base64.StdEncoding.EncodeToString(sp.hash.Sum(nil)), nil
 	}
-	return s.hasBytes(ctx, object, sp)
+	same, err = s.hasBytes(ctx, object, sp)
+	return true, same, err
 }
 
 // hasBytes compares the bytes themselves, for servers that keep no checksum. It is asked only when a key is sent a second time.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -70,6 +71,11 @@ func measureArchive(ctx context.Context, b *bench) (result, error) {
 
 // mostResident is the most resident memory of the server, in MiB, while work runs.
 func (b *bench) mostResident(work func() error) (most float64, err error) {
+	return mostOf(strconv.Itoa(b.server.Pid), work)
+}
+
+// mostOf is the most resident memory of a process, in MiB, while work runs.
+func mostOf(pid string, work func() error) (most float64, err error) {
 	done := make(chan error, 1)
 	go func() { done <- work() }()
 	for tick := time.NewTicker(5 * time.Millisecond); ; {
@@ -78,7 +84,7 @@ func (b *bench) mostResident(work func() error) (most float64, err error) {
 			tick.Stop()
 			return most, err
 		case <-tick.C:
-			if mib, err := b.resident(); err == nil {
+			if mib, err := residentOf(pid); err == nil {
 				most = max(most, mib)
 			}
 		}

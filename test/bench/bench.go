@@ -156,8 +156,11 @@ func (b *bench) against(ctx context.Context, connections int, ours, theirs strin
 }
 
 // resident is the resident memory of the server in MiB.
-func (b *bench) resident() (float64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.server.Pid))
+func (b *bench) resident() (float64, error) { return residentOf(strconv.Itoa(b.server.Pid)) }
+
+// residentOf is the resident memory of a process in MiB.
+func residentOf(pid string) (float64, error) {
+	data, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return 0, err
 	}

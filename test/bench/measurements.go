@@ -27,6 +27,8 @@ var measurements = []measurement{
 	{"download", measureDownload},
 	{"publish", measurePublish},
 	{"archive", measureArchive},
+	{"s3 read", measureS3Read},
+	{"s3 memory", measureS3Memory},
 }
 
 const connections = 32

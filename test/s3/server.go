@@ -30,7 +30,8 @@ type Server struct {
 
 	cmd     *exec.Cmd
 	logs    *lockedBuffer
-	done    chan error
+	done    chan struct{} // closed at its end
+	ended   error
 	buckets int
 }
 
@@ -87,7 +88,7 @@ func (s *Server) Resume() error {
 	addr := strings.TrimPrefix(s.Endpoint, "http://")
 	args := append([]string{"--port", addr, "--access", s.AccessKey, "--secret", s.SecretKey, "--region", s.Region, "--keep-alive", "--quiet"}, s.Flags...)
 	cmd := exec.Command(bin, append(args, "posix", s.Dir)...)
-	s.logs, s.done = &lockedBuffer{}, make(chan error, 1)
+	s.logs, s.done = &lockedBuffer{}, make(chan struct{})
 	cmd.Stdout, cmd.Stderr = s.logs, s.logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics leaves none behind
 	if err := cmd.Start(); err != nil {
@@ -95,12 +96,15 @@ func (s *Server) Resume() error {
 	}
 	s.cmd, s.Pid = cmd, cmd.Process.Pid
 	done := s.done
-	go func() { done <- cmd.Wait() }()
+	go func() {
+		s.ended = cmd.Wait()
+		close(done)
+	}()
 	for end := time.Now().Add(startWait); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		select {
-		case err := <-s.done:
+		case <-s.done:
 			s.cmd = nil
-			return fmt.Errorf("versitygw ended: %w\n%s", err, s.Logs())
+			return fmt.Errorf("versitygw ended: %w\n%s", s.ended, s.Logs())
 		default:
 		}
 		if c, err := net.Dial("tcp", addr); err == nil {
@@ -116,7 +120,7 @@ func (s *Server) Stop() error {
 		return nil
 	}
 	err := s.cmd.Process.Kill()
-	<-s.done // "signal: killed"
+	<-s.done
 	s.cmd = nil
 	return err
 }
