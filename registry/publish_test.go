@@ -61,6 +61,7 @@ func TestPublishRefusesBadUploads(t *testing.T) {
 		"null for a list":        {frame(`{"name":"demo","vers":"1.0.0","deps":null}`, ok), 400, "deps: null, where cargo sends an array"},
 		"number for a text":      {frame(`{"name":"demo","vers":1}`, ok), 400, "vers: it must be a text"},
 		"deep JSON":              {frame(`{"name":"demo","x":`+strings.Repeat("[", 200)+strings.Repeat("]", 200)+`}`, ok), 400, "nests deeper than 128"},
+		"NUL in a text":          {frame(`{"name":"demo","vers":"1.0.0","description":"a\u0000b","categories":["\u0000"]}`, ok), 400, "description: holds a NUL character; take it out\ncategories: holds a NUL"},
 		"hundred problems":       {frame(withDep(strings.Repeat(`{"name":"1"},`, 99)+`{"name":"1"}`), ok), 400, "… and 180 more"},
 		"registry not allowed":   {frame(withDep(`{"name":"x","version_req":"1","registry":"https://evil.example/index"}`), ok), 400, "deps: x comes from the registry https://evil.example/index, which this registry does not allow"},
 		"dependency not inside":  {frame(withDep(`{"name":"x","version_req":"1"}`), ok), 400, "deps: x stands in the metadata and not in the Cargo.toml"},

@@ -141,6 +141,11 @@ func (m *Metadata) check(p *problems) {
 	if n := utf8.RuneCountInString(m.Description); n > MaxDescription {
 		p.add("description", "%d characters, the limit is %d", n, MaxDescription)
 	}
+	for _, t := range []struct{ field, text string }{{"description", m.Description}, {"categories", strings.Join(m.Categories, "")}} {
+		if strings.ContainsRune(t.text, 0) { // no database keeps one
+			p.add(t.field, "holds a NUL character; take it out")
+		}
+	}
 	for _, u := range []struct{ field, url string }{
 		{"documentation", m.Documentation}, {"homepage", m.Homepage}, {"repository", m.Repository},
 	} {
