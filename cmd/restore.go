@@ -17,6 +17,7 @@ import (
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/publish"
 	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/upkeep"
 )
 
 func newRestoreCommand() *cobra.Command {
@@ -87,7 +88,8 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	if r.fromBlobs {
 		return r.rebuild(cmd, c, b, t, p)
 	}
-	done, err := (&backup.Restorer{Target: t, Catalog: b.Catalog, Store: b.Store, Progress: p.copied}).Restore(ctx, name)
+	done, err := (&backup.Restorer{Target: t, Catalog: b.Catalog, Store: b.Store, Leases: b.Catalog, Holder: upkeep.NewHolder(),
+		Progress: p.copied}).Restore(ctx, name)
 	if err != nil {
 		return err
 	}

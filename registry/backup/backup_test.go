@@ -71,7 +71,7 @@ func testBackupWhilePublishing(t *testing.T, y *upkeeptest.Yard) {
 		t.Errorf("manifest: %+v", m)
 	}
 	into := y.Other(t)
-	out, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), "latest")
+	out, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store, Leases: into.Catalog, Holder: "test"}).Restore(t.Context(), "latest")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func testRestoreElsewhere(t *testing.T, y *upkeeptest.Yard) {
 	}
 	m := create(t, creator(y, target))
 	into := y.Other(t)
-	if _, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), m.Name); err != nil {
+	if _, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store, Leases: into.Catalog, Holder: "test"}).Restore(t.Context(), m.Name); err != nil {
 		t.Fatal(err)
 	}
 	restored := into.Catalog
@@ -147,7 +147,7 @@ func testRestoreElsewhere(t *testing.T, y *upkeeptest.Yard) {
 		}
 	}
 	checkWhole(t, into)
-	if _, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), ""); !errors.Is(err, backup.ErrNotEmpty) {
+	if _, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store, Leases: into.Catalog, Holder: "test"}).Restore(t.Context(), ""); !errors.Is(err, backup.ErrNotEmpty) {
 		t.Errorf("over a registry: %v", err)
 	}
 }
@@ -246,7 +246,7 @@ func testRestoreAfterCut(t *testing.T, y *upkeeptest.Yard) {
 	}
 	create(t, creator(y, target))
 	into := y.Other(t)
-	if _, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: failing(into.Store, 6), Workers: 1}).Restore(t.Context(), ""); !errors.Is(err, errCut) {
+	if _, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Leases: into.Catalog, Holder: "test", Store: failing(into.Store, 6), Workers: 1}).Restore(t.Context(), ""); !errors.Is(err, errCut) {
 		t.Fatal(err)
 	}
 	if empty, _ := into.Catalog.Empty(t.Context()); !empty {
@@ -255,7 +255,7 @@ func testRestoreAfterCut(t *testing.T, y *upkeeptest.Yard) {
 	if err := os.WriteFile(filepath.Join(into.Folder, keys[0]), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), "")
+	out, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store, Leases: into.Catalog, Holder: "test"}).Restore(t.Context(), "")
 	if err != nil || out.Kept < 4 || out.Copied+out.Kept != 10 {
 		t.Fatalf("%+v %v", out, err)
 	}
@@ -270,7 +270,7 @@ func testRestoreRefuses(t *testing.T, y *upkeeptest.Yard) {
 	key := upkeeptest.Key(y.Publish("demo", "1.0.0"))
 	m := create(t, creator(y, target))
 	restore := func(into *upkeeptest.Yard) error {
-		_, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), "")
+		_, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store, Leases: into.Catalog, Holder: "test"}).Restore(t.Context(), "")
 		return err
 	}
 	full := y.Other(t)
@@ -328,7 +328,7 @@ func testBackupOfDamaged(t *testing.T, y *upkeeptest.Yard) {
 		t.Fatalf("%+v", m)
 	}
 	into := y.Other(t)
-	out, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store}).Restore(t.Context(), "")
+	out, err := (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store, Leases: into.Catalog, Holder: "test"}).Restore(t.Context(), "")
 	if err != nil || !slices.Equal(out.Missing, []string{lost}) || out.Copied != 1 {
 		t.Errorf("%+v %v", out, err)
 	}
@@ -370,7 +370,7 @@ func testPrune(t *testing.T, y *upkeeptest.Yard) {
 	if len(left) != 4 {
 		t.Errorf("left: %q", left)
 	}
-	if _, err := (&backup.Restorer{Target: target}).Restore(t.Context(), first.Name); err == nil || !strings.Contains(err.Error(), "there is no backup "+first.Name) {
+	if _, err := (&backup.Restorer{Target: target, Leases: y.Catalog, Holder: "test"}).Restore(t.Context(), first.Name); err == nil || !strings.Contains(err.Error(), "there is no backup "+first.Name) {
 		t.Errorf("%v", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/upkeep"
 )
 
 // Loader is the catalog that a restore fills.
@@ -33,6 +34,8 @@ type Restorer struct {
 	Target   storage.Store // with the backups
 	Catalog  Loader
 	Store    storage.Store // the registry's
+	Leases   upkeep.Leases // of the registry: two restores at a time would take each other's blobs for half ones
+	Holder   string        // see upkeep.NewHolder
 	Workers  int           // 0: 4
 	Progress func(Progress)
 }
@@ -47,7 +50,15 @@ type Restored struct {
 
 // Restore brings back the backup of a name, or the newest. It refuses a catalog that is not empty, and a storage that has blobs which the
 // backup does not name. What a restore before it has copied is read again and kept.
-func (r *Restorer) Restore(ctx context.Context, name string) (*Restored, error) {
+func (r *Restorer) Restore(ctx context.Context, name string) (out *Restored, err error) {
+	err = upkeep.Hold(ctx, r.Leases, upkeep.BlobsLease, r.Holder, func(ctx context.Context) error {
+		out, err = r.restore(ctx, name)
+		return err
+	})
+	return out, err
+}
+
+func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) {
 	m, err := ReadManifest(ctx, r.Target, name)
 	if err != nil {
 		return nil, err
