@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/crateyard/crateyard/test/upload"
 )
 
 // The archive of this measurement: 5 MiB of 2,000 files of words, which compress like source code to about four tenths.
@@ -42,7 +43,7 @@ func measureArchive(ctx context.Context, b *bench) (result, error) {
 		if err := os.WriteFile(file, crate, 0o644); err != nil {
 			return result{}, err
 		}
-		frame := frameOf("bench-archive", version, crate)
+		frame := upload.Frame(fmt.Sprintf(`{"name":"bench-archive","vers":%q,"deps":[],"features":{}}`, version), crate)
 		before, err := b.resident()
 		if err != nil {
 			return result{}, err
@@ -122,13 +123,4 @@ func manyFiles(name, version string, words []string) ([]byte, error) {
 		return nil, err
 	}
 	return crate.Bytes(), nil
-}
-
-// frameOf makes the body of a publish.
-func frameOf(name, version string, crate []byte) []byte {
-	meta := fmt.Sprintf(`{"name":%q,"vers":%q,"deps":[],"features":{}}`, name, version)
-	frame := binary.LittleEndian.AppendUint32(nil, uint32(len(meta)))
-	frame = append(frame, meta...)
-	frame = binary.LittleEndian.AppendUint32(frame, uint32(len(crate)))
-	return append(frame, crate...)
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -15,6 +13,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", for the bare loop
+
+	"github.com/crateyard/crateyard/test/upload"
 )
 
 var measurements = []measurement{
@@ -29,6 +29,9 @@ var measurements = []measurement{
 	{"archive", measureArchive},
 	{"s3 read", measureS3Read},
 	{"s3 memory", measureS3Memory},
+	{"replicas publish", measureReplicatedPublish},
+	{"replicas visible", measureVisibility},
+	{"replicas proxy", measureProxy},
 }
 
 const connections = 32
@@ -172,9 +175,7 @@ func measurePublish(ctx context.Context, b *bench) (result, error) {
 	for round := range b.rounds {
 		var frames [publishes][]byte
 		for i := range frames {
-			if frames[i], err = upload(fmt.Sprintf("bench-%d", i%10), fmt.Sprintf("1.%d.%d", round, i), noise); err != nil {
-				return result{}, err
-			}
+			frames[i] = upload.New(fmt.Sprintf("bench-%d", i%10), fmt.Sprintf("1.%d.%d", round, i), noise).Frame
 		}
 		start := time.Now()
 		for _, frame := range frames {
@@ -264,37 +265,7 @@ func (l *bareLoop) once(n int, data []byte) error {
 
 // publish publishes one version with the admin's token, with noise as its only source file.
 func (b *bench) publish(ctx context.Context, name, version string, noise []byte) error {
-	frame, err := upload(name, version, noise)
-	if err != nil {
-		return err
-	}
-	return b.send(ctx, frame)
-}
-
-// upload makes the body of a publish.
-func upload(name, version string, noise []byte) ([]byte, error) {
-	var crate bytes.Buffer
-	zw := gzip.NewWriter(&crate)
-	tw := tar.NewWriter(zw)
-	manifest := fmt.Sprintf("[package]\nname = %q\nversion = %q\n", name, version)
-	for _, f := range []struct {
-		path string
-		data []byte
-	}{{"Cargo.toml", []byte(manifest)}, {"src/lib.rs", noise}} {
-		if err := tw.WriteHeader(&tar.Header{Name: name + "-" + version + "/" + f.path, Mode: 0o644, Size: int64(len(f.data))}); err != nil {
-			return nil, err
-		}
-		if _, err := tw.Write(f.data); err != nil {
-			return nil, err
-		}
-	}
-	if err := tw.Close(); err != nil {
-		return nil, err
-	}
-	if err := zw.Close(); err != nil {
-		return nil, err
-	}
-	return frameOf(name, version, crate.Bytes()), nil
+	return b.send(ctx, upload.New(name, version, noise).Frame)
 }
 
 // send publishes an upload with the admin's token.

@@ -159,26 +159,32 @@ func (f *fleet) publish(ctx context.Context, crate string) error {
 	}
 }
 
-// during publishes and reads without a pause while something happens. Every publish must be acknowledged in the end. How many reads
+// during publishes one crate and reads the index of another without a pause while something happens. Every publish must be acknowledged in the end. How many reads
 // of the index failed is given back: it is for the caller to say whether one may.
 func (f *fleet) during(t *testing.T, crate string, happens func()) (reads, failed int, first string) {
 	t.Helper()
 	if err := f.publish(t.Context(), crate); err != nil {
 		t.Fatal(err)
 	}
+	path := fmt.Sprintf("/index/%s/%s/%s", crate[:2], crate[2:4], crate)
+	for range 30 { // each on a new connection, so that all replicas have it in memory
+		f.user.Close()
+		if status, text, err := f.user.Do("GET", path, nil); err != nil || status != 200 {
+			t.Fatal(status, string(text), err)
+		}
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			limit, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-			if err := f.publish(limit, crate); err != nil {
+			if err := f.publish(limit, crate+"-busy"); err != nil {
 				t.Error(err)
 			}
 			cancel()
 			time.Sleep(50 * time.Millisecond)
 		}
 	})
-	path := fmt.Sprintf("/index/%s/%s/%s", crate[:2], crate[2:4], crate)
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			status, text, err := f.user.Do("GET", path, nil)
