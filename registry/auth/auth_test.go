@@ -76,7 +76,7 @@ func (f *fakeTokens) TokenByHash(context.Context, [32]byte) (catalog.Token, cata
 
 func TestAuthenticate(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	end := now.Add(500 * time.Millisecond)
+	end := now.Add(CacheFor / 2)
 	f := &fakeTokens{token: catalog.Token{ID: 7, ExpiresAt: &end}, user: catalog.User{ID: 1, Name: "alice", Role: "publisher"}}
 	a := NewAuthenticator(f)
 	a.now = func() time.Time { return now }
@@ -89,7 +89,7 @@ func TestAuthenticate(t *testing.T) {
 	}
 	want(0, 1)
 	want(0, 1) // believed
-	now = now.Add(600 * time.Millisecond)
+	now = now.Add(CacheFor * 6 / 10)
 	want(fault.Unauthenticated, 1) // its end is not a matter of belief
 	f.token.ExpiresAt = nil
 	now = now.Add(CacheFor)

@@ -9,8 +9,8 @@ import (
 	"github.com/crateyard/crateyard/registry/fault"
 )
 
-// CacheFor is how long the answer to a token is believed.
-const CacheFor = time.Second
+// CacheFor is how long the answer to a token is believed. What one server revokes is dead on the others within a second.
+const CacheFor = 500 * time.Millisecond
 
 // cacheMost bounds the cache; it is emptied when full, which costs one lookup for each token in use.
 const cacheMost = 10_000

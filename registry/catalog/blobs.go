@@ -27,14 +27,19 @@ func scanBlob(r *sql.Rows) (b BlobRef, err error) {
 	return b, err
 }
 
-// Blobs gives every version, deleted ones too, in the order of the bytes of their storage keys, as it was at one moment. It holds one at
-// a time, and a read transaction until it ends. A crate that was deleted and made again may name a key twice; an undeleted version
-// comes last. An error ends it.
-func (c *Catalog) Blobs(ctx context.Context) iter.Seq2[BlobRef, error] {
+// BlobsAfter gives the versions that come after a blob, deleted ones too, in the order of the bytes of their storage keys, as they were at one
+// moment; the zero CrateBlob is before all. It holds one at a time, and a read transaction until it ends: a reader that takes hours
+// reads a part at a time. A crate that was deleted and made again may name a key twice; an undeleted version comes last.
+func (c *Catalog) BlobsAfter(ctx context.Context, after CrateBlob) iter.Seq2[BlobRef, error] {
 	return func(yield func(BlobRef, error) bool) {
+		name, file := after.Crate+"/", after.Num+"-"+after.SHA256+".crate"
+		if after == (CrateBlob{}) {
+			name, file = "", ""
+		}
 		err := c.read(ctx, func(q querier) error {
 			return each(ctx, q, scanBlob, func(b BlobRef) bool { return yield(b, nil) },
-				blobColumns+" ORDER BY c.name || '/', v.num || '-' || v.sha256, v.id")
+				blobColumns+` WHERE c.name || '/' >= ? AND (c.name || '/' > ? OR v.num || '-' || v.sha256 || '.crate' > ?)
+				ORDER BY c.name || '/', v.num || '-' || v.sha256 || '.crate', v.id`, name, name, file)
 		})
 		if err != nil {
 			yield(BlobRef{}, err)
@@ -42,9 +47,9 @@ func (c *Catalog) Blobs(ctx context.Context) iter.Seq2[BlobRef, error] {
 	}
 }
 
-// CrateBlobs is Blobs for the crates of one exact name, as they are now.
+// CrateBlobs is BlobsAfter for the crates of one exact name, as they are now.
 func (c *Catalog) CrateBlobs(ctx context.Context, name string) ([]BlobRef, error) {
-	return collect(ctx, c.ro, scanBlob, blobColumns+" WHERE c.name || '/' = ? ORDER BY v.num || '-' || v.sha256, v.id", name+"/")
+	return collect(ctx, c.ro, scanBlob, blobColumns+" WHERE c.name || '/' = ? ORDER BY v.num || '-' || v.sha256 || '.crate', v.id", name+"/")
 }
 
 // each gives the rows of a query one by one, until yield has enough.

@@ -230,3 +230,14 @@ func (l *loader) end(ctx context.Context, end dumpEnd) error {
 	}
 	return nil
 }
+
+// Empty reports whether Load would take the catalog for empty.
+func (c *Catalog) Empty(ctx context.Context) (bool, error) {
+	for _, t := range dumpTables {
+		var is bool
+		if err := c.ro.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+t.name+")").Scan(&is); err != nil || is {
+			return false, err
+		}
+	}
+	return true, nil
+}

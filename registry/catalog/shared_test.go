@@ -80,7 +80,7 @@ func TestSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 		var list []string
-		for b, err := range c.Blobs(t.Context()) {
+		for b, err := range c.BlobsAfter(t.Context(), CrateBlob{}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,7 +92,7 @@ func TestSweep(t *testing.T) {
 		if of, err := c.CrateBlobs(t.Context(), "a"); err != nil || len(of) != 2 || of[1].SHA256 != "cc" {
 			t.Errorf("%+v %v", of, err)
 		}
-		for _, err := range c.Blobs(t.Context()) {
+		for _, err := range c.BlobsAfter(t.Context(), CrateBlob{}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -40,7 +40,7 @@ func TestReplicas(t *testing.T) {
 		{"the image is upgraded", f.upgraded},
 		{"a user is suspended", f.suspended},
 		{"the Secret of the database changes", f.secretChanged},
-		{"a backup is made, and a Registry starts from it", f.backedUp},
+		{"a Registry starts from the backup of another", f.backedUp},
 		{"a second Registry is kept out", f.keptOut},
 		{"nothing is lost", f.nothingLost},
 	} {
