@@ -142,13 +142,27 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	if err != nil {
 		return Result{}, fmt.Errorf("store crate: %w", err)
 	}
-	pub.Durable = sync.OnceValue(durable)
+	once, stored := sync.OnceValue(durable), time.Now()
+	pub.Durable = func() error {
+		if err := once(); err != nil {
+			return err
+		}
+		if time.Since(stored) > storedFor {
+			return fault.New(fault.Unavailable, "the catalog took too long to take the version; nothing was published, try again")
+		}
+		return nil
+	}
 	defer func() { _ = pub.Durable() }() // where the catalog refused, the store is still not to be left at work
 	if err := p.Catalog.Publish(ctx, pub, allow); err != nil {
 		return Result{}, err
 	}
 	return Result{Name: pub.Name, Version: version.String(), SHA256: pub.SHA256, Size: pub.Size, InvalidCategories: invalidCategories, Warnings: warnings}, nil
 }
+
+// storedFor is how long after it was stored a blob is believed to be there. A sweep may have found it before, as what nobody names, and
+// removes it unless the catalog's transaction is quick: once that has begun, no sweep decides anything, and a sweep that has decided
+// keeps its marks for longer than this (upkeep.Sweeper).
+const storedFor = 30 * time.Second
 
 // receive checks the archive while it goes to the blob and through the hash, and holds its manifest against the metadata,
 // which from then on has the manifest's rust-version: old cargos send none.
