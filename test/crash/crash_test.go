@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -29,7 +31,8 @@ func kills(t *testing.T) int {
 }
 
 func TestSQLiteAndFilesystem(t *testing.T) {
-	run(t, serve.Options{Data: t.TempDir()})
+	data := t.TempDir()
+	run(t, serve.Options{Data: data}, backends{"sqlite", "file:" + filepath.Join(data, "catalog.db") + "?_pragma=busy_timeout(10000)", filepath.Join(data, "storage", "crates")})
 }
 
 // The server dies, and not what it keeps its things in.
@@ -47,13 +50,13 @@ func TestPostgresAndS3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, shared.Options(t.TempDir()))
+	run(t, shared.Options(t.TempDir()), backends{"pgx", shared.URI, shared.Blobs})
 }
 
 // clients work at the same time, each on a crate of its own.
 const clients = 4
 
-func run(t *testing.T, o serve.Options) {
+func run(t *testing.T, o serve.Options, b backends) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -91,9 +94,68 @@ func run(t *testing.T, o serve.Options) {
 				t.Fatalf("after kill %d: %v\n%s", round, err, s.Logs())
 			}
 		}
-		work(t, s, c, recent, rng)
+		var sweep *exec.Cmd
+		most := 60 * time.Millisecond
+		if round%3 == 2 {
+			sweep = startSweep(t, o, b)
+			most = 600 * time.Millisecond // it has to start first
+		}
+		work(t, s, c, recent, rng, rand.N(most))
+		if sweep != nil {
+			_ = sweep.Process.Kill() // it may be over
+			_ = sweep.Wait()         // as it was killed
+		}
+		if round%20 == 19 {
+			consistent(t, o, round)
+		}
 	}
 	check(yards)
+	consistent(t, o, round)
+	published := 0
+	for _, y := range yards {
+		for _, v := range y.versions {
+			if v.published == yes {
+				published++
+			}
+		}
+	}
+	kept, err := b.count()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d versions published, %d blobs kept", published, kept)
+	if kept >= published && round >= 40 {
+		t.Error("no sweep removed anything, so none was tested")
+	}
+}
+
+// startSweep removes what the versions that were deleted so far leave behind.
+func startSweep(t *testing.T, o serve.Options, b backends) *exec.Cmd {
+	t.Helper()
+	if err := b.age(); err != nil {
+		t.Fatal(err)
+	}
+	cmd, err := o.Command("sweep", "--older-than", "24h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
+// consistent has the program itself look at all that is there, without a server.
+func consistent(t *testing.T, o serve.Options, round int) {
+	t.Helper()
+	cmd, err := o.Command("check")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("check after kill %d: %v\n%s", round, err, out)
+	}
 }
 
 func newYards(from int) (list []*yard) {
@@ -104,7 +166,7 @@ func newYards(from int) (list []*yard) {
 }
 
 // work has the clients at work until the server is killed, at a moment that lies anywhere in what they do.
-func work(t *testing.T, s *serve.Server, c *serve.Client, yards []*yard, rng *rand.Rand) {
+func work(t *testing.T, s *serve.Server, c *serve.Client, yards []*yard, rng *rand.Rand, length time.Duration) {
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	for _, y := range yards {
@@ -123,7 +185,7 @@ func work(t *testing.T, s *serve.Server, c *serve.Client, yards []*yard, rng *ra
 			}
 		})
 	}
-	time.Sleep(time.Duration(rng.IntN(60_000)) * time.Microsecond)
+	time.Sleep(length)
 	if err := s.Kill(); err != nil {
 		t.Error(err)
 	}

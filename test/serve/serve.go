@@ -53,6 +53,17 @@ type Options struct {
 	AdminToken string
 }
 
+// Command prepares another command of the program for the registry of a server, such as check.
+func (o Options) Command(args ...string) (*exec.Cmd, error) {
+	bin, err := Binary()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(bin, append(append(args, "--data", o.Data), o.Flags...)...)
+	cmd.Env = append(os.Environ(), o.Env...)
+	return cmd, nil
+}
+
 // Start starts a server on free ports over folder data, with more flags, and waits until it serves.
 func Start(data string, flags ...string) (*Server, error) {
 	return StartWith(Options{Data: data, Flags: flags})

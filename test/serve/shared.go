@@ -12,7 +12,9 @@ import (
 
 // Shared is a registry that several servers serve: a database, and a bucket or a folder.
 type Shared struct {
-	uri, config string
+	URI    string // of the database
+	Blobs  string // folder in which they lie, S3's own where they are in a bucket
+	config string
 }
 
 // sharedToken is the admin's token of all its servers.
@@ -25,7 +27,8 @@ func NewShared(pg *postgres.Server, bucket *s3.Server, dir string, more ...strin
 	if err != nil {
 		return nil, err
 	}
-	storage := fmt.Sprintf("storage: {folder: %q}\n", filepath.Join(dir, "crates"))
+	blobs := filepath.Join(dir, "crates")
+	storage := fmt.Sprintf("storage: {folder: %q}\n", blobs)
 	if bucket != nil {
 		name, err := bucket.Bucket(context.Background())
 		if err != nil {
@@ -38,15 +41,16 @@ func NewShared(pg *postgres.Server, bucket *s3.Server, dir string, more ...strin
 			return nil, err
 		}
 		storage = fmt.Sprintf("storage: {s3: {bucket: %s, region: %s, endpoint: %q, forcePathStyle: true, credentialsDir: %q}}\n", name, bucket.Region, bucket.Endpoint, filepath.Join(dir, "keys"))
+		blobs = filepath.Join(bucket.Dir, name)
 	}
 	for _, m := range more {
 		storage += m
 	}
-	s := &Shared{uri: uri, config: filepath.Join(dir, "config.yaml")}
+	s := &Shared{URI: uri, Blobs: blobs, config: filepath.Join(dir, "config.yaml")}
 	return s, os.WriteFile(s.config, []byte(storage), 0o600)
 }
 
 // Options are those of one of its servers, which has a folder of its own.
 func (s *Shared) Options(data string) Options {
-	return Options{Data: data, Flags: []string{"--config", s.config}, Env: []string{"CRATEYARD_POSTGRES_URI=" + s.uri}, AdminToken: sharedToken}
+	return Options{Data: data, Flags: []string{"--config", s.config}, Env: []string{"CRATEYARD_POSTGRES_URI=" + s.URI}, AdminToken: sharedToken}
 }

@@ -1,0 +1,58 @@
+package crash
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
+)
+
+// backends are what outlives the server: where its catalog and its blobs are, for a test that makes them older than they are.
+type backends struct {
+	driver, source string // of the catalog, as database/sql has them
+	blobs          string // folder
+}
+
+// age makes all blobs and deletions two days old, so that a sweep has something to do; and it gives back the lease of a sweep that was killed,
+// for which the next one would wait some minutes.
+func (b backends) age() (err error) {
+	db, err := sql.Open(b.driver, b.source)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	for _, statement := range []string{
+		"UPDATE versions SET deleted_at = deleted_at - 172800 WHERE deleted_at IS NOT NULL",
+		"DELETE FROM leases",
+	} {
+		if _, err := db.ExecContext(context.Background(), statement); err != nil {
+			return err
+		}
+	}
+	old := time.Now().Add(-48 * time.Hour)
+	return b.each(func(path string) error { return os.Chtimes(path, old, old) })
+}
+
+// count says how many blobs there are.
+func (b backends) count() (n int, err error) {
+	err = b.each(func(string) error {
+		n++
+		return nil
+	})
+	return n, err
+}
+
+func (b backends) each(do func(path string) error) error {
+	return filepath.WalkDir(b.blobs, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".crate" {
+			return err
+		}
+		return do(path)
+	})
+}
