@@ -150,6 +150,15 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 	if err != nil {
 		return err
 	}
+	if t == nil { // the archives were those of the catalog that is lost, and are this one's now
+		id, err := b.Catalog.RegistryID(ctx)
+		if err != nil {
+			return err
+		}
+		if err := storage.Claim(ctx, b.Store, id, true); err != nil {
+			return err
+		}
+	}
 	p.end()
 	if r.output == "json" {
 		err = writeJSON(cmd.OutOrStdout(), struct {
