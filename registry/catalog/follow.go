@@ -29,6 +29,9 @@ const (
 	channel = "crateyard_changes"
 	// pollEvery is how often both look without being told to, in case that they were not told.
 	pollEvery = 500 * time.Millisecond
+	// together is the least time between two rounds of either: what is committed within it shares one. A change takes twice as long to be
+	// seen elsewhere at most, and many publishes at once cost little more than one.
+	together = 20 * time.Millisecond
 	// followMost is how many changes are told one by one; of more it is said that anything may have changed.
 	followMost = 10_000
 	// The wait before a lost connection is tried again grows from the one to the other.
@@ -75,14 +78,17 @@ func (f *feed) sequence(ctx context.Context) {
 	failed := false
 	for {
 		var err error
+		begin := time.Now()
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.committed:
+			begin = time.Now()
 			err = f.number(ctx)
 		case <-poll.C:
 			err = f.numberAll(ctx)
 		}
+		pause(ctx, together-time.Since(begin))
 		if (err != nil) != failed && ctx.Err() == nil {
 			if failed = err != nil; failed {
 				f.c.log.Warn("Changes wait for their numbers; other servers do not see them yet", "error", err)
@@ -152,15 +158,28 @@ func (f *feed) listen(ctx context.Context, connected func()) error {
 	}
 	connected()
 	for {
+		begin := time.Now()
 		if err := f.catchUp(ctx, conn); err != nil {
 			return err
 		}
+		pause(ctx, together-time.Since(begin))
 		wait, cancel := context.WithTimeout(ctx, pollEvery)
 		_, err := conn.WaitForNotification(wait)
 		cancel()
 		if ctx.Err() != nil || err != nil && !pgconn.Timeout(err) {
 			return err
 		}
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 

@@ -43,7 +43,10 @@ func Frame(metadata string, archive []byte) []byte {
 // pack makes a .crate file. It writes to memory, where nothing can fail.
 func pack(dir string, files map[string][]byte) []byte {
 	var out bytes.Buffer
-	zw := gzip.NewWriter(&out)
+	zw, err := gzip.NewWriterLevel(&out, gzip.BestSpeed) // many are made
+	if err != nil {
+		panic(err)
+	}
 	tw := tar.NewWriter(zw)
 	for path, data := range files {
 		if err := tw.WriteHeader(&tar.Header{Name: dir + path, Mode: 0o644, Size: int64(len(data)), Format: tar.FormatGNU}); err != nil {
