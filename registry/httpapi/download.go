@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -62,7 +63,16 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	if v.Size > serverBuffer && plainGet(r) {
 		gather(r.Context())
 	}
-	http.ServeContent(w, r, "", info.ModTime(), blob)
+	if s, ok := blob.(storage.Streamer); ok && plainGet(r) {
+		h["Content-Length"] = []string{strconv.FormatInt(v.Size, 10)}
+		h["Accept-Ranges"] = []string{"bytes"}
+		h["Last-Modified"] = []string{info.ModTime().UTC().Format(http.TimeFormat)}
+		if _, err := s.Stream(w); err != nil {
+			a.Log.Warn("Download broke off", "request", w.requestID, "error", err)
+		}
+	} else {
+		http.ServeContent(w, r, "", info.ModTime(), blob)
+	}
 	a.Metrics.DownloadedBytes.Add(float64(w.bytes))
 	if r.Method == http.MethodGet && w.status == http.StatusOK && w.bytes == v.Size {
 		a.Metrics.Downloads.Inc()

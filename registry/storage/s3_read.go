@@ -162,15 +162,41 @@ func (b *s3Blob) drop() {
 	b.body = nil
 }
 
-// copyBuffers are what WriteTo copies through.
-var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+// What Stream copies through. A large buffer saves system calls where one download has the machine to itself; there are a few of them, and
+// with many downloads at once the others make do with a small one each, so that memory stays bounded.
+const (
+	largeBuffer  = 256 << 10
+	largeBuffers = 8
+	smallBuffer  = 16 << 10
+)
 
-// WriteTo implements io.WriterTo, with a buffer that downloads share.
-func (b *s3Blob) WriteTo(w io.Writer) (n int64, err error) {
-	buf := copyBuffers.Get().(*[32 << 10]byte)
-	defer copyBuffers.Put(buf)
+var (
+	large = func() chan []byte {
+		free := make(chan []byte, largeBuffers)
+		for range largeBuffers {
+			free <- nil // made when it is first used
+		}
+		return free
+	}()
+	small = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+)
+
+// Stream implements Streamer, with a buffer that downloads share.
+func (b *s3Blob) Stream(w io.Writer) (n int64, err error) {
+	var buf []byte
+	select {
+	case buf = <-large:
+		if buf == nil {
+			buf = make([]byte, largeBuffer)
+		}
+		defer func() { large <- buf }()
+	default:
+		own := small.Get().(*[smallBuffer]byte)
+		defer small.Put(own)
+		buf = own[:]
+	}
 	for {
-		m, err := b.Read(buf[:])
+		m, err := b.Read(buf)
 		if m > 0 {
 			written, werr := w.Write(buf[:m])
 			n += int64(written)

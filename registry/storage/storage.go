@@ -55,6 +55,11 @@ type Blob interface {
 	Stat() (os.FileInfo, error)
 }
 
+// Streamer is a Blob that knows best how to copy what is left of it. A file is none: the kernel does that.
+type Streamer interface {
+	Stream(w io.Writer) (int64, error)
+}
+
 // CrateKey is the key of a hosted crate's archive. Name and version have passed registry/crate's checks, so they hold no
 // slash; sha256 is 64 lower-case hex digits. All versions of a crate lie in one folder: see docs/adr/0002.
 func CrateKey(name, version, sha256 string) string {
