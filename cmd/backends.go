@@ -97,7 +97,7 @@ func openBackends(ctx context.Context, c registry.Config, fresh bool) (_ *backen
 	} else if _, err := os.Stat(filepath.Join(c.Data, "catalog.db")); c.Catalog.Postgres == nil && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no registry in %s: say the --data or --config of its server", c.Data)
 	}
-	b.Backends, err = registry.OpenBackends(ctx, &c, registry.BackendOptions{Beside: true})
+	b.Backends, err = registry.OpenBackends(ctx, &c, registry.BackendOptions{Beside: true, Existing: !fresh})
 	return b, err
 }
 

@@ -3,9 +3,11 @@ package cmd
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +27,9 @@ token is used becomes the owner of new crates, and can give them on with cargo o
 What is there already with the same bytes is passed over, so an import that was cut off is simply run again. What the rules of this
 registry refuse is reported, and the rest goes on; the exit code is then 1.
 
-In the manifests of the crates, dependencies on the registry that they were published to carry its address. Name it with --own, once
-for each address that it ever had, so that they become dependencies on this registry.`,
+In the manifests of the crates, dependencies on the registry that they were published to carry its address. Where the source's index does not
+say which these are (a folder), name it with --own, once for each address that it ever had, so that they become dependencies on this
+registry; a dry run lists the addresses. What was imported with a wrong one stays so.`,
 		RunE: noSubcommand,
 	}
 	f.client.add(cmd)
@@ -165,6 +168,9 @@ func (f *importFlags) print(cmd *cobra.Command, r importer.Report) error {
 		verb = "to be imported"
 	}
 	var text strings.Builder
+	for _, address := range slices.Sorted(maps.Keys(r.Registries)) {
+		fmt.Fprintf(&text, "note: %d versions depend on crates of %s; if that was this registry under another name, say --own %s\n", r.Registries[address], address, address)
+	}
 	for _, x := range r.Failures {
 		fmt.Fprintf(&text, "failed: %s: %s\n", strings.TrimSpace(x.Crate+" "+x.Version), strings.ReplaceAll(x.Reason, "\n", "; "))
 	}

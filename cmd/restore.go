@@ -76,6 +76,13 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 			return err
 		}
 	}
+	if !r.fromBlobs {
+		if err := unclaimed(ctx, b.Store); err != nil {
+			return err
+		}
+	} else if c.URL == "" {
+		return usageError{errors.New("say --url, the address that the registry has: dependencies on it are told from others by that")}
+	}
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.end()
 	t, name, err := r.source(ctx, c, name)
@@ -100,7 +107,22 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	for _, key := range done.Missing {
 		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: it was missing when the backup was made\n", key) // `crateyard check` says it again
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s restored: %s copied, %d were there\n", done.Manifest.Name, counted(done.Copied, "archive", "archives"), done.Kept)
+	if _, err = fmt.Fprintf(cmd.OutOrStdout(), "%s restored: %s copied, %d were there\n", done.Manifest.Name, counted(done.Copied, "archive", "archives"), done.Kept); err != nil {
+		return err
+	}
+	if n := len(done.Missing); n > 0 {
+		return fmt.Errorf("%s lacked %s when it was made; the rest is restored. Find them in another backup with `crateyard check --repair --from BACKUPS`",
+			done.Manifest.Name, counted(int64(n), "archive", "archives"))
+	}
+	return nil
+}
+
+// unclaimed refuses to restore over the archives of a registry.
+func unclaimed(ctx context.Context, s storage.Store) error {
+	owner, err := storage.Owner(ctx, s)
+	if err == nil && owner != "" {
+		err = fmt.Errorf("the storage belongs to a registry already, of id %s: restore into an empty folder, bucket or prefix", owner)
+	}
 	return err
 }
 

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -82,6 +84,9 @@ The admin's token comes from --admin-token-file or CRATEYARD_ADMIN_TOKEN; with n
 			debug.SetGCPercent(300)
 		}
 		s, err := registry.Open(cmd.Context(), c, Version(), os.Stderr)
+		if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
+			return nil // told to stop while it waited for its database
+		}
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -30,7 +31,9 @@ type ClosableStore interface {
 // BackendOptions say for whom backends are opened.
 type BackendOptions struct {
 	// Beside opens them beside a server that may have them open, too.
-	Beside   bool
+	Beside bool
+	// Existing wants a registry that is there, with its own storage, and a schema that is this program's.
+	Existing bool
 	Log      *slog.Logger
 	Observer storage.S3Observer // is told of requests to S3; may be nil
 }
@@ -43,35 +46,47 @@ func OpenBackends(ctx context.Context, c *Config, o BackendOptions) (_ *Backends
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	if b.Catalog, err = openCatalog(ctx, c, o.Log); err != nil {
+	if b.Catalog, err = openCatalog(ctx, c, o); err != nil {
 		return nil, err
 	}
 	o.Beside = o.Beside || c.Catalog.Postgres != nil
 	if b.Store, err = c.OpenStore(ctx, c.Storage.S3, c.storageFolder(), o); err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
+	if o.Existing {
+		return b, b.Verify(ctx)
+	}
 	return b, nil
 }
 
-func openCatalog(ctx context.Context, c *Config, log *slog.Logger) (*catalog.Catalog, error) {
+func openCatalog(ctx context.Context, c *Config, o BackendOptions) (*catalog.Catalog, error) {
 	p := c.Catalog.Postgres
 	if p == nil {
-		return catalog.Open(ctx, filepath.Join(c.Data, "catalog.db"))
+		path := filepath.Join(c.Data, "catalog.db")
+		if o.Existing {
+			return catalog.OpenExisting(ctx, path)
+		}
+		return catalog.Open(ctx, path)
 	}
 	uri, err := p.uri()
 	if err != nil {
 		return nil, fmt.Errorf("catalog.postgres: %w", err)
 	}
-	return catalog.OpenPostgres(ctx, catalog.PostgresOptions{URI: uri, MaxConnections: p.MaxConnections, Log: log})
+	return catalog.OpenPostgres(ctx, catalog.PostgresOptions{URI: uri, MaxConnections: p.MaxConnections, Existing: o.Existing, Log: o.Log})
 }
 
 // OpenStore opens a bucket or, where there is none, a folder.
 func (c *Config) OpenStore(ctx context.Context, s *S3, folder string, o BackendOptions) (ClosableStore, error) {
-	switch {
-	case s == nil && o.Beside:
-		return storage.OpenSharedFilesystem(folder)
-	case s == nil:
-		return storage.OpenFilesystem(folder)
+	if s == nil {
+		open := storage.OpenFilesystem
+		if o.Beside {
+			open = storage.OpenSharedFilesystem
+		}
+		files, err := open(folder)
+		if err != nil {
+			return nil, err
+		}
+		return files, nil
 	}
 	spool := "" // of temporary files, where this is no server with a folder
 	if c.Data != "" {
@@ -80,11 +95,15 @@ func (c *Config) OpenStore(ctx context.Context, s *S3, folder string, o BackendO
 			return nil, err
 		}
 	}
-	return storage.OpenS3(ctx, storage.S3Options{
+	bucket, err := storage.OpenS3(ctx, storage.S3Options{
 		Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, Prefix: s.Prefix, ForcePathStyle: s.ForcePathStyle,
 		CredentialsDir: s.CredentialsDir, Encryption: s.Encryption, KMSKeyID: s.KMSKeyID, CAFile: s.CAFile,
 		SpoolDir: spool, Observer: o.Observer, Log: o.Log,
 	})
+	if err != nil {
+		return nil, err // and no nil bucket that looks like a store
+	}
+	return bucket, nil
 }
 
 // Close closes both.
@@ -104,8 +123,46 @@ func (b *Backends) claim(ctx context.Context, c *Config) error {
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)
 	}
+	if !c.TakeOver {
+		if err := b.Verify(ctx); err != nil {
+			return err
+		}
+	}
 	if err := storage.Claim(ctx, b.Store, id, c.TakeOver); err != nil {
 		return fmt.Errorf("storage: %w", err)
+	}
+	return nil
+}
+
+// Verify makes sure that the storage is the catalog's: that it is nobody else's and, where it is nobody's, that what the catalog names is
+// there. Whoever removes or repairs blobs asks first.
+func (b *Backends) Verify(ctx context.Context) error {
+	id, err := b.Catalog.RegistryID(ctx)
+	if err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	owner, err := storage.Owner(ctx, b.Store)
+	switch {
+	case err != nil:
+		return fmt.Errorf("storage: ask whose it is: %w", err)
+	case owner == id:
+		return nil
+	case owner != "":
+		return fmt.Errorf("storage: %w, with takeOver: true", &storage.ForeignError{Owner: owner})
+	}
+	for ref, err := range b.Catalog.BlobsAfter(ctx, catalog.CrateBlob{}) {
+		if err != nil {
+			return fmt.Errorf("catalog: %w", err)
+		}
+		if ref.DeletedAt != nil {
+			continue
+		}
+		_, err := b.Store.Stat(ctx, storage.CrateKey(ref.Crate, ref.Num, ref.SHA256))
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("storage: it is nobody's and lacks what the catalog names, such as %s %s: it is the wrong folder or bucket, or it was emptied. "+
+				"If it is to be filled from elsewhere, start once with takeOver: true", ref.Crate, ref.Num)
+		}
+		return err // one is enough to know
 	}
 	return nil
 }

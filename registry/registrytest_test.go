@@ -286,3 +286,11 @@ func rawArchive(t *testing.T, entries ...entry) []byte {
 	}
 	return buf.Bytes()
 }
+
+// canceled is a context that has ended: a server that gets it stops at once.
+func canceled(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx, cancel
+}

@@ -31,7 +31,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	}
 	if every := time.Duration(s.config.Sweep.Every); every > 0 {
 		add(upkeep.SweepTask(upkeep.Sweeper{Catalog: s.catalog, Marks: s.catalog, Store: s.store, Leases: s.catalog, Holder: holder,
-			OlderThan: time.Duration(s.config.Sweep.OlderThan)}, every))
+			Owns: s.backends.Verify, OlderThan: time.Duration(s.config.Sweep.OlderThan)}, every))
 	}
 	if rate := s.config.Scrub.Rate; rate > 0 {
 		add(upkeep.ScrubTask(upkeep.Scrubber{Catalog: s.catalog, Store: s.store, Rate: rate}, s.upkeep))

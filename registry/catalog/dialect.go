@@ -28,6 +28,7 @@ type dialect struct {
 // What clients are told when it is the database's fault.
 const (
 	away     = "the registry's catalog cannot be reached at the moment; try again"
+	refused  = "the registry's database refuses the server, by its user, password or name; the registry's administrator has to mend catalog.postgres"
 	noWrites = "the registry's catalog takes no writes at the moment; try again later, and tell its administrator"
 	busy     = "the registry's catalog is busy with other changes; try again"
 	unknown  = "the connection to the registry's catalog was lost at the last moment, and nobody knows yet whether the change was made; it is safe to try again"

@@ -8,13 +8,16 @@ import (
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/crateyard/crateyard/registry/fault"
 )
 
 //go:embed migrations
 var migrations embed.FS
 
-// migrate brings a schema up to date. Who calls it on a database that others may be opening as well holds a lock.
-func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string) error {
+// migrate brings a schema up to date. Who calls it on a database that others may be opening as well holds a lock. With existing, it changes
+// nothing, and refuses a schema that is not this program's.
+func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string, existing bool) error {
 	dir, err := fs.Sub(migrations, "migrations/"+folder)
 	if err != nil {
 		return err
@@ -27,7 +30,12 @@ func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string) er
 	if err != nil {
 		return err
 	}
-	if have > want {
+	switch {
+	case existing && have <= 0:
+		return fault.New(fault.NotFound, "there is no registry in it: is it the right one?")
+	case existing && have < want:
+		return fmt.Errorf("its schema is version %d, of an older crateyard; this one needs version %d: upgrade the server first, or run the server's own crateyard", have, want)
+	case have > want:
 		return fmt.Errorf("its schema is version %d, made by a newer crateyard; this one knows version %d: run the newer one", have, want)
 	}
 	_, err = p.Up(ctx)

@@ -27,7 +27,9 @@ import (
 type PostgresOptions struct {
 	URI            string // postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full…, or libpq's key=value form
 	MaxConnections int    // of the pool that reads and writes share; 0: DefaultConnections. One more listens
-	Log            *slog.Logger
+	// Existing opens a catalog that is there, with a schema that is this program's, and changes none.
+	Existing bool
+	Log      *slog.Logger
 }
 
 // DefaultConnections is the size of the pool where none is given.
@@ -55,7 +57,7 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Catalog, err error
 		_, err := conn.Exec(ctx, session)
 		return err
 	})
-	if err := migratePostgres(ctx, config); err != nil {
+	if err := migratePostgres(ctx, config, o.Existing); err != nil {
 		return nil, fmt.Errorf("catalog %s: %w", place(config), err)
 	}
 	db := stdlib.OpenDB(*config, afterConnect)
@@ -97,7 +99,7 @@ func postgresConfig(uri string) (*pgx.ConnConfig, error) {
 }
 
 // migratePostgres migrates under a lock, on connections without limits of time.
-func migratePostgres(ctx context.Context, config *pgx.ConnConfig) (err error) {
+func migratePostgres(ctx context.Context, config *pgx.ConnConfig, existing bool) (err error) {
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	lock, err := db.Conn(ctx)
@@ -115,7 +117,7 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock($1, 0)", lockMigrate); err != nil {
 		return postgresFault(err)
 	}
-	return postgresFault(migrate(ctx, goose.DialectPostgres, db, "postgres"))
+	return postgresFault(migrate(ctx, goose.DialectPostgres, db, "postgres", existing))
 }
 
 // postgresLost reports whether an error means that the connection, or the server, went away, so that the outcome of what was
@@ -149,7 +151,9 @@ func postgresFault(err error) error {
 			return fault.Wrap(fault.Invalid, err, "a text holds characters that cannot be stored; take them out")
 		}
 		switch e.Code[:2] {
-		case "08", "53", "57", "28", "3D": // connection, resources, shutdown, who we are, no such database
+		case "28", "3D": // who we are; no such database
+			return fault.Wrap(fault.Unavailable, err, "%s", refused)
+		case "08", "53", "57": // connection, resources, shutdown
 			return fault.Wrap(fault.Unavailable, err, "%s", away)
 		}
 	}

@@ -21,7 +21,20 @@ const readers = 8
 
 // Open opens the SQLite catalog at path, creates it when it is not there, and brings its schema up to date. It refuses a
 // schema that is newer than this program's.
-func Open(ctx context.Context, path string) (*Catalog, error) {
+func Open(ctx context.Context, path string) (*Catalog, error) { return openFile(ctx, path, false) }
+
+// OpenExisting opens a SQLite catalog that is there, with a schema that is this program's: for commands beside a server, which must not
+// change it under its feet.
+func OpenExisting(ctx context.Context, path string) (*Catalog, error) {
+	return openFile(ctx, path, true)
+}
+
+func openFile(ctx context.Context, path string, existing bool) (*Catalog, error) {
+	if existing {
+		if _, err := os.Stat(path); err != nil {
+			return nil, err
+		}
+	}
 	// SQLite would make the file readable for everybody; its log takes the file's mode.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -37,7 +50,7 @@ func Open(ctx context.Context, path string) (*Catalog, error) {
 		return nil, err
 	}
 	rw.SetMaxOpenConns(1)
-	if err := migrate(ctx, goose.DialectSQLite3, rw, "sqlite"); err != nil {
+	if err := migrate(ctx, goose.DialectSQLite3, rw, "sqlite", existing); err != nil {
 		return nil, errors.Join(fmt.Errorf("catalog %s: %w", path, sqliteFault(err)), rw.Close())
 	}
 	ro, err := sql.Open("sqlite", dsn(path, "_pragma=query_only(1)"))

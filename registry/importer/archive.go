@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/crateyard/crateyard/registry/crate"
@@ -16,26 +17,32 @@ import (
 // limits of an archive from elsewhere: those of the largest that a server can be told to take.
 var limits = crate.Limits{Archive: maxSize, Unpacked: 8 << 30, Entries: 200_000}
 
-// metadata makes what cargo would have sent with an archive, its readme included. An empty name or version is taken from the
-// archive.
-func metadata(archive []byte, name, vers string, registries map[string]string) ([]byte, error) {
-	checked, err := crate.CheckArchive(bytes.NewReader(archive), name, vers, limits)
+// metadata makes what cargo would have sent with an archive, its readme included, and names the registries that its dependencies are
+// in, besides crates.io and the one that is imported to. known is what the addresses in the manifest mean; where the source's index says
+// that a dependency is on a crate of its own, no address is asked.
+func metadata(archive []byte, name string, v *Version, known map[string]string) (_ []byte, registries []string, err error) {
+	checked, err := crate.CheckArchive(bytes.NewReader(archive), name, v.Vers, limits)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m := checked.Manifest
 	for i, d := range m.Deps {
-		if now, ok := registries[d.Registry]; ok {
+		if now, ok := known[d.Registry]; ok {
 			m.Deps[i].Registry = now
+		} else if d.Registry != CratesIO && v.Own[d.TOMLName()] {
+			m.Deps[i].Registry = ""
+		}
+		if r := m.Deps[i].Registry; r != "" && r != CratesIO && !slices.Contains(registries, r) {
+			registries = append(registries, r)
 		}
 	}
 	meta, err := m.Metadata(func(registry string) bool { return registry == "" })
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.Readme != "" {
-		if meta.Readme, err = file(archive, path.Join(name+"-"+vers, m.Readme), maxReadme); err != nil {
-			return nil, err
+		if meta.Readme, err = file(archive, path.Join(name+"-"+v.Vers, m.Readme), maxReadme); err != nil {
+			return nil, nil, err
 		}
 	}
 	for _, list := range []*[]string{&meta.Authors, &meta.Keywords, &meta.Categories} {
@@ -48,7 +55,8 @@ func metadata(archive []byte, name, vers string, registries map[string]string) (
 	if meta.Features == nil {
 		meta.Features = map[string][]string{}
 	}
-	return json.Marshal(meta)
+	data, err := json.Marshal(meta)
+	return data, registries, err
 }
 
 // maxReadme bounds a readme, which travels in the metadata, of 1 MiB at most; a longer one is left out.

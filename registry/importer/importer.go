@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"sync"
 	"time"
 
@@ -40,7 +41,9 @@ type Version struct {
 	SHA256      string // lower-case hex; empty: the source does not know it
 	Yanked      bool
 	PublishedAt time.Time // zero: the source does not know it
-	Open        func(ctx context.Context) (io.ReadCloser, error)
+	// Own names the dependencies, as the manifest calls them, that the source's index says are on crates of its own; nil: it does not say.
+	Own  map[string]bool
+	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
 // Target is the registry that the crates go to; client.Client is one.
@@ -71,6 +74,8 @@ type Report struct {
 	Bytes    int64     `json:"bytes"`    // of the archives that were imported
 	Failed   int       `json:"failed"`   // versions, and crates that could not be read at all
 	Failures []Failure `json:"failures"` // the first of them
+	// Registries are those that dependencies of imported versions name, besides crates.io, and how many versions do.
+	Registries map[string]int `json:"registries,omitempty"`
 }
 
 // Failure is something that could not be imported, and why.
@@ -126,14 +131,14 @@ func (i *Importer) crate(ctx context.Context, c Crate) error {
 	if err != nil {
 		return fmt.Errorf("ask the registry for crate %s: %w", c.Name, err)
 	}
-	have := map[string]client.IndexLine{}
+	have := map[string]client.IndexLine{} // and what this import adds: a folder may have one file twice
 	for _, l := range lines {
 		have[l.Vers] = l
 	}
 	i.note(func(r *Report) { r.Crates++ })
 	for _, v := range c.Versions {
 		old, there := have[v.Vers]
-		size, err := i.version(ctx, c.Name, v, old, there)
+		size, err := i.version(ctx, c.Name, &v, old, there)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -145,6 +150,7 @@ func (i *Importer) crate(ctx context.Context, c Crate) error {
 			i.note(func(r *Report) { r.Present++ })
 		default:
 			i.note(func(r *Report) { r.Imported++; r.Bytes += size })
+			have[v.Vers] = client.IndexLine{Vers: v.Vers, Cksum: v.SHA256, Yanked: v.Yanked}
 		}
 	}
 	return nil
@@ -156,7 +162,7 @@ func fatal(err error) bool {
 }
 
 // version imports one, and gives the bytes of its archive; 0 when it was there already.
-func (i *Importer) version(ctx context.Context, name string, v Version, old client.IndexLine, there bool) (int64, error) {
+func (i *Importer) version(ctx context.Context, name string, v *Version, old client.IndexLine, there bool) (int64, error) {
 	if there && v.SHA256 != "" {
 		return 0, i.present(ctx, name, v, old, v.SHA256)
 	}
@@ -169,13 +175,22 @@ func (i *Importer) version(ctx context.Context, name string, v Version, old clie
 	if v.SHA256 != "" && digest != v.SHA256 {
 		return 0, fmt.Errorf("the source says SHA-256 %s, its archive has %s", v.SHA256, digest)
 	}
+	v.SHA256 = digest
 	if there {
 		return 0, i.present(ctx, name, v, old, digest)
 	}
-	meta, err := metadata(archive, name, v.Vers, i.Registries)
+	meta, registries, err := metadata(archive, name, v, i.Registries)
 	if err != nil {
 		return 0, err
 	}
+	i.note(func(r *Report) {
+		for _, address := range registries {
+			if r.Registries == nil {
+				r.Registries = map[string]int{}
+			}
+			r.Registries[address]++
+		}
+	})
 	if i.DryRun {
 		return int64(len(archive)), nil
 	}
@@ -183,7 +198,7 @@ func (i *Importer) version(ctx context.Context, name string, v Version, old clie
 }
 
 // present holds a version that is there against the source's.
-func (i *Importer) present(ctx context.Context, name string, v Version, old client.IndexLine, digest string) error {
+func (i *Importer) present(ctx context.Context, name string, v *Version, old client.IndexLine, digest string) error {
 	if old.Cksum != digest {
 		return fmt.Errorf("the registry has this version with other bytes: SHA-256 %s, the source %s", old.Cksum, digest)
 	}
@@ -194,7 +209,7 @@ func (i *Importer) present(ctx context.Context, name string, v Version, old clie
 	return err
 }
 
-func (i *Importer) read(ctx context.Context, v Version) (_ []byte, err error) {
+func (i *Importer) read(ctx context.Context, v *Version) (_ []byte, err error) {
 	limit := i.MaxSize
 	if limit == 0 {
 		limit = maxSize
@@ -224,7 +239,9 @@ func (i *Importer) note(change func(*Report)) {
 func (i *Importer) snapshot() Report {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.report
+	r := i.report
+	r.Registries = maps.Clone(r.Registries)
+	return r
 }
 
 func (r *Report) fail(crate, version string, err error) {

@@ -90,7 +90,7 @@ func TestSparse(t *testing.T) {
 		t.Fatal(status, string(text), err)
 	}
 	source := importer.Sparse{Index: "sparse+" + old.URL + "/index/", HTTP: http.DefaultClient}
-	run(t, yard, source, old.URL+"/index/", 3, 0, 0)
+	run(t, yard, source, "", 3, 0, 0) // whose own crates are which, its index says
 	d := serve.NewClient(yard.URL, yard.AdminToken)
 	for _, path := range []string{"/index/ac/me/acme-core", "/index/ac/me/acme-app", "/crates/acme-core/1.0.0/download", "/crates/acme-app/0.1.0/download",
 		"/api/v1/crates/acme-app/0.1.0/readme"} {

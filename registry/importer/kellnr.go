@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -44,7 +45,7 @@ func (k Kellnr) read(ctx context.Context) (crates []Crate, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	rows, err := db.QueryContext(ctx, `SELECT k.original_name, i.vers, i.cksum, i.yanked, coalesce(m.created, '')
+	rows, err := db.QueryContext(ctx, `SELECT k.original_name, i.vers, i.cksum, i.yanked, coalesce(m.created, ''), coalesce(i.deps, '[]')
 		FROM crate_index i JOIN krate k ON k.id = i.crate_fk LEFT JOIN crate_meta m ON m.crate_fk = k.id AND m.version = i.vers
 		ORDER BY k.original_name, i.id`)
 	if err != nil {
@@ -53,9 +54,14 @@ func (k Kellnr) read(ctx context.Context) (crates []Crate, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var name, created string
+		var deps []byte
 		var v Version
-		if err := rows.Scan(&name, &v.Vers, &v.SHA256, &v.Yanked, &created); err != nil {
+		if err := rows.Scan(&name, &v.Vers, &v.SHA256, &v.Yanked, &created, &deps); err != nil {
 			return nil, err
+		}
+		var of line
+		if json.Unmarshal(deps, &of.Deps) == nil { // else nobody knows which are its own
+			v.Own = of.own()
 		}
 		v.PublishedAt = kellnrTime(created)
 		v.Open = openFile(filepath.Join(k.Dir, "crates", name+"-"+v.Vers+".crate"))

@@ -13,6 +13,10 @@ import (
 type line struct {
 	Name, Vers, Cksum, Pubtime string
 	Yanked                     bool
+	Deps                       []struct {
+		Name     string // as the manifest calls it
+		Registry *string
+	}
 }
 
 // parseIndex reads an index file. The versions come without a way to open them.
@@ -29,7 +33,17 @@ func parseIndex(file []byte) (name string, versions []Version, err error) {
 		if at, err := time.Parse(index.PubTimeLayout, l.Pubtime); err == nil { // most registries do not say
 			v.PublishedAt = at
 		}
+		v.Own = l.own()
 		name, versions = l.Name, append(versions, v)
 	}
 	return name, versions, nil
+}
+
+// own names the dependencies on crates of the same registry.
+func (l line) own() map[string]bool {
+	own := map[string]bool{}
+	for _, d := range l.Deps {
+		own[d.Name] = d.Registry == nil || *d.Registry == ""
+	}
+	return own
 }

@@ -38,6 +38,15 @@ type claimable interface {
 	setOwner(ctx context.Context, id string, replace bool) error
 }
 
+// Owner gives the id of the registry whose blobs a store holds; empty: nobody has claimed it.
+func Owner(ctx context.Context, store Store) (string, error) {
+	c, ok := store.(claimable)
+	if !ok {
+		return "", fmt.Errorf("a store of type %T cannot be claimed", store)
+	}
+	return c.owner(ctx)
+}
+
 // Claim makes sure that the store holds the blobs of the registry of this id and of no other. A store without an owner gets this one. One
 // of another registry is refused with a *ForeignError, unless takeOver is set. Several servers of one registry may claim it at once.
 func Claim(ctx context.Context, store Store, registryID string, takeOver bool) error {

@@ -30,11 +30,13 @@ const sweepBatch = 100
 
 // Sweeper removes blobs that no version names.
 type Sweeper struct {
-	Catalog   Blobs
-	Marks     Marks
-	Store     storage.Store
-	Leases    Leases
-	Holder    string        // see NewHolder
+	Catalog Blobs
+	Marks   Marks
+	Store   storage.Store
+	Leases  Leases
+	Holder  string // see NewHolder
+	// Owns is asked before anything is removed whether the store is still the catalog's; nil: nobody is asked.
+	Owns      func(ctx context.Context) error
 	OlderThan time.Duration // since a blob was stored, and since its version was deleted; at least MinSweepAge
 	DryRun    bool
 	// Each is called for each blob that is removed, or would be. Progress is called after each batch.
@@ -90,6 +92,11 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 }
 
 func (s *Sweeper) run(ctx context.Context, rep *SweepReport, before time.Time) error {
+	if s.Owns != nil {
+		if err := s.Owns(ctx); err != nil {
+			return err
+		}
+	}
 	var found []Swept
 	for p, err := range join(ctx, s.Catalog, s.Store, "") {
 		if err != nil {
