@@ -56,8 +56,9 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	hack/fuzz.sh
 
 .PHONY: e2e
-e2e: image $(BIN)/cluster ## the tests in a real cluster of their own
+e2e: image $(BIN)/cluster ## the tests in a real cluster of their own, and a server that is killed 500 times
 	go test -tags e2e -count 1 -timeout 30m -v ./test/e2e
+	CRATEYARD_KILLS=250 go test -count 1 -timeout 30m -v ./test/crash
 
 .PHONY: bench
 bench: ## measure against nginx and bare writes; replaces the table of docs/performance.md

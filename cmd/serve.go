@@ -85,7 +85,7 @@ The admin's token comes from --admin-token-file or CRATEYARD_ADMIN_TOKEN; with n
 		}
 		s, err := registry.Open(cmd.Context(), c, Version(), os.Stderr)
 		if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
-			return nil // told to stop while it waited for its database
+			return nil //nolint:nilerr // told to stop while it waited for its database
 		}
 		if err != nil {
 			return err
