@@ -31,9 +31,11 @@ backed up: that is how to move from a folder to PostgreSQL and S3. A restore tha
 lost. Users, owners, groups, tokens, yanks, deletions, downloads and the audit are in no archive, and do not come back.`,
 		Example: `  crateyard restore --data /var/lib/crateyard --from /mnt/backups
   crateyard restore --config new.yaml --from s3://backups/acme 20260102T030405Z-abcdef
-  crateyard restore --data /var/lib/crateyard --from-blobs --owner alice`,
+  crateyard restore --data /var/lib/crateyard --from-blobs --url https://crates.example.com --owner alice`,
 	}
 	r.add(cmd)
+	u := cmd.PersistentFlags().Lookup("url")
+	u.Hidden, u.Usage = false, "with --from-blobs: the registry's public address"
 	f := cmd.Flags()
 	f.StringVar(&r.from, "from", "", "where the backups are: a folder, or s3://bucket/prefix")
 	f.BoolVar(&r.ifEmpty, "if-empty", false, "do nothing, and succeed, when the registry is not empty")

@@ -173,7 +173,10 @@ const firstWait, lastWait = time.Second, 10 * time.Second
 // reachBackends opens and claims the backends. It waits for those that are away, for as long as it takes: to end and be started again
 // would not bring them back. What is wrong with the configuration ends it at once.
 func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
-	observer := s.metrics.S3()
+	var observer storage.S3Observer
+	if s.config.Storage.S3 != nil {
+		observer = s.metrics.S3()
+	}
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		b, err := OpenBackends(ctx, &s.config, BackendOptions{Log: s.log, Observer: observer})
 		if err == nil {

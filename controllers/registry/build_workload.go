@@ -81,7 +81,7 @@ func (p Params) container() *corev1ac.ContainerApplyConfiguration {
 			corev1ac.ContainerPort().WithName("ops").WithContainerPort(opsPort).WithProtocol(corev1.ProtocolTCP)).
 		// Starting may mean migrating a large catalog: ten minutes.
 		WithStartupProbe(probe("/readyz").WithPeriodSeconds(1).WithFailureThreshold(600)).
-		WithReadinessProbe(probe("/readyz" + p.sharedParts()).WithPeriodSeconds(2).WithFailureThreshold(5)).
+		WithReadinessProbe(probe(serving).WithPeriodSeconds(2).WithFailureThreshold(5)).
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(6))
 	if scalable(p.Registry) { // one that is alone would be away for longer by it
 		c.WithLifecycle(corev1ac.Lifecycle().WithPreStop(corev1ac.LifecycleHandler().WithSleep(corev1ac.SleepAction().WithSeconds(stopSleep))))
@@ -108,19 +108,10 @@ func (p Params) baseContainer(name string, args ...string) *corev1ac.ContainerAp
 	return c
 }
 
-// sharedParts leaves out of a pod's readiness what all pods share: when that is away, taking them all out of the Service would keep
-// them from serving what they have in memory, and from saying what is wrong. A new pod waits for it all the same, in its startup probe.
-func (p Params) sharedParts() string {
-	switch spec := p.Registry.Spec; {
-	case spec.Catalog.Postgres != nil && scalable(p.Registry):
-		return "?exclude=catalog&exclude=storage"
-	case spec.Catalog.Postgres != nil:
-		return "?exclude=catalog"
-	case spec.Storage.S3 != nil:
-		return "?exclude=storage"
-	}
-	return ""
-}
+// serving is what a pod's readiness asks. It leaves out catalog and storage: when a database, a bucket or a disk is in trouble, taking the pods
+// out of the Service would keep them from serving what they can, and from saying what is wrong; the conditions say it. A new pod waits
+// for both all the same, in its startup probe.
+const serving = "/readyz?exclude=catalog&exclude=storage"
 
 func probe(path string) *corev1ac.ProbeApplyConfiguration {
 	return corev1ac.Probe().
