@@ -420,6 +420,6 @@ func (f *fleet) nothingLost(t *testing.T) {
 		}
 	}
 	t.Logf("%d versions are there", len(f.published))
-	out := f.kubectl(t, "-n", namespace, "exec", "deployment/fleet", "--", "/crateyard", "check", "--config", "/etc/crateyard/config.yaml")
+	out := f.kubectl(t, "-n", namespace, "exec", "deployment/fleet", "--", "/crateyard", "check", "--config", "/etc/crateyard/config/config.yaml")
 	t.Log(out)
 }
