@@ -76,8 +76,8 @@ func (b *backends) close() (err error) {
 }
 
 // openBackends opens the registry of a configuration beside a server that may be running. With fresh, it makes what is not there and
-// takes the folder for this process alone, which fails while a server has it.
-func openBackends(ctx context.Context, c registry.Config, fresh bool) (_ *backends, err error) {
+// takes the folder for this process alone, which fails while a server has it. With mayLack, the storage may be empty.
+func openBackends(ctx context.Context, c registry.Config, fresh, mayLack bool) (_ *backends, err error) {
 	b := &backends{}
 	defer func() {
 		if err != nil {
@@ -97,7 +97,7 @@ func openBackends(ctx context.Context, c registry.Config, fresh bool) (_ *backen
 	} else if _, err := os.Stat(filepath.Join(c.Data, "catalog.db")); c.Catalog.Postgres == nil && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no registry in %s: say the --data or --config of its server", c.Data)
 	}
-	b.Backends, err = registry.OpenBackends(ctx, &c, registry.BackendOptions{Beside: true, Existing: !fresh})
+	b.Backends, err = registry.OpenBackends(ctx, &c, registry.BackendOptions{Beside: true, Existing: !fresh, MayLack: mayLack})
 	return b, err
 }
 
@@ -107,6 +107,9 @@ type target struct {
 	io.Closer
 	name string
 }
+
+// Unwrap gives the store itself.
+func (t *target) Unwrap() storage.Store { return t.Store }
 
 // openTarget opens where backups are: a folder, or s3://BUCKET/PREFIX with ?endpoint=…&region=…&pathStyle=true behind it where the
 // environment does not say it.

@@ -66,7 +66,7 @@ func (b *backupFlags) with(cmd *cobra.Command, change bool, f func(c registry.Co
 	ctx := cmd.Context()
 	var reg *backends
 	if change {
-		if reg, err = openBackends(ctx, c, false); err != nil {
+		if reg, err = openBackends(ctx, c, false, false); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, reg.close()) }()
@@ -92,7 +92,7 @@ func (b *backupFlags) settings(needed bool) (registry.Config, error) {
 // owner says whose backup it is.
 func owner(ctx context.Context, c registry.Config, reg *backends) (backup.Registry, error) {
 	id, err := reg.Catalog.RegistryID(ctx)
-	return backup.Registry{ID: id, Name: c.Name, URL: c.URL}, err
+	return backup.Registry{ID: id, Name: c.Name, URL: c.URL, Instance: c.Instance}, err
 }
 
 func (b *backupFlags) create(cmd *cobra.Command) error {
@@ -123,19 +123,20 @@ func (p *progress) copied(s backup.Progress) {
 
 func (b *backupFlags) list(cmd *cobra.Command) error {
 	return b.with(cmd, false, func(_ registry.Config, t *target, _ *backends, _ *progress) error {
-		list, err := backup.List(cmd.Context(), t)
+		list, unreadable, err := backup.List(cmd.Context(), t)
 		if err != nil {
 			return err
 		}
 		if b.output == "json" {
-			return writeJSON(cmd.OutOrStdout(), append([]*backup.Manifest{}, list...))
+			return errors.Join(writeJSON(cmd.OutOrStdout(), append([]*backup.Manifest{}, list...)), errors.Join(unreadable...))
 		}
-		return (&clientFlags{output: "table"}).print(cmd.OutOrStdout(), nil, func(w io.Writer) {
+		err = (&clientFlags{output: "table"}).print(cmd.OutOrStdout(), nil, func(w io.Writer) {
 			row(w, "NAME", "FINISHED", "REGISTRY", "ARCHIVES", "SIZE", "MISSING", "VERSION")
 			for _, m := range list {
 				row(w, m.Name, m.Finished.Format(time.RFC3339), m.Registry.Name, m.Blobs, bytesText(m.Bytes), m.MissingBlobs, m.Version)
 			}
 		})
+		return errors.Join(err, errors.Join(unreadable...))
 	})
 }
 

@@ -46,7 +46,7 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 			return usageError{errors.New("--from is for --repair")}
 		}
 		ctx := cmd.Context()
-		b, err := openBackends(ctx, c, false)
+		b, err := openBackends(ctx, c, false, true)
 		if err != nil {
 			return err
 		}

@@ -276,15 +276,15 @@ func TestFromBlobs(t *testing.T) {
 			}
 		}
 	}
-	out, errOut := run(t, 1, "restore --data "+data+" --url http://127.0.0.1:8080 --from-blobs --owner bob")
+	out, errOut := run(t, 1, "restore --data "+data+" --url http://127.0.0.1:8080 --from-blobs --take-over --owner bob")
 	if !strings.Contains(out, "the archive is no gzip file") || !strings.Contains(out, "1 crate with 3 versions brought back, 0 were there") ||
 		errOut != "crateyard: 1 archive could not be brought back\n" {
 		t.Error(out, errOut)
 	}
-	if _, errOut := run(t, 1, "restore --data "+data+" --url http://127.0.0.1:8080 --from-blobs"); !strings.Contains(errOut, "say --continue") {
+	if _, errOut := run(t, 1, "restore --data "+data+" --url http://127.0.0.1:8080 --from-blobs --take-over"); !strings.Contains(errOut, "say --continue") {
 		t.Error(errOut)
 	}
-	if out, _ := run(t, 1, "restore --data "+data+" --url http://127.0.0.1:8080 --from-blobs --continue"); !strings.Contains(out, "0 versions brought back, 3 were there") {
+	if out, _ := run(t, 1, "restore --data "+data+" --url http://127.0.0.1:8080 --from-blobs --take-over --continue"); !strings.Contains(out, "0 versions brought back, 3 were there") {
 		t.Error(out)
 	}
 	again := start(t, data)

@@ -42,6 +42,7 @@ lost. Users, owners, groups, tokens, yanks, deletions, downloads and the audit a
 	f.BoolVar(&r.fromBlobs, "from-blobs", false, "rebuild the catalog from archives alone")
 	f.StringVar(&r.owner, "owner", "", "with --from-blobs: user who will own all crates; made when it is not there")
 	f.StringArrayVar(&r.aliases, "alias", nil, "with --from-blobs: another address that this registry had; may be given again")
+	f.BoolVar(&r.seize, "take-over", false, "with --from-blobs: the storage was that of a catalog that is lost for good, and is this one's from now on")
 	f.BoolVar(&r.goOn, "continue", false, "with --from-blobs: go on with a rebuild that was cut off")
 	cmd.RunE = func(cmd *cobra.Command, a []string) error { return r.run(cmd, strings.Join(a, "")) }
 	return cmd
@@ -51,6 +52,7 @@ type restoreFlags struct {
 	dataFlags
 	from, owner              string
 	ifEmpty, fromBlobs, goOn bool
+	seize                    bool
 	aliases                  []string
 }
 
@@ -63,7 +65,7 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 		return usageError{errors.New("--owner, --alias and --continue are for --from-blobs")}
 	}
 	ctx := cmd.Context()
-	b, err := openBackends(ctx, c, true)
+	b, err := openBackends(ctx, c, true, false)
 	if err != nil {
 		return err
 	}
@@ -77,6 +79,9 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "the registry is not empty: nothing to restore")
 			return err
 		}
+	}
+	if err := r.owned(ctx, b); err != nil {
+		return err
 	}
 	if !r.fromBlobs {
 		if err := unclaimed(ctx, b.Store); err != nil {
@@ -104,7 +109,10 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	}
 	p.end()
 	if r.output == "json" {
-		return writeJSON(cmd.OutOrStdout(), done)
+		if err := writeJSON(cmd.OutOrStdout(), done); err != nil {
+			return err
+		}
+		return lacked(done)
 	}
 	for _, key := range done.Missing {
 		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: it was missing when the backup was made\n", key) // `crateyard check` says it again
@@ -112,11 +120,33 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	if _, err = fmt.Fprintf(cmd.OutOrStdout(), "%s restored: %s copied, %d were there\n", done.Manifest.Name, counted(done.Copied, "archive", "archives"), done.Kept); err != nil {
 		return err
 	}
-	if n := len(done.Missing); n > 0 {
-		return fmt.Errorf("%s lacked %s when it was made; the rest is restored. Find them in another backup with `crateyard check --repair --from BACKUPS`",
-			done.Manifest.Name, counted(int64(n), "archive", "archives"))
+	return lacked(done)
+}
+
+// lacked is an error when the backup was not whole.
+func lacked(done *backup.Restored) error {
+	n := len(done.Missing)
+	if n == 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s lacked %s when it was made; the rest is restored. Find them in another backup with `crateyard check --repair --from BACKUPS`",
+		done.Manifest.Name, counted(int64(n), "archive", "archives"))
+}
+
+// owned refuses to make a catalog of the archives of a registry that may be alive.
+func (r *restoreFlags) owned(ctx context.Context, b *backends) error {
+	if !r.fromBlobs || r.seize {
+		return nil
+	}
+	id, err := b.Catalog.RegistryID(ctx)
+	if err != nil {
+		return err
+	}
+	owner, err := storage.Owner(ctx, b.Store)
+	if err == nil && owner != "" && owner != id {
+		err = fmt.Errorf("the storage belongs to a registry of id %s, which may be at work: if its catalog is lost for good, say --take-over", owner)
+	}
+	return err
 }
 
 // unclaimed refuses to restore over the archives of a registry.

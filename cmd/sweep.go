@@ -13,7 +13,7 @@ import (
 
 func newSweepCommand() *cobra.Command {
 	d := &dataFlags{}
-	var dryRun bool
+	var dryRun, force bool
 	var older registry.Duration
 	cmd := &cobra.Command{
 		Use: "sweep", Short: "Remove stored archives that no version needs", Args: args(cobra.NoArgs),
@@ -24,6 +24,7 @@ older than --older-than. The server may run and publish meanwhile, and does the 
 	d.add(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "list what would be removed")
 	cmd.Flags().Var((*durationFlag)(&older), "older-than", "how old an archive must be, and how long its version must be deleted; at least 1h (default as in the configuration, 24h)")
+	cmd.Flags().BoolVar(&force, "force", false, "remove however much no version names; without it, more than a few stop the sweep")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		c, err := d.config()
 		if err != nil {
@@ -35,7 +36,7 @@ older than --older-than. The server may run and publish meanwhile, and does the 
 		if time.Duration(older) < upkeep.MinSweepAge {
 			return usageError{fmt.Errorf("--older-than %s: it must be at least 1h, for uploads that are on their way", time.Duration(older))}
 		}
-		b, err := openBackends(cmd.Context(), c, false)
+		b, err := openBackends(cmd.Context(), c, false, false)
 		if err != nil {
 			return err
 		}
@@ -43,7 +44,7 @@ older than --older-than. The server may run and publish meanwhile, and does the 
 		p := newProgress(cmd.ErrOrStderr())
 		defer p.end()
 		removed := []upkeep.Swept{}
-		s := upkeep.Sweeper{Owns: b.Verify, Catalog: b.Catalog, Marks: b.Catalog, Store: b.Store, Leases: b.Catalog, Holder: upkeep.NewHolder(), OlderThan: time.Duration(older),
+		s := upkeep.Sweeper{Owns: b.Verify, Force: force, Catalog: b.Catalog, Marks: b.Catalog, Store: b.Store, Leases: b.Catalog, Holder: upkeep.NewHolder(), OlderThan: time.Duration(older),
 			DryRun:   dryRun,
 			Progress: func(r upkeep.SweepReport) { p.show(0, 0, "%d archives seen, %d removed", r.Seen, r.Removed) },
 			Each: func(s upkeep.Swept) {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -34,6 +36,8 @@ type BackendOptions struct {
 	Beside bool
 	// Existing wants a registry that is there, with its own storage, and a schema that is this program's.
 	Existing bool
+	// MayLack lets the storage be empty, for who is there to fill it.
+	MayLack  bool
 	Log      *slog.Logger
 	Observer storage.S3Observer // is told of requests to S3; may be nil
 }
@@ -47,14 +51,16 @@ func OpenBackends(ctx context.Context, c *Config, o BackendOptions) (_ *Backends
 		}
 	}()
 	if b.Catalog, err = openCatalog(ctx, c, o); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("catalog: %w", err)
 	}
 	o.Beside = o.Beside || c.Catalog.Postgres != nil
 	if b.Store, err = c.OpenStore(ctx, c.Storage.S3, c.storageFolder(), o); err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
 	if o.Existing {
-		return b, b.Verify(ctx)
+		if err := b.verify(ctx, o.MayLack); err != nil {
+			return nil, err
+		}
 	}
 	return b, nil
 }
@@ -134,9 +140,11 @@ func (b *Backends) claim(ctx context.Context, c *Config) error {
 	return nil
 }
 
-// Verify makes sure that the storage is the catalog's: that it is nobody else's and, where it is nobody's, that what the catalog names is
-// there. Whoever removes or repairs blobs asks first.
-func (b *Backends) Verify(ctx context.Context) error {
+// Verify makes sure that the storage is the catalog's: that it is nobody else's and, where it is nobody's, that it has what the catalog names,
+// and nothing where the catalog names nothing. Whoever removes or repairs blobs asks first.
+func (b *Backends) Verify(ctx context.Context) error { return b.verify(ctx, false) }
+
+func (b *Backends) verify(ctx context.Context, mayLack bool) error {
 	id, err := b.Catalog.RegistryID(ctx)
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)
@@ -148,23 +156,40 @@ func (b *Backends) Verify(ctx context.Context) error {
 	case owner == id:
 		return nil
 	case owner != "":
-		return fmt.Errorf("storage: %w, with takeOver: true", &storage.ForeignError{Owner: owner})
+		return fmt.Errorf("storage: %w. If it was this registry's, whose catalog was lost, `crateyard restore --from-blobs` makes the catalog anew", &storage.ForeignError{Owner: owner})
 	}
-	for ref, err := range b.Catalog.BlobsAfter(ctx, catalog.CrateBlob{}) {
+	ref, err := first(b.Catalog.BlobsAfter(ctx, catalog.CrateBlob{}))
+	if err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	if ref == nil {
+		blob, err := first(b.Store.List(ctx, "crates/", ""))
 		if err != nil {
-			return fmt.Errorf("catalog: %w", err)
+			return fmt.Errorf("storage: %w", err)
 		}
-		if ref.DeletedAt != nil {
-			continue
+		if blob != nil {
+			return fmt.Errorf("storage: it holds archives, such as %s, and the catalog is empty: `crateyard restore` brings the catalog back, from a backup or, with --from-blobs, "+
+				"from the archives. To serve without them, start once with takeOver: true", blob.Key)
 		}
-		_, err := b.Store.Stat(ctx, storage.CrateKey(ref.Crate, ref.Num, ref.SHA256))
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("storage: it is nobody's and lacks what the catalog names, such as %s %s: it is the wrong folder or bucket, or it was emptied. "+
-				"If it is to be filled from elsewhere, start once with takeOver: true", ref.Crate, ref.Num)
-		}
-		return err // one is enough to know
+		return nil
 	}
-	return nil
+	_, err = b.Store.Stat(ctx, storage.CrateKey(ref.Crate, ref.Num, ref.SHA256))
+	if errors.Is(err, fs.ErrNotExist) && (mayLack || ref.DeletedAt != nil) {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("storage: it is nobody's and lacks what the catalog names, such as %s %s: it is the wrong folder or bucket, or it was emptied. "+
+			"`crateyard check --repair --from BACKUPS` fills it again", ref.Crate, ref.Num)
+	}
+	return err
+}
+
+// first gives the first of what an iterator has, or nil.
+func first[T any](all iter.Seq2[T, error]) (*T, error) {
+	for v, err := range all {
+		return &v, err
+	}
+	return nil, nil
 }
 
 // The wait between two attempts to reach backends that are away grows from the one to the other.
@@ -189,6 +214,9 @@ func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
 			return nil, err
 		}
 		s.log.Warn("Waiting for catalog and storage", "error", err, "again", wait.String())
+		for _, part := range []string{"catalog", "storage"} {
+			s.metrics.BackendUp(part, !strings.HasPrefix(err.Error(), part+":"))
+		}
 		text := err.Error()
 		s.waiting.Store(&text)
 		select {

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,6 +51,12 @@ func TestStorageBelongsToItsCatalog(t *testing.T) {
 		t.Errorf("a command beside the server: %v", err)
 	}
 	opens(t, a.data, "", func(*registry.Config) {})
+	// A catalog that was lost does not make its archives anybody's.
+	opens(t, t.TempDir(), "belongs to another registry", func(c *registry.Config) { c.Storage.Folder = filepath.Join(a.data, "storage") })
+	if err := os.RemoveAll(filepath.Join(a.data, "storage", ".crateyard")); err != nil {
+		t.Fatal(err)
+	}
+	opens(t, t.TempDir(), "the catalog is empty", func(c *registry.Config) { c.Storage.Folder = filepath.Join(a.data, "storage") })
 	opens(t, a.data, "", func(c *registry.Config) { c.Storage.Folder, c.TakeOver = empty, true })
 }
 

@@ -39,7 +39,6 @@ type Server struct {
 	api     *httpapi.API
 	git     *gitindex.Repo // nil: not served
 	upkeep  *upkeep.Runner
-	backups ClosableStore // where to; nil: nowhere
 
 	backends *Backends
 	catalog  *catalog.Catalog // of the backends
@@ -289,9 +288,6 @@ func (s *Server) close() (err error) {
 	}
 	if s.backends != nil {
 		err = errors.Join(err, s.backends.Close())
-	}
-	if s.backups != nil {
-		err = errors.Join(err, s.backups.Close())
 	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())

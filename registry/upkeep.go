@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -44,12 +46,40 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.backups, err = s.config.OpenStore(ctx, b.S3, b.Folder, BackendOptions{Beside: true, Log: s.log}); err != nil {
-		return err
-	}
-	add(backup.Task(backup.Creator{Catalog: s.catalog, Store: s.store, Target: s.backups, Leases: s.catalog, Holder: holder, Version: s.api.Version,
-		Registry: backup.Registry{ID: id, Name: s.config.Name, URL: s.config.URL}}, schedule, b.Keep))
+	add(s.backupTask(schedule, backup.Creator{Catalog: s.catalog, Store: s.store, Leases: s.catalog, Holder: holder, Version: s.api.Version,
+		Registry: backup.Registry{ID: id, Name: s.config.Name, URL: s.config.URL, Instance: s.config.Instance}}))
 	return nil
+}
+
+// backupTask opens where to each time: that it cannot be opened is a backup that failed, and no reason not to serve.
+func (s *Server) backupTask(schedule *backup.Schedule, creator backup.Creator) upkeep.Task {
+	b := s.config.Backup
+	with := func(ctx context.Context, do func(upkeep.Task) error) error {
+		target, err := s.config.OpenStore(ctx, b.S3, b.Folder, BackendOptions{Beside: true, Log: s.log})
+		if err != nil {
+			return fmt.Errorf("where backups go: %w", err)
+		}
+		c := creator
+		c.Target = target
+		return errors.Join(do(backup.Task(c, schedule, b.Keep)), target.Close())
+	}
+	return upkeep.Task{
+		Name: "backup", Next: schedule.Next,
+		Last: func(ctx context.Context) (last time.Time, err error) {
+			err = with(ctx, func(t upkeep.Task) error {
+				last, err = t.Last(ctx)
+				return err
+			})
+			return last, err
+		},
+		Run: func(ctx context.Context) (out upkeep.Outcome, err error) {
+			err = with(ctx, func(t upkeep.Task) error {
+				out, err = t.Run(ctx)
+				return err
+			})
+			return out, err
+		},
+	}
 }
 
 // taskNote is where the servers of a registry tell each other how a task stands.

@@ -80,7 +80,7 @@ func (p Params) container() *corev1ac.ContainerApplyConfiguration {
 			corev1ac.ContainerPort().WithName("http").WithContainerPort(publicPort).WithProtocol(corev1.ProtocolTCP),
 			corev1ac.ContainerPort().WithName("ops").WithContainerPort(opsPort).WithProtocol(corev1.ProtocolTCP)).
 		// Starting may mean migrating a large catalog: ten minutes.
-		WithStartupProbe(probe("/readyz").WithPeriodSeconds(1).WithFailureThreshold(600)).
+		WithStartupProbe(probe(serving).WithPeriodSeconds(1).WithFailureThreshold(600)).
 		WithReadinessProbe(probe(serving).WithPeriodSeconds(2).WithFailureThreshold(5)).
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(6))
 	if scalable(p.Registry) { // one that is alone would be away for longer by it
@@ -109,8 +109,8 @@ func (p Params) baseContainer(name string, args ...string) *corev1ac.ContainerAp
 }
 
 // serving is what a pod's readiness asks. It leaves out catalog and storage: when a database, a bucket or a disk is in trouble, taking the pods
-// out of the Service would keep them from serving what they can, and from saying what is wrong; the conditions say it. A new pod waits
-// for both all the same, in its startup probe.
+// out of the Service would keep them from serving what they can, and from saying what is wrong; the conditions say it. A new pod
+// has reached both before it serves at all.
 const serving = "/readyz?exclude=catalog&exclude=storage"
 
 func probe(path string) *corev1ac.ProbeApplyConfiguration {

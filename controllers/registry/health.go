@@ -30,13 +30,12 @@ const (
 	storagePart = "storage"
 )
 
-// askPods asks pods what they lack: those that are not ready, to which no Service leads, and all of them when the server behind the Service
-// could not say how it is, as when its database is away.
+// askPods asks pods what they lack, ready or not: what all of them share is no part of their readiness, and one of them alone may have lost it.
 func (s *scope) askPods(ctx context.Context) error {
 	asked := 0
 	for i := range s.facts.pods {
 		pod := &s.facts.pods[i]
-		if !running(pod) || isPodReady(pod) && s.facts.serverErr == nil || pod.Status.PodIP == "" || asked == maxAsked {
+		if !running(pod) || pod.Status.PodIP == "" || asked == maxAsked {
 			continue
 		}
 		asked++
@@ -92,13 +91,4 @@ func readReasons(answer string) map[string]string {
 		reasons[part] = outcome.Clip(outcome.Message(why), maxSaid)
 	}
 	return reasons
-}
-
-func isPodReady(pod *corev1.Pod) bool {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }

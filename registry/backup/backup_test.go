@@ -171,7 +171,7 @@ func testIncremental(t *testing.T, y *upkeeptest.Yard) {
 	if m := create(t, creator(y, target)); m.CopiedBlobs != 0 || m.Blobs != 11 {
 		t.Errorf("third: %+v", m)
 	}
-	list, err := backup.List(t.Context(), target)
+	list, _, err := backup.List(t.Context(), target)
 	if err != nil || len(list) != 3 {
 		t.Errorf("%d backups, %v", len(list), err)
 	}
@@ -196,7 +196,7 @@ func testBackupAfterCut(t *testing.T, y *upkeeptest.Yard) {
 	if _, err := cut.Create(t.Context()); !errors.Is(err, errCut) {
 		t.Fatal(err)
 	}
-	if list, err := backup.List(t.Context(), target); err != nil || len(list) != 0 {
+	if list, _, err := backup.List(t.Context(), target); err != nil || len(list) != 0 {
 		t.Errorf("there is half a backup: %v %v", list, err)
 	}
 	first := filepath.Join(dir, "blobs", keys[0])
@@ -227,6 +227,8 @@ type failingStore struct {
 	storage.Store
 	left atomic.Int64
 }
+
+func (f *failingStore) Unwrap() storage.Store { return f.Store }
 
 func (f *failingStore) Create(ctx context.Context) (storage.Writer, error) {
 	if f.left.Add(-1) < 0 {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,11 +64,17 @@ func (c *Creator) Create(ctx context.Context) (m *Manifest, err error) {
 func (c *Creator) create(ctx context.Context) (*Manifest, error) {
 	begin := time.Now().UTC()
 	m := &Manifest{Format: Format, Name: newName(begin), Version: c.Version, Registry: c.Registry, Started: begin.Truncate(time.Millisecond)}
-	older, err := List(ctx, c.Target)
+	older, _, err := List(ctx, c.Target) // one that cannot be read is no reason to make none
 	if err != nil {
 		return nil, fmt.Errorf("read the backups that are there: %w", err)
 	}
 	if err := checkOwner(older, c.Registry); err != nil {
+		return nil, err
+	}
+	if n := len(older); n > 0 && older[n-1].Started.After(begin.Add(clockSlack)) {
+		return nil, fmt.Errorf("backup %s is of the future, so this one would count as older: a clock is or was wrong; set it right, and remove that backup", older[n-1].Name)
+	}
+	if err := claim(ctx, c.Target, c.Registry); err != nil {
 		return nil, err
 	}
 	c.tell(Progress{Stage: "catalog"})
@@ -82,6 +89,16 @@ func (c *Creator) create(ctx context.Context) (*Manifest, error) {
 	}
 	m.Finished = time.Now().UTC().Truncate(time.Millisecond)
 	return m, writeManifest(ctx, c.Target, m)
+}
+
+// claim makes the target that of one registry, and one instance of it: a copy that was restored elsewhere, which has the same id, must not prune the
+// backups of the original.
+func claim(ctx context.Context, target storage.Store, r Registry) error {
+	err := storage.Claim(ctx, target, strings.TrimSpace("backups of "+cmp.Or(r.ID, r.Name)+" "+r.Instance), false)
+	if foreign, ok := errors.AsType[*storage.ForeignError](err); ok {
+		return fmt.Errorf("the target has an owner, %q, which is not this registry: choose another folder, bucket or prefix", foreign.Owner)
+	}
+	return err
 }
 
 func checkOwner(list []*Manifest, r Registry) error {

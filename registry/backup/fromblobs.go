@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -214,13 +215,21 @@ func (r *Rebuilder) read(ctx context.Context, f file) (v catalog.Import, reason,
 	if reason != nil || r.From == r.Store && r.FromPrefix == "" {
 		return v, reason, nil
 	}
-	if info, serr := r.Store.Stat(ctx, f.key); serr == nil && info.Size == f.Size {
-		if sum, _, derr := storage.Digest(ctx, r.Store, f.key, nil); derr == nil && sum == f.sum {
-			return v, nil, nil
+	// What is there already stays, unless it was read and is wrong: then the copy takes its place. What cannot be read is no proof.
+	info, err := r.Store.Stat(ctx, f.key)
+	if err == nil && info.Size == f.Size {
+		sum, _, derr := storage.Digest(ctx, r.Store, f.key, nil)
+		if derr != nil || sum == f.sum {
+			return v, nil, derr
 		}
 	}
-	if err := r.Store.Delete(ctx, f.key); err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return v, nil, err
+	}
+	if err == nil {
+		if err := r.Store.Delete(ctx, f.key); err != nil {
+			return v, nil, err
+		}
 	}
 	_, _, err = storage.Copy(ctx, r.From, f.Key, r.Store, f.key, f.sum, f.Size)
 	return v, nil, err

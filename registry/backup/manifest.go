@@ -21,6 +21,8 @@ type Registry struct {
 	ID   string `json:"id,omitempty"` // empty: the registry has none
 	Name string `json:"name"`
 	URL  string `json:"url,omitempty"`
+	// Instance tells a registry from a copy of it that was restored elsewhere, which has its id: namespace/name in a cluster.
+	Instance string `json:"instance,omitempty"`
 }
 
 // same reports whether two may share a target.
@@ -73,7 +75,10 @@ const maxManifest = 1 << 20
 // ReadManifest reads the manifest of a backup, by its name or, for the newest, "latest".
 func ReadManifest(ctx context.Context, target storage.Store, name string) (*Manifest, error) {
 	if name == "" || name == "latest" {
-		list, err := List(ctx, target)
+		list, unreadable, err := List(ctx, target)
+		if err == nil && len(unreadable) > 0 {
+			err = fmt.Errorf("which backup is the newest cannot be told, for some cannot be read; name the one that you want: %w", errors.Join(unreadable...))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -109,23 +114,27 @@ func ReadManifest(ctx context.Context, target storage.Store, name string) (*Mani
 	return m, nil
 }
 
-// List gives the backups of a target, the oldest first. What is under way or was cut off is not among them.
-func List(ctx context.Context, target storage.Store) ([]*Manifest, error) {
-	var list []*Manifest
+// List gives the backups of a target, the oldest first. What is under way or was cut off is not among them, nor are those that cannot be
+// read; these are named apart, each with its reason.
+func List(ctx context.Context, target storage.Store) (list []*Manifest, unreadable []error, err error) {
 	for info, err := range target.List(ctx, backups, "") {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		name, isManifest := strings.CutSuffix(strings.TrimPrefix(info.Key, backups), manifestName)
 		if !isManifest || !backupName.MatchString(name) {
 			continue
 		}
 		m, err := ReadManifest(ctx, target, name)
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
 		if err != nil {
-			return nil, err
+			unreadable = append(unreadable, err)
+			continue
 		}
 		list = append(list, m)
 	}
 	slices.SortStableFunc(list, func(a, b *Manifest) int { return a.Started.Compare(b.Started) }) // names have seconds only
-	return list, nil
+	return list, unreadable, nil
 }

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -48,11 +49,17 @@ func (p *Pruner) prune(ctx context.Context) (done Pruned, err error) {
 	if p.Spare != 0 {
 		spared = time.Now().Add(-p.Spare)
 	}
-	list, err := List(ctx, p.Target)
+	list, unreadable, err := List(ctx, p.Target)
 	if err != nil {
 		return done, err
 	}
+	if len(unreadable) > 0 {
+		return done, fmt.Errorf("nothing was removed, for what these backups need is not known: %w", errors.Join(unreadable...))
+	}
 	if err := checkOwner(list, p.Registry); err != nil {
+		return done, err
+	}
+	if err := claim(ctx, p.Target, p.Registry); err != nil {
 		return done, err
 	}
 	old := max(0, len(list)-p.Keep)

@@ -15,7 +15,7 @@ func Task(c Creator, schedule *Schedule, keep int) upkeep.Task {
 		Name: "backup",
 		Next: schedule.Next,
 		Last: func(ctx context.Context) (time.Time, error) {
-			list, err := List(ctx, c.Target)
+			list, _, err := List(ctx, c.Target)
 			if err != nil || len(list) == 0 {
 				return time.Time{}, err
 			}

@@ -29,7 +29,7 @@ func (c *Catalog) AddDownloads(ctx context.Context, counts map[int64]int64) erro
 			{"UPDATE versions SET downloads = versions.downloads + n.n FROM " + n + " WHERE versions.id = n.id", []any{counted}},
 			{"UPDATE crates SET downloads = crates.downloads + s.n FROM (SELECT v.crate_id, CAST(sum(n.n) AS BIGINT) AS n FROM " + n +
 				" JOIN versions v ON v.id = n.id GROUP BY v.crate_id) s WHERE crates.id = s.crate_id", []any{counted}},
-			{`INSERT INTO version_downloads (version_id, day, downloads) SELECT n.id, ?, n.n FROM ` + n + ` WHERE true
+			{`INSERT INTO version_downloads (version_id, day, downloads) SELECT n.id, ?, n.n FROM ` + n + ` JOIN versions v ON v.id = n.id WHERE true
 				ON CONFLICT (version_id, day) DO UPDATE SET downloads = version_downloads.downloads + excluded.downloads`, []any{c.today(), counted}},
 		} {
 			if _, err := tx.ExecContext(ctx, stmt.query, stmt.args...); err != nil {

@@ -38,11 +38,25 @@ type claimable interface {
 	setOwner(ctx context.Context, id string, replace bool) error
 }
 
+// asClaimable finds what can name its owner in a store that may be wrapped in others, which then have an Unwrap.
+func asClaimable(store Store) (claimable, error) {
+	for s := store; ; {
+		if c, ok := s.(claimable); ok {
+			return c, nil
+		}
+		u, ok := s.(interface{ Unwrap() Store })
+		if !ok {
+			return nil, fmt.Errorf("a store of type %T cannot be claimed", store)
+		}
+		s = u.Unwrap()
+	}
+}
+
 // Owner gives the id of the registry whose blobs a store holds; empty: nobody has claimed it.
 func Owner(ctx context.Context, store Store) (string, error) {
-	c, ok := store.(claimable)
-	if !ok {
-		return "", fmt.Errorf("a store of type %T cannot be claimed", store)
+	c, err := asClaimable(store)
+	if err != nil {
+		return "", err
 	}
 	return c.owner(ctx)
 }
@@ -50,9 +64,9 @@ func Owner(ctx context.Context, store Store) (string, error) {
 // Claim makes sure that the store holds the blobs of the registry of this id and of no other. A store without an owner gets this one. One
 // of another registry is refused with a *ForeignError, unless takeOver is set. Several servers of one registry may claim it at once.
 func Claim(ctx context.Context, store Store, registryID string, takeOver bool) error {
-	c, ok := store.(claimable)
-	if !ok {
-		return fmt.Errorf("a store of type %T cannot be claimed", store)
+	c, err := asClaimable(store)
+	if err != nil {
+		return err
 	}
 	if registryID == "" || registryID != strings.TrimSpace(registryID) || len(registryID) > ownerMost {
 		return fmt.Errorf("registry id %q: it must not be empty, nor begin or end with a space", registryID)

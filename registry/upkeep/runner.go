@@ -126,6 +126,9 @@ func (r *Runner) run(ctx context.Context, t Task) {
 		case err != nil:
 			r.Log.Warn("Cannot tell when this was last done", "task", t.Name, "error", Clean(err))
 		case !known.IsZero():
+			if known.After(last) { // by a clock that was ahead
+				known = last
+			}
 			last = known
 			r.note(t.Name, func(s *Status) { s.LastSucceeded = known })
 		}

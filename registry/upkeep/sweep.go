@@ -39,6 +39,7 @@ type Sweeper struct {
 	Owns      func(ctx context.Context) error
 	OlderThan time.Duration // since a blob was stored, and since its version was deleted; at least MinSweepAge
 	DryRun    bool
+	Force     bool // remove however much no version names
 	// Each is called for each blob that is removed, or would be. Progress is called after each batch.
 	Each     func(Swept)
 	Progress func(SweepReport)
@@ -80,6 +81,9 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 	}
 	s.gone = nil
 	err = Hold(ctx, s.Leases, BlobsLease, s.Holder, func(ctx context.Context) error {
+		if err := s.plausible(ctx, before); err != nil {
+			return err
+		}
 		if err := s.finish(ctx, &rep, before); err != nil {
 			return fmt.Errorf("end the last sweep: %w", err)
 		}
@@ -91,12 +95,45 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 	return rep, err
 }
 
-func (s *Sweeper) run(ctx context.Context, rep *SweepReport, before time.Time) error {
+// What a sweep takes for rubbish without being told to: some uploads that failed, and not a part of the registry.
+const (
+	fewUnnamed   = 100
+	unnamedShare = 20 // one in so many
+)
+
+// plausible refuses to begin where the catalog seems not to be the one that the blobs belong to: it is another's, or was lost, or set back to
+// an earlier time, and then knows nothing of blobs that it named once.
+func (s *Sweeper) plausible(ctx context.Context, before time.Time) error {
 	if s.Owns != nil {
 		if err := s.Owns(ctx); err != nil {
 			return err
 		}
 	}
+	if s.Force {
+		return nil
+	}
+	var named, unnamed int64
+	for p, err := range join(ctx, s.Catalog, s.Store, "") {
+		switch {
+		case err != nil:
+			return fmt.Errorf("list what is there: %w", err)
+		case p.info == nil:
+		case p.ref != nil:
+			named++
+		default:
+			if _, ok := sweepable(p, before); ok {
+				unnamed++
+			}
+		}
+	}
+	if unnamed > fewUnnamed && unnamed > named/unnamedShare || named == 0 && unnamed > 0 {
+		return fmt.Errorf("%d archives are named by no version, and %d are: the catalog may be empty, another's, or older than the archives. Nothing was removed; "+
+			"look with `crateyard sweep --dry-run`, and if they are rubbish, run `crateyard sweep --force`", unnamed, named)
+	}
+	return nil
+}
+
+func (s *Sweeper) run(ctx context.Context, rep *SweepReport, before time.Time) error {
 	var found []Swept
 	for p, err := range join(ctx, s.Catalog, s.Store, "") {
 		if err != nil {

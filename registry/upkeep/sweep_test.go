@@ -224,3 +224,25 @@ func testSweepOfCrateMadeAgain(t *testing.T, y *upkeeptest.Yard) {
 		t.Errorf("long after: %+v %v", rep, err)
 	}
 }
+
+// A catalog that names none of the archives is not theirs: it was lost, or set back, or is another's.
+func TestSweepDoubtsTheCatalog(t *testing.T) { upkeeptest.Each(t, testSweepDoubtsTheCatalog) }
+
+func testSweepDoubtsTheCatalog(t *testing.T, y *upkeeptest.Yard) {
+	orphan := storage.CrateKey("demo", "9.0.0", zeros)
+	y.Put(orphan, []byte("0123456789"))
+	y.Age(orphan, 2*day)
+	s := sweeper(y)
+	if rep, err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "named by no version") || rep.Removed != 0 || !slices.Contains(y.Keys(""), orphan) {
+		t.Fatalf("%+v %v, left %q", rep, err, y.Keys(""))
+	}
+	s.Owns = func(context.Context) error { return errors.New("another's") }
+	s.Force = true
+	if _, err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another's") {
+		t.Errorf("a store of another registry: %v", err)
+	}
+	s.Owns = nil
+	if rep, err := s.Run(t.Context()); err != nil || rep.Removed != 1 {
+		t.Errorf("by force: %+v %v", rep, err)
+	}
+}
