@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/crateyard/crateyard/registry/fault"
 )
 
 // Catalog is an open catalog. It is safe for concurrent use.
@@ -41,8 +43,16 @@ func (c *Catalog) Close() error {
 	return err
 }
 
-// Ping reports whether the catalog answers reads.
+// Ping reports whether the catalog answers reads and, where that can be known, whether it would take writes.
 func (c *Catalog) Ping(ctx context.Context) error {
+	if c.d.shared {
+		var readOnly bool
+		err := c.ro.QueryRowContext(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'").Scan(&readOnly)
+		if err == nil && readOnly {
+			err = fault.New(fault.Unavailable, "the database is a replica, or takes no writes for another reason")
+		}
+		return err
+	}
 	var one int
 	err := c.ro.QueryRowContext(ctx, "SELECT 1 FROM users LIMIT 1").Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -20,6 +20,7 @@ type feed struct {
 	committed chan struct{} // holds one when a change waits for its number
 	seq       atomic.Int64  // the last change that followers were told of
 	upToDate  atomic.Pointer[time.Time]
+	joined    bool // there was a connection before; of the goroutine that follows
 
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -153,7 +154,7 @@ func (f *feed) listen(ctx context.Context, connected func()) error {
 	if _, err := conn.Exec(ctx, session+"; LISTEN "+channel); err != nil {
 		return err
 	}
-	if err := f.rewound(ctx, conn); err != nil {
+	if err := f.rejoin(ctx, conn); err != nil {
 		return err
 	}
 	connected()
@@ -183,16 +184,22 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// rewound finds out whether the database is behind what was seen of it: it was restored, or a replica that lacked the end took over.
-func (f *feed) rewound(ctx context.Context, conn *pgx.Conn) error {
+// rejoin has the followers forget everything after a connection was lost: the database may have been set back meanwhile, or a replica that
+// lacked its end may have taken over, and other changes may have got the numbers of those that were seen.
+func (f *feed) rejoin(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var last int64
-	if err := conn.QueryRow(ctx, "SELECT coalesce(max(seq), 0) FROM changes").Scan(&last); err != nil || last >= f.seq.Load() {
+	if err := conn.QueryRow(ctx, "SELECT coalesce(max(seq), 0) FROM changes").Scan(&last); err != nil {
 		return err
 	}
-	f.c.tell(Change{})
-	f.seq.Store(last)
+	if f.joined || last < f.seq.Load() {
+		f.c.tell(Change{})
+	}
+	if last < f.seq.Load() {
+		f.seq.Store(last)
+	}
+	f.joined = true
 	return nil
 }
 

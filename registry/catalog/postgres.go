@@ -42,8 +42,11 @@ const (
 )
 
 // session is set on each connection. What holds locks and does nothing, or is cut off from us, is given up by the server, too.
-const session = `SET default_transaction_isolation = 'read committed'; SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s';
-	SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; SET tcp_user_timeout = '14s'`
+const (
+	session = `SET default_transaction_isolation = 'read committed'; SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; ` +
+		keepalive
+	keepalive = `SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; SET tcp_user_timeout = '14s'`
+)
 
 // OpenPostgres opens the catalog in a PostgreSQL database, brings its schema up to date, and begins to follow what other servers
 // change there. It refuses a schema that is newer than this program's. Servers that open it at the same time migrate it once. No error holds
@@ -113,6 +116,9 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, existing bool)
 	}
 	if version < 150000 {
 		return fmt.Errorf("the server is PostgreSQL %d; 15 is the oldest that is supported", version/10000)
+	}
+	if _, err := lock.ExecContext(ctx, keepalive); err != nil { // a machine that dies with the lock must not hold it for hours
+		return postgresFault(err)
 	}
 	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock($1, 0)", lockMigrate); err != nil {
 		return postgresFault(err)

@@ -159,7 +159,7 @@ func (s Sparse) get(ctx context.Context, address string, most int64) ([]byte, er
 const tries = 4
 
 // open makes a request, again after a while when the other side asks for that or is away. A token goes to the host of the index
-// only, as cargo does it: net/http leaves it out when a redirect leads elsewhere.
+// only; net/http leaves it out when a redirect leads elsewhere.
 func (s Sparse) open(ctx context.Context, address string) (io.ReadCloser, error) {
 	wait := time.Second
 	for try := 1; ; try++ {
@@ -183,7 +183,7 @@ func (s Sparse) once(ctx context.Context, address string) (_ io.ReadCloser, afte
 		return nil, -1, err
 	}
 	req.Header.Set("User-Agent", "crateyard import")
-	if s.Token != "" {
+	if index, err := url.Parse(strings.TrimPrefix(s.Index, "sparse+")); s.Token != "" && err == nil && index.Host == req.URL.Host {
 		req.Header.Set("Authorization", s.Token)
 	}
 	resp, err := s.HTTP.Do(req)
