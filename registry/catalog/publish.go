@@ -57,7 +57,7 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 	if err != nil {
 		return err
 	}
-	return c.writeAs(ctx, p.By, func(tx *tx) ([]change, error) {
+	err = c.writeAs(ctx, p.By, func(tx *tx) ([]change, error) {
 		if err := tx.lockPublish(ctx, p.Name); err != nil {
 			return nil, err
 		}
@@ -116,6 +116,10 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 		}
 		return changes, err
 	})
+	if c.d.shared && fault.KindOf(err) == fault.Conflict {
+		c.tell(Change{Crate: p.Name, Kind: index.KindPublish}) // another server has just published it: who is told so here shall see it here
+	}
+	return err
 }
 
 // yankImported yanks a version that was yanked where it comes from.

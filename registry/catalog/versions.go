@@ -107,7 +107,7 @@ func (c *Catalog) Readme(ctx context.Context, versionID int64) (text, file strin
 // SetYanked yanks or unyanks a version; to do it twice is no error and no change. A message, where there is one, is kept for
 // people. What is nil stays as it is, except that what is not yanked has no message.
 func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yank *bool, message *string, allow func(Standing) error) error {
-	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+	err := c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		found, _, err := c.standing(ctx, tx, name, by.UserID, allow)
 		if err != nil {
 			return nil, err
@@ -153,6 +153,11 @@ func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yan
 		}
 		return []change{{crate: name, kind: kind, versionID: v.ID, hidden: found.Restricted}}, err
 	})
+	if err == nil && c.d.shared {
+		// It may be so because another server did it a moment ago: who is told that it is done here shall see it here.
+		c.tell(Change{Crate: name, Kind: index.KindYank})
+	}
+	return err
 }
 
 // updateMaxVersion finds the highest version again, after one was yanked or deleted.
