@@ -77,6 +77,12 @@ func TestOutage(t *testing.T) {
 	alice := users(t, here, "alice")[0]
 	heard := make(chan Change, 100)
 	there.Follow(func(ch Change) { heard <- ch })
+	if err := publishAs(t, here, alice, "first", "1.0.0", "00"); err != nil {
+		t.Fatal(err)
+	}
+	if ch := <-heard; ch.Crate != "first" { // so there is a connection to lose
+		t.Fatalf("%+v", ch)
+	}
 	for round, end := range []func() error{s.Kill, s.Stop} {
 		name := string(rune('a' + round))
 		if err := publishAs(t, here, alice, name, "1.0.0", "00"); err != nil {
