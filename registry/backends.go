@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -158,38 +157,51 @@ func (b *Backends) verify(ctx context.Context, mayLack bool) error {
 	case owner != "":
 		return fmt.Errorf("storage: %w. If it was this registry's, whose catalog was lost, `crateyard restore --from-blobs` makes the catalog anew", &storage.ForeignError{Owner: owner})
 	}
-	ref, err := first(b.Catalog.BlobsAfter(ctx, catalog.CrateBlob{}))
-	if err != nil {
-		return fmt.Errorf("catalog: %w", err)
+	return b.verifyUnclaimed(ctx, mayLack)
+}
+
+// looked is how many versions are looked for in a storage that nobody has claimed: some may be lost, and the rest is served all the same.
+const looked = 100
+
+func (b *Backends) verifyUnclaimed(ctx context.Context, mayLack bool) error {
+	var missing *catalog.BlobRef
+	known, seen := false, 0
+	for ref, err := range b.Catalog.BlobsAfter(ctx, catalog.CrateBlob{}) {
+		if err != nil {
+			return fmt.Errorf("catalog: %w", err)
+		}
+		if known = true; ref.DeletedAt != nil {
+			continue
+		}
+		_, err := b.Store.Stat(ctx, storage.CrateKey(ref.Crate, ref.Num, ref.SHA256))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("storage: %w", err)
+		}
+		if missing == nil {
+			missing = &ref
+		}
+		if seen++; seen == looked {
+			break
+		}
 	}
-	if ref == nil {
-		blob, err := first(b.Store.List(ctx, "crates/", ""))
+	switch {
+	case missing != nil && !mayLack:
+		return fmt.Errorf("storage: it is nobody's and lacks what the catalog names, such as %s %s: it is the wrong folder or bucket, or it was emptied. "+
+			"`crateyard check --repair --from BACKUPS` fills it again", missing.Crate, missing.Num)
+	case known:
+		return nil
+	}
+	for blob, err := range b.Store.List(ctx, "crates/", "") {
 		if err != nil {
 			return fmt.Errorf("storage: %w", err)
 		}
-		if blob != nil {
-			return fmt.Errorf("storage: it holds archives, such as %s, and the catalog is empty: `crateyard restore` brings the catalog back, from a backup or, with --from-blobs, "+
-				"from the archives. To serve without them, start once with takeOver: true", blob.Key)
-		}
-		return nil
+		return fmt.Errorf("storage: it holds archives, such as %s, and the catalog is empty: `crateyard restore` brings the catalog back, from a backup or, with --from-blobs, "+
+			"from the archives. To serve without them, start once with takeOver: true", blob.Key)
 	}
-	_, err = b.Store.Stat(ctx, storage.CrateKey(ref.Crate, ref.Num, ref.SHA256))
-	if errors.Is(err, fs.ErrNotExist) && (mayLack || ref.DeletedAt != nil) {
-		return nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("storage: it is nobody's and lacks what the catalog names, such as %s %s: it is the wrong folder or bucket, or it was emptied. "+
-			"`crateyard check --repair --from BACKUPS` fills it again", ref.Crate, ref.Num)
-	}
-	return err
-}
-
-// first gives the first of what an iterator has, or nil.
-func first[T any](all iter.Seq2[T, error]) (*T, error) {
-	for v, err := range all {
-		return &v, err
-	}
-	return nil, nil
+	return nil
 }
 
 // The wait between two attempts to reach backends that are away grows from the one to the other.

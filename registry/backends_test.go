@@ -86,3 +86,22 @@ func TestExisting(t *testing.T) {
 		t.Errorf("no credentials: %v", err)
 	}
 }
+
+// In a storage that nobody has claimed yet, as after a restore, one archive that is lost keeps no other from being served.
+func TestOneLostArchive(t *testing.T) {
+	y := open(t, nil)
+	for _, name := range []string{"demo", "more"} {
+		if r := y.publish(good(t, name, "1.0.0")); r.status != 200 {
+			t.Fatal(r.status, r.body)
+		}
+	}
+	if err := y.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{".crateyard", "crates/demo"} {
+		if err := os.RemoveAll(filepath.Join(y.data, "storage", filepath.FromSlash(part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opens(t, y.data, "", func(*registry.Config) {})
+}

@@ -24,6 +24,7 @@ import (
 	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/metrics"
 	"github.com/crateyard/crateyard/registry/publish"
+	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/web"
 )
@@ -98,7 +99,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 			NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
 	}
-	if p, ok := s.store.(presigner); ok && c.Storage.Delivery == "Redirect" {
+	if p, ok := s.store.(storage.Presigner); ok && c.Storage.Delivery == "Redirect" {
 		s.api.Presign = p.Presign
 	}
 	if s.config.GitIndex == "Enabled" {
@@ -110,11 +111,6 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 		return nil, err
 	}
 	return s, nil
-}
-
-// presigner is a store that lets clients fetch blobs from it themselves.
-type presigner interface {
-	Presign(ctx context.Context, key string, valid time.Duration) (string, error)
 }
 
 func (s *Server) openData(ctx context.Context) (err error) {

@@ -234,7 +234,7 @@ func TestFeedHasNoHoles(t *testing.T) {
 		eventually(t, func() bool {
 			mu.Lock()
 			defer mu.Unlock()
-			return len(heard[i]) == publishers*each/5 && rs[i].FeedSeq() == publishers*each
+			return len(heard[i]) == publishers*each/5 && rs[i].feed.seq.Load() == publishers*each
 		})
 		if lag := rs[i].FeedLag(); lag < 0 || lag > 10*time.Second {
 			t.Errorf("lag %s", lag)
@@ -278,7 +278,7 @@ func TestFollowOthers(t *testing.T) {
 	if _, err := rs[0].rw.db.ExecContext(t.Context(), many); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { return count(Change{}) == 1 && rs[1].FeedSeq() == followMost+2 })
+	eventually(t, func() bool { return count(Change{}) == 1 && rs[1].feed.seq.Load() == followMost+2 })
 	if n := count(Change{"many", index.KindYank}); n != 0 {
 		t.Errorf("%d of many were told one by one", n)
 	}
@@ -288,7 +288,7 @@ func TestFollowOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, func() bool { return count(Change{}) == 2 && rs[1].FeedSeq() == 1 })
+	eventually(t, func() bool { return count(Change{}) == 2 && rs[1].feed.seq.Load() == 1 })
 	if err := publishAs(t, rs[0], alice, "after", "1.0.0", "00"); err != nil {
 		t.Fatal(err)
 	}

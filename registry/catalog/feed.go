@@ -64,11 +64,3 @@ func (c *Catalog) FeedLag() time.Duration {
 	}
 	return time.Since(*c.feed.upToDate.Load())
 }
-
-// FeedSeq is the number of the last change that followers were told of; 0 on SQLite.
-func (c *Catalog) FeedSeq() int64 {
-	if c.feed == nil {
-		return 0
-	}
-	return c.feed.seq.Load()
-}
