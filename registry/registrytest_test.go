@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/index/indextest"
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/process"
 )
 
 // yard is a running server with one publisher, alice.
@@ -31,7 +31,7 @@ type yard struct {
 	admin      string // token
 	alice      string // token
 	stop       func() error
-	logs       *lockedBuffer
+	logs       *process.Log
 	stopped    bool
 	cancelOnly context.CancelFunc
 	done       chan error
@@ -56,7 +56,7 @@ func openIn(t *testing.T, dir string, change func(*registry.Config)) *yard {
 	if change != nil {
 		change(&c)
 	}
-	logs := &lockedBuffer{}
+	logs := &process.Log{}
 	s, err := registry.Open(t.Context(), c, "test", logs)
 	if err != nil {
 		t.Fatal(err)
@@ -212,24 +212,6 @@ func eventually(t *testing.T, what string, f func() bool) {
 		}
 	}
 	t.Fatalf("never happened: %s", what)
-}
-
-// lockedBuffer takes a log while a test reads it.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // beginUpload sends all of a publish but its end and waits until the server is at work on it; finish sends the end.

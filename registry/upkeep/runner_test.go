@@ -14,6 +14,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/upkeep/upkeeptest"
+	"github.com/crateyard/crateyard/test/process"
 )
 
 func TestClean(t *testing.T) {
@@ -40,7 +41,7 @@ func testRunner(t *testing.T, y *upkeeptest.Yard) {
 	c := y.Catalog
 	ctx, cancel := context.WithCancel(t.Context())
 	var runs, bad atomic.Int64
-	var logs lockedBuffer
+	var logs process.Log
 	var replicas []*upkeep.Runner
 	var wg sync.WaitGroup
 	for i := range 3 {
@@ -133,21 +134,4 @@ func TestLimit(t *testing.T) {
 	if took := time.Since(begin); took < 400*time.Millisecond { // 300 KiB less the first 64 KiB
 		t.Errorf("300 KiB at 512 KiB/s took %s", took)
 	}
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

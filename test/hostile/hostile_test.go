@@ -202,12 +202,12 @@ func TestDeclaredLengths(t *testing.T) {
 // Two hundred uploads at once that stand still take little, and hold nobody up.
 func TestManySlowUploads(t *testing.T) {
 	s := start(t)
-	crate := withManifest(t, "slow", "", 200_000)
 	client := &http.Client{Transport: &http.Transport{}}
 	var wg sync.WaitGroup
 	var writers []*io.PipeWriter
 	for i := range 200 {
-		body := frame(metadata(fmt.Sprintf("slow-%d", i)), crate)
+		name := fmt.Sprintf("slow-%d", i)
+		body := frame(metadata(name), withManifest(t, name, "", 200_000)) // sound, or it were refused as soon as that shows
 		r, w := io.Pipe()
 		writers = append(writers, w)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL+"/api/v1/crates/new", r)
@@ -233,7 +233,7 @@ func TestManySlowUploads(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d uploads have begun, %v", len(files), err)
+			t.Fatalf("%d uploads have begun, %v\n%s", len(files), err, s.Logs())
 		}
 	}
 	for range 50 {

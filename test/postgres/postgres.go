@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,6 +23,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/crateyard/crateyard/test/process"
 )
 
 // Password is that of the server's only user; tests look for it where no password may stand.
@@ -47,8 +48,7 @@ type Server struct {
 	port      int
 	settings  map[string]string
 	cred      *syscall.Credential
-	pid       int
-	ended     chan struct{} // closed when the process is gone
+	process   *process.Process // nil while it is stopped
 	databases atomic.Int64
 }
 
@@ -111,8 +111,7 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 func (s *Server) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, program), args...)
 	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), "LC_ALL=C")
-	// It ends with us, however we end: SIGQUIT is PostgreSQL's "at once".
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Pdeathsig: syscall.SIGQUIT, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Setpgid: true}
 	return cmd
 }
 
@@ -129,21 +128,10 @@ func (s *Server) Up() error {
 	defer func() { _ = logs.Close() }() // the process has its own
 	cmd := s.command("postgres", args...)
 	cmd.Stdout, cmd.Stderr = logs, logs
-	s.ended = make(chan struct{})
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // Pdeathsig counts the death of the thread
-		defer close(s.ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
-		}
-	}()
-	if err := <-started; err != nil {
+	s.process, err = process.Start(cmd, syscall.SIGQUIT) // PostgreSQL's "at once"
+	if err != nil {
 		return err
 	}
-	s.pid = cmd.Process.Pid
 	for end := time.Now().Add(startWait); ; time.Sleep(10 * time.Millisecond) {
 		ctx, cancel := context.WithDeadline(context.Background(), end)
 		conn, err := pgx.Connect(ctx, s.URI("postgres"))
@@ -155,7 +143,7 @@ func (s *Server) Up() error {
 			return nil
 		}
 		select {
-		case <-s.ended:
+		case <-s.process.Ended():
 			return fmt.Errorf("postgres ended\n%s", s.Logs())
 		default:
 		}
@@ -172,19 +160,23 @@ func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
 func (s *Server) Kill() error { return s.end(syscall.SIGQUIT) }
 
 func (s *Server) end(sig syscall.Signal) error {
-	if s.pid == 0 {
+	if s.process == nil {
 		return nil
 	}
-	if err := syscall.Kill(s.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return err
+	p := s.process
+	s.process = nil
+	err := p.Signal(sig)
+	if err == nil {
+		select {
+		case <-p.Ended(): // how is in its log
+		case <-time.After(startWait):
+			err = fmt.Errorf("postgres did not stop in %s", startWait)
+		}
 	}
-	select {
-	case <-s.ended:
-		s.pid = 0
-		return nil
-	case <-time.After(startWait):
-		return fmt.Errorf("postgres did not stop in %s\n%s", startWait, s.Logs())
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, s.Logs())
 	}
+	return err
 }
 
 // Close ends the server and removes its data.

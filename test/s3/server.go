@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,13 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/crateyard/crateyard/test/process"
 )
 
 // Server is an S3 server on 127.0.0.1. Buckets are addressed by path.
@@ -28,10 +28,7 @@ type Server struct {
 	Flags                []string
 	Pid                  int
 
-	cmd     *exec.Cmd
-	logs    *lockedBuffer
-	done    chan struct{} // closed at its end
-	ended   error
+	process *process.Process // nil while it is stopped
 	buckets int
 }
 
@@ -78,7 +75,7 @@ func New(t TB, flags ...string) *Server {
 
 // Resume starts a server that was stopped, on the same port, over the same folder.
 func (s *Server) Resume() error {
-	if s.cmd != nil {
+	if s.process != nil {
 		return errors.New("the S3 server runs already")
 	}
 	bin, err := Program()
@@ -87,24 +84,15 @@ func (s *Server) Resume() error {
 	}
 	addr := strings.TrimPrefix(s.Endpoint, "http://")
 	args := append([]string{"--port", addr, "--access", s.AccessKey, "--secret", s.SecretKey, "--region", s.Region, "--keep-alive", "--quiet"}, s.Flags...)
-	cmd := exec.Command(bin, append(args, "posix", s.Dir)...)
-	s.logs, s.done = &lockedBuffer{}, make(chan struct{})
-	cmd.Stdout, cmd.Stderr = s.logs, s.logs
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics leaves none behind
-	if err := cmd.Start(); err != nil {
+	s.process, err = process.Start(exec.Command(bin, append(args, "posix", s.Dir)...), syscall.SIGKILL)
+	if err != nil {
 		return err
 	}
-	s.cmd, s.Pid = cmd, cmd.Process.Pid
-	done := s.done
-	go func() {
-		s.ended = cmd.Wait()
-		close(done)
-	}()
+	s.Pid = s.process.Pid
 	for end := time.Now().Add(startWait); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		select {
-		case <-s.done:
-			s.cmd = nil
-			return fmt.Errorf("versitygw ended: %w\n%s", s.ended, s.Logs())
+		case <-s.process.Ended():
+			return s.Stop()
 		default:
 		}
 		if c, err := net.Dial("tcp", addr); err == nil {
@@ -116,17 +104,20 @@ func (s *Server) Resume() error {
 
 // Stop ends the server at once; what it has acknowledged stays in its folder. To stop a stopped one does nothing.
 func (s *Server) Stop() error {
-	if s.cmd == nil {
+	if s.process == nil {
 		return nil
 	}
-	err := s.cmd.Process.Kill()
-	<-s.done
-	s.cmd = nil
-	return err
+	p := s.process
+	s.process = nil
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	_ = p.Wait(startWait) // "signal: killed"
+	return nil
 }
 
-// Logs gives what the server printed since it was started last.
-func (s *Server) Logs() string { return s.logs.String() }
+// Logs gives what the server, which runs, printed since it was started last.
+func (s *Server) Logs() string { return s.process.Logs() }
 
 // Client is the SDK's client, for what a test does beside the code under test.
 func (s *Server) Client() *sdk.Client {
@@ -147,21 +138,4 @@ func (s *Server) WriteCredentials(dir string) error {
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "AWS_ACCESS_KEY_ID"), []byte(s.AccessKey), 0o600),
 		os.WriteFile(filepath.Join(dir, "AWS_SECRET_ACCESS_KEY"), []byte(s.SecretKey), 0o600))
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

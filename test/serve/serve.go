@@ -4,7 +4,6 @@ package serve
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/crateyard/crateyard/test/process"
 )
 
 // Binary builds the program and gives its path.
@@ -36,9 +37,7 @@ type Server struct {
 	AdminToken        string
 	Pid               int
 
-	cmd  *exec.Cmd
-	logs *lockedBuffer
-	done chan error
+	process *process.Process
 }
 
 // startWait bounds how long a start may take; it takes some 50 ms on an idle machine.
@@ -75,24 +74,21 @@ func StartWith(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Data: o.Data, AdminToken: o.AdminToken, logs: &lockedBuffer{}, done: make(chan error, 1)}
 	// Later flags win, so a test may choose its own addresses.
-	s.cmd = exec.Command(bin, append([]string{"serve", "--data", o.Data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"}, o.Flags...)...)
-	s.cmd.Env = append(os.Environ(), o.Env...)
+	cmd := exec.Command(bin, append([]string{"serve", "--data", o.Data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"}, o.Flags...)...)
+	cmd.Env = append(os.Environ(), o.Env...)
 	if o.AdminToken != "" {
-		s.cmd.Env = append(s.cmd.Env, "CRATEYARD_ADMIN_TOKEN="+o.AdminToken)
+		cmd.Env = append(cmd.Env, "CRATEYARD_ADMIN_TOKEN="+o.AdminToken)
 	}
-	s.cmd.Stdout, s.cmd.Stderr = s.logs, s.logs
-	if err := s.cmd.Start(); err != nil {
+	p, err := process.Start(cmd, syscall.SIGKILL)
+	if err != nil {
 		return nil, err
 	}
-	s.Pid = s.cmd.Process.Pid
-	go func() { s.done <- s.cmd.Wait() }()
+	s := &Server{Data: o.Data, AdminToken: o.AdminToken, Pid: p.Pid, process: p}
 	for end := time.Now().Add(startWait); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		select {
-		case err := <-s.done:
-			s.done <- err
-			return nil, fmt.Errorf("crateyard serve ended: %w\n%s", err, s.Logs())
+		case <-p.Ended():
+			return nil, fmt.Errorf("crateyard serve ended: %w\n%s", s.Wait(), s.Logs())
 		default:
 		}
 		if s.URL, s.OpsURL = s.addresses(); s.URL != "" {
@@ -122,52 +118,27 @@ func (s *Server) addresses() (url, ops string) {
 }
 
 // Logs gives what the server printed.
-func (s *Server) Logs() string { return s.logs.String() }
+func (s *Server) Logs() string { return s.process.Logs() }
 
 // Stop asks the server to stop, as Kubernetes would, and reports an end that was not clean.
 func (s *Server) Stop() error {
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := s.process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	return s.Wait()
 }
 
 // Signal sends a signal and does not wait.
-func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
+func (s *Server) Signal(sig os.Signal) error { return s.process.Signal(sig) }
 
 // Wait waits for the server's end.
-func (s *Server) Wait() error {
-	select {
-	case err := <-s.done:
-		s.done <- err
-		return err
-	case <-time.After(time.Minute):
-		return fmt.Errorf("crateyard serve did not stop within a minute\n%s", s.Logs())
-	}
-}
+func (s *Server) Wait() error { return s.process.Wait(time.Minute) }
 
 // Kill ends the server at once, as a crash would.
 func (s *Server) Kill() error {
-	if err := s.cmd.Process.Kill(); err != nil {
+	if err := s.process.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
 	_ = s.Wait() // "signal: killed"
 	return nil
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
