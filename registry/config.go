@@ -10,7 +10,6 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/crateyard/crateyard/registry/httpapi"
 	"github.com/crateyard/crateyard/registry/publish"
 	"github.com/crateyard/crateyard/registry/ratelimit"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 // Config is what a server needs to know. The YAML of --config has the same names; the operator renders it.
@@ -125,27 +125,7 @@ type Log struct {
 }
 
 // Duration is a time.Duration written as in Go, 5s or 1m30s, or in days, 90d.
-type Duration time.Duration
-
-// UnmarshalText reads a duration.
-func (d *Duration) UnmarshalText(text []byte) error {
-	s := string(text)
-	if days, ok := strings.CutSuffix(s, "d"); ok { // which Go does not know
-		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n <= 36500 {
-			*d = Duration(time.Duration(n) * 24 * time.Hour)
-			return nil
-		}
-	}
-	v, err := time.ParseDuration(s)
-	if err != nil {
-		return fmt.Errorf("%q is no duration: write it as 30s, 10m, 12h or 90d", s)
-	}
-	*d = Duration(v)
-	return nil
-}
-
-// MarshalText writes a duration.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+type Duration = wire.Duration
 
 // DefaultConfig is what holds where nothing else is said: a server for this machine only.
 func DefaultConfig() Config {

@@ -81,6 +81,34 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return err
 	}
+	return c.decode(resp, method, path, out)
+}
+
+// uploadTimeout bounds a call that sends much, or has the server fetch it: files may be large and lines slow.
+const uploadTimeout = 10 * time.Minute
+
+// upload sends a body of size bytes, or of an unknown number when size is -1, and decodes the answer into out, if it is not nil.
+func (c *Client) upload(ctx context.Context, method, path, contentType string, body io.Reader, size int64, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, uploadTimeout)
+	defer cancel()
+	req, err := c.request(ctx, method, c.base+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Content-Type", contentType)
+	req.ContentLength = size
+	patient := *c.http
+	patient.Timeout = 0 // ctx bounds it
+	resp, err := patient.Do(req)
+	if err != nil {
+		return withoutUserinfo(err)
+	}
+	return c.decode(resp, method, path, out)
+}
+
+// decode reads an answer to its end, and into out, if it is not nil.
+func (c *Client) decode(resp *http.Response, method, path string, out any) error {
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {

@@ -61,13 +61,8 @@ type ImportedVersion struct {
 	PublishedAt time.Time // zero: now
 }
 
-// importTimeout bounds one import: the archive may be large and the line slow.
-const importTimeout = 10 * time.Minute
-
 // ImportVersion stores a version as it was in another registry.
 func (c *Client) ImportVersion(ctx context.Context, v ImportedVersion) error {
-	ctx, cancel := context.WithTimeout(ctx, importTimeout)
-	defer cancel()
 	q := url.Values{}
 	if v.Yanked {
 		q.Set("yanked", "true")
@@ -77,23 +72,8 @@ func (c *Client) ImportVersion(ctx context.Context, v ImportedVersion) error {
 	}
 	frame := binary.LittleEndian.AppendUint32(nil, uint32(len(v.Metadata)))
 	frame = binary.LittleEndian.AppendUint32(append(frame, v.Metadata...), uint32(len(v.Archive)))
-	req, err := c.request(ctx, http.MethodPut, c.base+"/import"+query(q), io.MultiReader(bytes.NewReader(frame), bytes.NewReader(v.Archive)))
-	if err != nil {
-		return err
-	}
-	req.ContentLength = int64(len(frame) + len(v.Archive))
-	patient := *c.http
-	patient.Timeout = 0 // ctx bounds it
-	resp, err := patient.Do(req)
-	if err != nil {
-		return withoutUserinfo(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = newError(resp, answer)
-	}
-	return err
+	body := io.MultiReader(bytes.NewReader(frame), bytes.NewReader(v.Archive))
+	return c.upload(ctx, http.MethodPut, "/import"+query(q), "application/octet-stream", body, int64(len(frame)+len(v.Archive)), nil)
 }
 
 // IsUnreachable reports whether there was no answer at all, or one that says that there is none just now.

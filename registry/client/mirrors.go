@@ -1,0 +1,73 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// Mirrors lists the mirrors by name.
+func (c *Client) Mirrors(ctx context.Context) ([]wire.Mirror, error) {
+	var list wire.Mirrors
+	err := c.do(ctx, http.MethodGet, "/mirrors", nil, &list)
+	return list.Mirrors, err
+}
+
+// Mirror gives a mirror, and how it stands.
+func (c *Client) Mirror(ctx context.Context, name string) (wire.Mirror, error) {
+	var m wire.Mirror
+	err := c.do(ctx, http.MethodGet, "/mirrors"+segment(name), nil, &m)
+	return m, err
+}
+
+// PutMirror makes a mirror, or makes it what change says from now on. To put what is there already changes nothing.
+func (c *Client) PutMirror(ctx context.Context, name string, change wire.MirrorChange) (wire.Mirror, error) {
+	var m wire.Mirror
+	err := c.do(ctx, http.MethodPut, "/mirrors"+segment(name), change, &m)
+	return m, err
+}
+
+// DeleteMirror removes a mirror and all that it cached.
+func (c *Client) DeleteMirror(ctx context.Context, name string) error {
+	return c.do(ctx, http.MethodDelete, "/mirrors"+segment(name), nil, nil)
+}
+
+// SyncMirror has a mirror look at what it is to have in its cache now, and does not wait for it.
+func (c *Client) SyncMirror(ctx context.Context, name string) (wire.Mirror, error) {
+	var m wire.Mirror
+	err := c.do(ctx, http.MethodPost, "/mirrors"+segment(name)+"/sync", nil, &m)
+	return m, err
+}
+
+// PutLockfile has a mirror keep the versions that a Cargo.lock names. To put the same file again changes nothing.
+func (c *Client) PutLockfile(ctx context.Context, mirror, name string, lockfile io.Reader) (wire.MirrorLockfile, error) {
+	var l wire.MirrorLockfile
+	err := c.upload(ctx, http.MethodPut, "/mirrors"+segment(mirror)+"/lockfiles"+segment(name), "text/plain", lockfile, -1, &l)
+	return l, err
+}
+
+// DeleteLockfile has a mirror no longer keep what a Cargo.lock names.
+func (c *Client) DeleteLockfile(ctx context.Context, mirror, name string) error {
+	return c.do(ctx, http.MethodDelete, "/mirrors"+segment(mirror)+"/lockfiles"+segment(name), nil, nil)
+}
+
+// CacheCrate has a mirror fetch one version now, and waits for it.
+func (c *Client) CacheCrate(ctx context.Context, mirror, crate, version string) (wire.MirroredCrate, error) {
+	var m wire.MirroredCrate
+	err := c.upload(ctx, http.MethodPost, "/mirrors"+segment(mirror)+"/crates"+segment(crate)+segment(version), "application/json", nil, 0, &m)
+	return m, err
+}
+
+// ForgetCrate has a mirror drop what it cached of a crate, index file and archives, and fetch it anew when it is asked for.
+func (c *Client) ForgetCrate(ctx context.Context, mirror, crate string) error {
+	return c.do(ctx, http.MethodDelete, "/mirrors"+segment(mirror)+"/crates"+segment(crate), nil, nil)
+}
+
+// TryPolicy says what a policy would deny of what a mirror knows.
+func (c *Client) TryPolicy(ctx context.Context, mirror string, p wire.MirrorPolicy) (wire.MirrorDryRun, error) {
+	var d wire.MirrorDryRun
+	err := c.do(ctx, http.MethodPost, "/mirrors"+segment(mirror)+"/policy", p, &d)
+	return d, err
+}
