@@ -52,6 +52,11 @@ const (
 	ActionDeleteGroup   = "group.delete"
 	ActionCreateToken   = "token.create"
 	ActionDeleteToken   = "token.delete"
+	ActionCreateMirror  = "mirror.create"
+	ActionUpdateMirror  = "mirror.update"
+	ActionDeleteMirror  = "mirror.delete"
+	ActionMirrorDeny    = "mirror.deny" // a policy kept somebody from a crate
+	ActionMirrorForget  = "mirror.forget"
 )
 
 // self is the actor of what the server does by itself.

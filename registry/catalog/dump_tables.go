@@ -41,7 +41,8 @@ func join(lists ...[]column) (all []column) {
 	return all
 }
 
-// dumpTables are all tables but meta, of which the header tells, and leases and sweeping, which are of the moment.
+// dumpTables are all tables but meta, of which the header tells, leases and sweeping, which are of the moment, and what mirrors have cached,
+// which is upstream's. The token of a mirror is not in a dump: it is another registry's secret.
 var dumpTables = []dumped{
 	{"users", "id", join(columns(number, "id", "created_at"), columns(text, "name", "role", "claims"), columns(truth, "suspended")), true},
 	{"groups", "id", join(columns(number, "id", "created_at"), columns(text, "name")), true},
@@ -63,6 +64,8 @@ var dumpTables = []dumped{
 	{"crate_words", "word, crate_id", join(columns(text, "word"), columns(number, "crate_id")), false},
 	{"version_downloads", "version_id, day", columns(number, "version_id", "day", "downloads"), false},
 	{"changes", "seq", join(columns(number, "seq", "version_id", "at"), columns(text, "crate", "kind", "lines"), columns(truth, "hidden")), false},
+	{"mirrors", "id", join(columns(number, "id", "generation", "created_at"), columns(text, "name", "spec")), true},
+	{"mirror_lockfiles", "mirror_id, name", join(columns(number, "mirror_id"), columns(text, "name", "sha256", "pins", "skipped")), false},
 	{"audit", "id", join(columns(number, "id", "at", "token_id"),
 		columns(text, "actor", "token", "address", "action", "crate", "version", "subject", "before", "after")), true},
 }

@@ -1,16 +1,12 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"hash/maphash"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
 
@@ -24,19 +20,13 @@ import (
 // fileCacheBytes bounds the memory that index files take: some 10,000 crates of the usual size.
 const fileCacheBytes = 32 << 20
 
-// file is an index file ready to be sent, with its headers as net/http keeps them, so that a hit allocates next to nothing.
+// file is an index file ready to be sent, and who may have it.
 type file struct {
-	plain, gzip []byte // gzip is nil where it would not be smaller
-	hash        string // of the content; the ETag without quotes and encoding
-	plainHeader fileHeader
-	gzipHeader  fileHeader
-
+	*index.File
 	crateID    int64
 	restricted bool  // not for everybody
 	missing    error // instead of all the rest: there is no such crate
 }
-
-type fileHeader struct{ etag, length []string }
 
 // fileCache holds index files by their path below the root of the index.
 //
@@ -59,7 +49,11 @@ func newFileCache(c *catalog.Catalog, m *metrics.Metrics) *fileCache {
 	return &fileCache{catalog: c, metrics: m, seed: maphash.MakeSeed(), cache: otter.Must(&otter.Options[string, *file]{
 		MaximumWeight: fileCacheBytes,
 		Weigher: func(key string, f *file) uint32 {
-			return uint32(len(key) + len(f.plain) + len(f.gzip) + 256) // 256: headers and the cache's own entry
+			size := len(key) + 256 // 256: headers and the cache's own entry
+			if f.File != nil {
+				size += f.Size()
+			}
+			return uint32(size)
 		},
 	})}
 }
@@ -103,8 +97,7 @@ func (c *fileCache) get(ctx context.Context, key string) (*file, error) {
 		lines, err := c.catalog.IndexFile(context.WithoutCancel(ctx), name)
 		switch {
 		case err == nil:
-			f = newFile(lines.Text)
-			f.crateID, f.restricted = lines.CrateID, lines.Restricted
+			f = &file{File: index.NewFile(lines.Text), crateID: lines.CrateID, restricted: lines.Restricted}
 		case fault.KindOf(err) == fault.NotFound:
 			f = &file{missing: err}
 		default:
@@ -119,34 +112,4 @@ func (c *fileCache) get(ctx context.Context, key string) (*file, error) {
 	}
 	f := v.(*file)
 	return f, f.missing
-}
-
-func newFile(lines []byte) *file {
-	sum := sha256.Sum256(lines)
-	f := &file{plain: lines, hash: hex.EncodeToString(sum[:16])}
-	f.plainHeader = fileHeader{etag: []string{`"` + f.hash + `"`}, length: []string{strconv.Itoa(len(lines))}}
-	var buf bytes.Buffer
-	zw := gzip.NewWriter(&buf)
-	_, err := zw.Write(lines)
-	if cerr := zw.Close(); err == nil && cerr == nil && buf.Len() < len(lines) {
-		f.gzip = bytes.Clone(buf.Bytes())
-		f.gzipHeader = fileHeader{etag: []string{`"` + f.hash + gzipMark + `"`}, length: []string{strconv.Itoa(len(f.gzip))}}
-	}
-	return f
-}
-
-// gzipMark sets the ETag of the compressed form apart: a strong ETag names bytes (RFC 9110, 8.8.3).
-const gzipMark = "-gzip"
-
-// matches reports whether an If-None-Match header, in one or more lines, names the file in either form. Comparison is weak, as RFC 9110 asks.
-func (f *file) matches(ifNoneMatch []string) bool {
-	for _, header := range ifNoneMatch {
-		for tag := range strings.SplitSeq(header, ",") {
-			tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-			if tag == "*" || strings.TrimSuffix(strings.Trim(tag, `"`), gzipMark) == f.hash {
-				return true
-			}
-		}
-	}
-	return false
 }

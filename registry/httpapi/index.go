@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/crateyard/crateyard/registry/index"
 )
 
 // Header values that are the same for every file, as net/http keeps them.
@@ -32,27 +34,32 @@ func (a *API) serveIndex(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, fh := f.plain, f.plainHeader
+	sendIndexFile(w, r, f.File)
+	return nil
+}
+
+// sendIndexFile answers with a file, in the form that the client takes, or with 304 when it has it already.
+func sendIndexFile(w *response, r *http.Request, f *index.File) {
+	body, fh := f.Plain, f.PlainHeader
 	h := w.Header()
-	if f.gzip != nil {
+	if f.Gzip != nil {
 		h["Vary"] = acceptVary
 		if acceptsGzip(r.Header["Accept-Encoding"]) {
-			body, fh = f.gzip, f.gzipHeader
+			body, fh = f.Gzip, f.GzipHeader
 			h["Content-Encoding"] = gzipEncoding
 		}
 	}
-	h["Etag"], h["Cache-Control"] = fh.etag, noCache
-	if inm := r.Header["If-None-Match"]; len(inm) > 0 && f.matches(inm) {
+	h["Etag"], h["Cache-Control"] = fh.ETag, noCache
+	if inm := r.Header["If-None-Match"]; len(inm) > 0 && f.Matches(inm) {
 		delete(h, "Content-Encoding")
 		w.WriteHeader(http.StatusNotModified)
-		return nil
+		return
 	}
-	h["Content-Type"], h["Content-Length"] = textPlain, fh.length
+	h["Content-Type"], h["Content-Length"] = textPlain, fh.Length
 	if len(body) > serverBuffer && r.Method == http.MethodGet {
 		gather(r.Context())
 	}
 	_, _ = w.Write(body) // the client is gone when this fails
-	return nil
 }
 
 // acceptsGzip reports whether a client takes gzip: named, or under "*", and not with a weight of zero.

@@ -17,6 +17,7 @@ const (
 	KindRemove      Kind = "remove"       // the line of version Num goes
 	KindRemoveCrate Kind = "remove-crate" // the file goes
 	KindRestore     Kind = "restore"      // Lines is the whole file from here on
+	KindMirror      Kind = "mirror"       // nothing: a mirror of the name that stands in Crate was changed; never in IndexChanges
 )
 
 // Change is one committed change of the index.

@@ -1,0 +1,245 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/crate"
+)
+
+// MirrorIndexFile is an index file of upstream's, as it was when it was last asked for.
+type MirrorIndexFile struct {
+	Crate              string // in lower case
+	ETag, LastModified string // upstream's validators
+	CheckedAt          time.Time
+	File               []byte // gzip of the bytes; nil: upstream has no such crate
+}
+
+// MirrorCrate is an archive of upstream's that is stored here.
+type MirrorCrate struct {
+	Name, Num string // as upstream spells them
+	SHA256    string
+	Size      int64
+	License   string // of its Cargo.toml
+	Inspected bool   // License is known
+	Pinned    int    // see the constants
+	StoredAt  time.Time
+	UsedAt    time.Time
+}
+
+// Why an archive is kept.
+const (
+	NotPinned = iota
+	PinnedByList
+	PinnedByLockfile
+)
+
+// MirrorKey names an archive of a mirror.
+type MirrorKey struct {
+	MirrorID  int64
+	Name, Num string
+}
+
+// MirrorWrites are changes to what mirrors have cached, written in one transaction. None of them is waited for: what is lost is fetched again.
+type MirrorWrites struct {
+	Index   map[int64][]MirrorIndexFile // by mirror
+	Checked map[int64]map[string]time.Time
+	Crates  map[int64][]MirrorCrate
+	Used    map[MirrorKey]time.Time
+	Denials []Record // for the audit; By is in each
+}
+
+// Empty reports whether there is nothing to write.
+func (w *MirrorWrites) Empty() bool {
+	return len(w.Index)+len(w.Checked)+len(w.Crates)+len(w.Used)+len(w.Denials) == 0
+}
+
+// WriteMirrors writes what mirrors have cached. What belongs to a mirror that is gone is left out.
+func (c *Catalog) WriteMirrors(ctx context.Context, w *MirrorWrites) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		if err := tx.lock(ctx, lockMirrors, 1); err != nil { // many rows, in any order
+			return nil, err
+		}
+		for id, files := range w.Index {
+			for _, f := range files {
+				if err := saveMirrorIndexFile(ctx, tx, id, f); err != nil {
+					return nil, err
+				}
+			}
+		}
+		for id, checked := range w.Checked {
+			for name, at := range checked {
+				if _, err := tx.ExecContext(ctx, "UPDATE mirror_index SET checked_at = ? WHERE mirror_id = ? AND crate = ?", at.UnixMilli(), id, name); err != nil {
+					return nil, err
+				}
+			}
+		}
+		for id, crates := range w.Crates {
+			for _, m := range crates {
+				if err := saveMirrorCrate(ctx, tx, id, m); err != nil {
+					return nil, err
+				}
+			}
+		}
+		for k, at := range w.Used {
+			if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET used_at = ? WHERE mirror_id = ? AND name = ? AND num = ? AND used_at < ?",
+				at.Unix(), k.MirrorID, k.Name, k.Num, at.Unix()); err != nil {
+				return nil, err
+			}
+		}
+		for _, r := range w.Denials {
+			by := Actor{User: r.Actor, TokenID: r.TokenID, TokenName: r.Token, Address: r.Address}
+			if err := c.audit(ctx, tx, by, r, nil, r.After); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+}
+
+func saveMirrorIndexFile(ctx context.Context, tx *tx, id int64, f MirrorIndexFile) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO mirror_index (mirror_id, crate, canonical, etag, last_modified, checked_at, file)
+		SELECT m.id, ?, ?, ?, ?, ?, ? FROM mirrors m WHERE m.id = ?
+		ON CONFLICT (mirror_id, crate) DO UPDATE SET etag = excluded.etag, last_modified = excluded.last_modified, checked_at = excluded.checked_at, file = excluded.file`,
+		f.Crate, crate.Canonical(f.Crate), f.ETag, f.LastModified, f.CheckedAt.UnixMilli(), f.File, id)
+	return err
+}
+
+func saveMirrorCrate(ctx context.Context, tx *tx, id int64, m MirrorCrate) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO mirror_crates (mirror_id, name, num, sha256, size, license, inspected, pinned, stored_at, used_at)
+		SELECT m.id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM mirrors m WHERE m.id = ?
+		ON CONFLICT (mirror_id, name, num) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, license = excluded.license,
+			inspected = excluded.inspected, stored_at = excluded.stored_at, used_at = excluded.used_at`,
+		m.Name, m.Num, m.SHA256, m.Size, m.License, m.Inspected, m.Pinned, m.StoredAt.Unix(), m.UsedAt.Unix(), id)
+	return err
+}
+
+// MirrorIndexFile finds an index file; nil: it was never asked for.
+func (c *Catalog) MirrorIndexFile(ctx context.Context, mirrorID int64, name string) (*MirrorIndexFile, error) {
+	f, err := scanMirrorIndexFile(c.ro.QueryRowContext(ctx, "SELECT crate, etag, last_modified, checked_at, file FROM mirror_index WHERE mirror_id = ? AND crate = ?", mirrorID, name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &f, err
+}
+
+func scanMirrorIndexFile(row interface{ Scan(...any) error }) (f MirrorIndexFile, err error) {
+	var checked int64
+	err = row.Scan(&f.Crate, &f.ETag, &f.LastModified, &checked, &f.File)
+	f.CheckedAt = time.UnixMilli(checked)
+	return f, err
+}
+
+// MirrorIndexNames gives the crates whose index files are cached, by name, after the given one.
+func (c *Catalog) MirrorIndexNames(ctx context.Context, mirrorID int64, after string, limit int) ([]string, error) {
+	return collect(ctx, c.ro, scanString, "SELECT crate FROM mirror_index WHERE mirror_id = ? AND crate > ? AND file IS NOT NULL ORDER BY crate LIMIT ?", mirrorID, after, limit)
+}
+
+// KnowsMirrored gives the names of mirrors whose upstream is known to have a crate of this name, whatever its case, '-' and '_'.
+func (c *Catalog) KnowsMirrored(ctx context.Context, name string) ([]string, error) {
+	return collect(ctx, c.ro, scanString, `SELECT DISTINCT m.name FROM mirror_index i JOIN mirrors m ON m.id = i.mirror_id
+		WHERE i.canonical = ? AND i.file IS NOT NULL ORDER BY m.name`, crate.Canonical(name))
+}
+
+// Shadowed gives crates that this registry and a mirror's upstream both have, as far as is known: at most limit.
+func (c *Catalog) Shadowed(ctx context.Context, mirrorID int64, limit int) ([]string, error) {
+	return collect(ctx, c.ro, scanString, `SELECT c.name FROM crates c WHERE c.deleted_at IS NULL
+		AND EXISTS (SELECT 1 FROM mirror_index i WHERE i.mirror_id = ? AND i.canonical = c.canonical AND i.file IS NOT NULL) ORDER BY c.name LIMIT ?`, mirrorID, limit)
+}
+
+const mirrorCrateColumns = "name, num, sha256, size, license, inspected, pinned, stored_at, used_at"
+
+func scanMirrorCrate(row interface{ Scan(...any) error }) (m MirrorCrate, err error) {
+	var stored, used int64
+	err = row.Scan(&m.Name, &m.Num, &m.SHA256, &m.Size, &m.License, &m.Inspected, &m.Pinned, &stored, &used)
+	m.StoredAt, m.UsedAt = time.Unix(stored, 0).UTC(), time.Unix(used, 0).UTC()
+	return m, err
+}
+
+// MirrorCrate finds a stored archive; nil: it is not stored.
+func (c *Catalog) MirrorCrate(ctx context.Context, mirrorID int64, name, num string) (*MirrorCrate, error) {
+	m, err := scanMirrorCrate(c.ro.QueryRowContext(ctx, "SELECT "+mirrorCrateColumns+" FROM mirror_crates WHERE mirror_id = ? AND name = ? AND num = ?", mirrorID, name, num))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &m, err
+}
+
+// MirrorCratesOf gives the stored archives of one crate.
+func (c *Catalog) MirrorCratesOf(ctx context.Context, mirrorID int64, name string) ([]MirrorCrate, error) {
+	return collect(ctx, c.ro, func(r *sql.Rows) (MirrorCrate, error) { return scanMirrorCrate(r) },
+		"SELECT "+mirrorCrateColumns+" FROM mirror_crates WHERE mirror_id = ? AND name = ? ORDER BY num", mirrorID, name)
+}
+
+// MirrorCrates gives all stored archives of a mirror, the least recently used first. It holds one at a time, and a read transaction until it ends.
+func (c *Catalog) MirrorCrates(ctx context.Context, mirrorID int64) iter.Seq2[MirrorCrate, error] {
+	return func(yield func(MirrorCrate, error) bool) {
+		err := c.read(ctx, func(q querier) error {
+			return each(ctx, q, func(r *sql.Rows) (MirrorCrate, error) { return scanMirrorCrate(r) }, func(m MirrorCrate) bool { return yield(m, nil) },
+				"SELECT "+mirrorCrateColumns+" FROM mirror_crates WHERE mirror_id = ? ORDER BY used_at, name, num", mirrorID)
+		})
+		if err != nil {
+			yield(MirrorCrate{}, err)
+		}
+	}
+}
+
+// DeleteMirrorCrate forgets that an archive is stored, unless it was used or stored again since the caller saw it. It reports whether it did.
+func (c *Catalog) DeleteMirrorCrate(ctx context.Context, mirrorID int64, m MirrorCrate) (gone bool, err error) {
+	err = c.write(ctx, func(tx *tx) ([]change, error) {
+		res, err := tx.ExecContext(ctx, "DELETE FROM mirror_crates WHERE mirror_id = ? AND name = ? AND num = ? AND used_at = ? AND stored_at = ?",
+			mirrorID, m.Name, m.Num, m.UsedAt.Unix(), m.StoredAt.Unix())
+		if err != nil {
+			return nil, err
+		}
+		n, err := res.RowsAffected()
+		gone = n > 0
+		return nil, err
+	})
+	return gone, err
+}
+
+// ForgetMirrorIndex drops an index file.
+func (c *Catalog) ForgetMirrorIndex(ctx context.Context, by Actor, mirror, name string) error {
+	return c.changeMirror(ctx, by, mirror, func(tx *tx, m Mirror) (bool, error) {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM mirror_index WHERE mirror_id = ? AND crate = ?", m.ID, name); err != nil {
+			return false, err
+		}
+		return true, c.audit(ctx, tx, by, Record{Action: ActionMirrorForget, Subject: mirror, Crate: name}, nil, nil)
+	})
+}
+
+// PinMirrorCrates says which archives are pinned, and how: those that are not named are not any more.
+func (c *Catalog) PinMirrorCrates(ctx context.Context, mirrorID int64, pins map[MirrorKey]int) error {
+	rows := make([][3]any, 0, len(pins))
+	for k, how := range pins {
+		rows = append(rows, [3]any{k.Name, k.Num, how})
+	}
+	named := toJSON(rows)
+	const k = "(SELECT value ->> 0 AS name, value ->> 1 AS num, CAST(value ->> 2 AS BIGINT) AS how FROM json_each(?)) k"
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		if err := tx.lock(ctx, lockMirrors, 1); err != nil {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET pinned = k.how FROM "+k+" WHERE mirror_id = ? AND mirror_crates.name = k.name AND mirror_crates.num = k.num AND pinned <> k.how",
+			named, mirrorID); err != nil {
+			return nil, err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET pinned = 0 WHERE mirror_id = ? AND pinned <> 0 AND NOT EXISTS (SELECT 1 FROM "+k+" WHERE k.name = mirror_crates.name AND k.num = mirror_crates.num)",
+			mirrorID, named)
+		return nil, err
+	})
+}
+
+// MirrorCounts are what a mirror has cached.
+type MirrorCounts struct{ IndexFiles, Crates, Bytes int64 }
+
+// CountMirror counts what a mirror has cached.
+func (c *Catalog) CountMirror(ctx context.Context, mirrorID int64) (n MirrorCounts, err error) {
+	err = c.ro.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM mirror_index WHERE mirror_id = ? AND file IS NOT NULL),
+		count(*), coalesce(CAST(sum(size) AS BIGINT), 0) FROM mirror_crates WHERE mirror_id = ?`, mirrorID, mirrorID).Scan(&n.IndexFiles, &n.Crates, &n.Bytes)
+	return n, err
+}
