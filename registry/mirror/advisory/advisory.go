@@ -57,7 +57,7 @@ func (a *Advisory) Is(id string) bool {
 
 // Limits of one advisory.
 const (
-	maxFile      = 256 << 10 // bytes; the longest of RustSec's has 10 KiB
+	MaxFile      = 256 << 10 // bytes; the longest of RustSec's has 10 KiB
 	maxIDLen     = 100       // bytes
 	maxTitle     = 200       // bytes that are kept
 	maxIntervals = 500
@@ -90,8 +90,8 @@ type file struct {
 
 // parse reads a file. An advisory that is withdrawn is nil without an error; one that comes with an error can be used all the same.
 func parse(name string, data []byte) (*Advisory, error) {
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("it has %d bytes, the limit is %d", len(data), maxFile)
+	if len(data) > MaxFile {
+		return nil, fmt.Errorf("it has %d bytes, the limit is %d", len(data), MaxFile)
 	}
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("it is not UTF-8")

@@ -137,7 +137,7 @@ func TestBadFiles(t *testing.T) {
 		"wildcard":       {text("X", "a", `"1.2.*"`, ""), "versions.patched"},
 		"takes nothing":  {text("X", "a", `">= 2, < 1"`, ""), "takes no version"},
 		"takes nothing2": {text("X", "a", `"> 2, < 2"`, ""), "takes no version"},
-		"too large":      {text("X", "a", "", "") + strings.Repeat("x", maxFile), "the limit is"},
+		"too large":      {text("X", "a", "", "") + strings.Repeat("x", MaxFile), "the limit is"},
 		"no UTF-8":       {text("X", "a", "", "") + "\xff", "UTF-8"},
 		"many":           {text("X", "a", strings.Repeat(`"1",`, maxIntervals+1), ""), "more than"},
 		"many aliases":   {text("X", "a", "", "", "aliases = ["+strings.Repeat(`"c",`, maxAliases+1)+"]"), "more than"},
@@ -256,4 +256,19 @@ func FuzzParse(f *testing.F) {
 			a.Affects(v)
 		}
 	})
+}
+
+func TestCheckSource(t *testing.T) {
+	for _, s := range []string{"/var/lib/advisory-db", "https://github.com/rustsec/advisory-db", "https://git.example.org:8443/db.git", "http://git.default.svc/db"} {
+		if err := CheckSource(s); err != nil || IsFolder(s) != (s[0] == '/') {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	for s, want := range map[string]string{"": "empty", "advisory-db": "must be a folder", "./db": "must be a folder", "git@github.com:rustsec/advisory-db": "must be a folder", "ssh://git@h/db": "must be a folder",
+		"file:///db": "must be a folder", "https://": "no git address", "https:///db": "no git address", "https://h/db?x": "no git address", "https://h/db?": "no git address", "https://h/db#main": "no git address", "/db\n": "control",
+		"https://h/%zz": "must be a folder", "https://me:secret@h/db": "may not have a user", "https://secret@h/db": "may not have a user"} {
+		if err := CheckSource(s); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v, want %q", s, err, want)
+		}
+	}
 }

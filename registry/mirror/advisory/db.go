@@ -106,8 +106,8 @@ func (l *loader) addFile(fsys fs.FS, name string) {
 		return
 	case !info.Mode().IsRegular():
 		return // a pipe would be read for ever
-	case info.Size() > maxFile:
-		l.problem(name, fmt.Errorf("it has %d bytes, the limit is %d", info.Size(), maxFile))
+	case info.Size() > MaxFile:
+		l.problem(name, fmt.Errorf("it has %d bytes, the limit is %d", info.Size(), MaxFile))
 		return
 	}
 	data, err := fs.ReadFile(fsys, name)
