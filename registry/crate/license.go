@@ -29,20 +29,43 @@ const maxLicense = 1000
 // their exact spelling, an optional '+' or WITH and an exception behind them, joined by AND, OR or the older '/', and
 // parentheses.
 func CheckLicense(s string) error {
-	if len(s) > maxLicense {
-		return fmt.Errorf("it has %d characters, the limit is %d", len(s), maxLicense)
+	_, err := evaluateLicense(s, func(license, exception string) (bool, error) { return true, checkLicenseTerm(license, exception) })
+	return err
+}
+
+// checkLicenseTerm looks up one license of an expression; exception is empty where there is no WITH.
+func checkLicenseTerm(license, exception string) error {
+	isRef := strings.HasPrefix(license, "LicenseRef-") || strings.HasPrefix(license, "DocumentRef-")
+	if !isRef && !spdx().licenses[strings.TrimSuffix(license, "+")] {
+		return fmt.Errorf("%q is no identifier of the SPDX list at https://spdx.org/licenses", clip(license))
 	}
-	p := licenseParser{words: strings.Fields(strings.NewReplacer("(", " ( ", ")", " ) ", "/", " OR ").Replace(s))}
-	if err := p.expression(); err != nil {
-		return err
-	}
-	if len(p.words) > 0 {
-		return fmt.Errorf("%q stands where AND or OR is expected", clip(p.words[0]))
+	if exception != "" && !spdx().exceptions[exception] {
+		return fmt.Errorf("%q is no exception of the SPDX list at https://spdx.org/licenses/exceptions-index.html", clip(exception))
 	}
 	return nil
 }
 
-type licenseParser struct{ words []string }
+// evaluateLicense says whether the expression holds where term says which of its licenses do. AND binds closer than OR.
+func evaluateLicense(s string, term func(license, exception string) (bool, error)) (bool, error) {
+	if len(s) > maxLicense {
+		return false, fmt.Errorf("it has %d characters, the limit is %d", len(s), maxLicense)
+	}
+	p := licenseParser{words: strings.Fields(strings.NewReplacer("(", " ( ", ")", " ) ", "/", " OR ").Replace(s)), holds: term}
+	ok, err := p.either()
+	if err != nil {
+		return false, err
+	}
+	if len(p.words) > 0 {
+		return false, fmt.Errorf("%q stands where AND or OR is expected", clip(p.words[0]))
+	}
+	return ok, nil
+}
+
+// licenseParser reads the words of an expression, all of them: a mistake behind what decides is a mistake.
+type licenseParser struct {
+	words []string
+	holds func(license, exception string) (bool, error)
+}
 
 func (p *licenseParser) next() string {
 	if len(p.words) == 0 {
@@ -53,50 +76,56 @@ func (p *licenseParser) next() string {
 	return word
 }
 
-func (p *licenseParser) nextIs(words ...string) bool {
-	for _, w := range words {
-		if len(p.words) > 0 && p.words[0] == w {
-			p.next()
-			return true
-		}
+func (p *licenseParser) nextIs(word string) bool {
+	if len(p.words) == 0 || p.words[0] != word {
+		return false
 	}
-	return false
+	p.next()
+	return true
 }
 
-func (p *licenseParser) expression() error {
-	for {
-		if err := p.term(); err != nil {
-			return err
+func (p *licenseParser) either() (bool, error) {
+	for some := false; ; {
+		ok, err := p.both()
+		if err != nil {
+			return false, err
 		}
-		if !p.nextIs("AND", "OR") {
-			return nil
+		if some = some || ok; !p.nextIs("OR") {
+			return some, nil
 		}
 	}
 }
 
-func (p *licenseParser) term() error {
+func (p *licenseParser) both() (bool, error) {
+	for all := true; ; {
+		ok, err := p.term()
+		if err != nil {
+			return false, err
+		}
+		if all = all && ok; !p.nextIs("AND") {
+			return all, nil
+		}
+	}
+}
+
+func (p *licenseParser) term() (bool, error) {
 	if p.nextIs("(") {
-		if err := p.expression(); err != nil {
-			return err
+		ok, err := p.either()
+		if err == nil && !p.nextIs(")") {
+			err = fmt.Errorf("a parenthesis is not closed")
 		}
-		if !p.nextIs(")") {
-			return fmt.Errorf("a parenthesis is not closed")
-		}
-		return nil
+		return ok, err
 	}
-	word := p.next()
-	switch id := strings.TrimSuffix(word, "+"); {
-	case word == "" || word == ")":
-		return fmt.Errorf("a license is missing")
-	case strings.HasPrefix(word, "LicenseRef-"), strings.HasPrefix(word, "DocumentRef-"):
-	case !spdx().licenses[id]:
-		return fmt.Errorf("%q is no identifier of the SPDX list at https://spdx.org/licenses", clip(word))
+	license := p.next()
+	if license == "" || license == ")" {
+		return false, fmt.Errorf("a license is missing")
 	}
 	if !p.nextIs("WITH") {
-		return nil
+		return p.holds(license, "")
 	}
-	if id := p.next(); !spdx().exceptions[id] {
-		return fmt.Errorf("%q is no exception of the SPDX list at https://spdx.org/licenses/exceptions-index.html", clip(id))
+	exception := p.next()
+	if exception == "" || exception == ")" {
+		return false, fmt.Errorf("an exception is missing after WITH")
 	}
-	return nil
+	return p.holds(license, exception)
 }

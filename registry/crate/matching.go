@@ -35,6 +35,37 @@ func (c comparator) matches(v Version) bool {
 	return order >= 0 && c.sameNumbers(v, c.caretNumbers())
 }
 
+// Covers reports whether r may be meant of v, for whoever would rather refuse a version too many: as Matches, but a pre-release counts as
+// a version like any other, by its precedence. <1.2.3 covers 1.2.3-rc.1. Where a comparator leaves numbers out, the pre-releases of
+// the first version lie on both of its sides: <1.2 covers 1.2.0-rc.1, and so does >=1.2. A lone wildcard covers everything.
+func (r Requirement) Covers(v Version) bool {
+	for _, c := range r.comparators {
+		if !c.covers(v) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c comparator) covers(v Version) bool {
+	order := c.order(v)
+	switch c.op {
+	case opExact, opWildcard:
+		return order == 0
+	case opGreater:
+		return order > 0
+	case opGreaterEq:
+		return order >= 0
+	case opLess:
+		return order < 0 || v.Compare(Version{Major: c.major, Minor: c.minor, Patch: c.patch, Pre: c.pre}) < 0
+	case opLessEq:
+		return order <= 0
+	case opTilde:
+		return order >= 0 && c.sameNumbers(v, min(c.numbers, 2))
+	}
+	return order >= 0 && c.sameNumbers(v, c.caretNumbers())
+}
+
 // order says where v lies: below (-1), among (0) or above (+1) the versions that begin with the comparator's numbers. Where
 // fewer than three are given, pre-releases lie among them, too.
 func (c comparator) order(v Version) int {

@@ -169,3 +169,53 @@ func writeFiles(dir string, files map[string]string) error {
 	}
 	return nil
 }
+
+// Covers takes all that Matches takes, and of versions that are no pre-releases nothing else.
+func TestCovers(t *testing.T) {
+	for _, s := range sampleRequirements() {
+		r, err := ParseRequirement(s)
+		if err != nil {
+			continue
+		}
+		for _, v := range sampleVersions {
+			v := mustVersion(t, v)
+			if m, c := r.Matches(v), r.Covers(v); m && !c || v.Pre == "" && m != c {
+				t.Errorf("%q and %s: matches %v, covers %v", s, v, m, c)
+			}
+		}
+	}
+	for s, versions := range map[string][2]string{ // what is covered, what is not
+		"<1.2.3":         {"1.2.3-rc.1 1.2.2-a 0.0.0-0", "1.2.3 1.2.4-a"},
+		"<1.2":           {"1.2.0-rc.1 1.1.9-a", "1.2.1-rc.1 1.2.0"},
+		"<=1.2":          {"1.2.0-rc.1 1.2.9-a", "1.3.0-a"},
+		"<=1.2.3":        {"1.2.3-rc.1", "1.2.4-a"},
+		">=1.2":          {"1.2.0-rc.1 1.2.1-a", "1.1.9-a"},
+		">=1.2.0":        {"1.2.1-a", "1.2.0-rc.1"},
+		">1.2":           {"1.3.0-a", "1.2.0-a 1.2.9-a"},
+		">1.2.3":         {"1.2.4-a", "1.2.3-a"},
+		"=1.2":           {"1.2.0-a 1.2.7-a", "1.3.0-a"},
+		"1.2.*":          {"1.2.0-a 1.2.7-a", "1.3.0-a"},
+		"=1.2.3":         {"1.2.3+b", "1.2.3-a"},
+		"^1.2.3":         {"1.2.4-a 1.9.0-a", "1.2.3-a 2.0.0-a"},
+		"^1":             {"1.0.0-a", "2.0.0-a"},
+		"0.1":            {"0.1.0-a 0.1.5-a", "0.2.0-a 0.0.9-a"},
+		"~1.2.3":         {"1.2.4-a", "1.3.0-a 1.2.3-a"},
+		"~1.2":           {"1.2.0-a", "1.3.0-a"},
+		"*":              {"0.0.0-0 1.0.0-a 1.0.0", ""},
+		">=1.2, <1.2.3":  {"1.2.0-a 1.2.3-a", "1.2.3 1.1.0-a"},
+		">=1.2.3-b, <2":  {"1.2.3-c 2.0.0-a", "1.2.3-a 2.0.1-a"},
+		"<1.0.0-alpha.2": {"1.0.0-alpha.1", "1.0.0-alpha.2 1.0.0"},
+	} {
+		r, err := ParseRequirement(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []bool{true, false} {
+			for _, v := range strings.Fields(versions[i]) {
+				if got := r.Covers(mustVersion(t, v)); got != want {
+					t.Errorf("%q covers %s: %v", s, v, got)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package advisory
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// CheckSource reports why source cannot name a database: it is the path of a folder of the server, beginning with '/', or the
+// address of a git repository, https:// or http://. Whether there is one is not looked at.
+func CheckSource(source string) error {
+	switch {
+	case source == "":
+		return fmt.Errorf("it is empty: write a folder of the server, or a git address such as https://github.com/rustsec/advisory-db")
+	case strings.ContainsFunc(source, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Errorf("%.100q has control characters", source)
+	case strings.HasPrefix(source, "/"):
+		return nil
+	}
+	u, err := url.Parse(source)
+	switch {
+	case err != nil || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("it must be a folder of the server, beginning with '/', or a git address, beginning with https://")
+	case u.User != nil: // not shown: it may be a secret, and a policy is no place for one
+		return fmt.Errorf("it may not have a user or password: clone such a repository beside the server and name its folder")
+	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return fmt.Errorf("%.100q is no git address: it must be https://HOST/PATH", source)
+	}
+	return nil
+}
+
+// IsFolder reports whether a source that CheckSource takes is a folder.
+func IsFolder(source string) bool { return strings.HasPrefix(source, "/") }
