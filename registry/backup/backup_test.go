@@ -95,7 +95,12 @@ func compareLines(t *testing.T, y *upkeeptest.Yard, restored *catalog.Catalog) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		now := y.Index(name)
+		now := ""
+		if live, err := y.Catalog.IndexFile(t.Context(), name); err == nil { // all its versions may have been deleted since
+			now = string(live.Text)
+		} else if fault.KindOf(err) != fault.NotFound {
+			t.Fatal(err)
+		}
 		for line := range strings.Lines(string(f.Text)) {
 			version, _, _ := strings.Cut(line, `"deps"`)
 			if strings.Contains(now, line) {
