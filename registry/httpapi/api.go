@@ -93,6 +93,7 @@ func (a *API) Handler() http.Handler {
 func (rt *router) routes() {
 	a := rt.api
 	rt.index = rt.route("index", readers, a.serveIndex)
+	rt.outside = rt.route("outside", anyone, rt.serveOutside)
 	rt.handle("GET /crates/{crate}/{version}/download", "download", readers, a.serveDownload)
 
 	rt.handle("PUT /api/v1/crates/new", "publish", holders, a.servePublish)

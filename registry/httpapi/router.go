@@ -28,9 +28,10 @@ type router struct {
 
 	table []entry
 
-	index func(*response, *http.Request) // all below indexPrefix
-	ids   requestIDs
-	pool  sync.Pool
+	index   func(*response, *http.Request) // all below indexPrefix
+	outside func(*response, *http.Request) // all that is not below base
+	ids     requestIDs
+	pool    sync.Pool
 }
 
 func newRouter(a *API) *router {
@@ -111,7 +112,7 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(start.Add(bodyTime)) // a connection that is gone needs no deadline
 	}
 	if p, ok := rt.clean(r.URL.Path); !ok {
-		http.NotFound(resp, r)
+		rt.outside(resp, r)
 		return
 	} else if p != r.URL.Path {
 		u := *r.URL
