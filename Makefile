@@ -62,7 +62,7 @@ e2e: image curl $(BIN)/cluster ## the tests in a real cluster of their own, and 
 	CRATEYARD_KILLS=250 go test -count 1 -timeout 30m -v ./test/crash
 
 .PHONY: bench
-bench: ## measure against nginx and bare writes; replaces the table of docs/performance.md
+bench: ## measure against nginx and bare writes; replaces the table of docs/performance.md, and fails where a limit is missed
 	@command -v nginx wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq nginx-light wrk; }
 	go run ./test/bench -write docs/performance.md
 
