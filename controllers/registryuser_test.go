@@ -98,6 +98,9 @@ func TestUserGetsToken(t *testing.T) {
 	if want := h.now.Add(2160 * time.Hour); !u.Status.Tokens[0].ExpiresAt.Time.Equal(want) || !u.Status.Tokens[0].RotatesAt.Time.Equal(want.Add(-168*time.Hour)) {
 		t.Errorf("status = %+v", u.Status.Tokens[0])
 	}
+	if !slices.Equal(u.Status.SecretNames, []string{"ci-cargo"}) {
+		t.Errorf("secretNames = %q", u.Status.SecretNames)
+	}
 	if said := h.said(); strings.Contains(said, token) || !strings.Contains(said, "Issued token publish into Secret ci-cargo") {
 		t.Errorf("events:\n%s", said)
 	}
