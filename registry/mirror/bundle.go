@@ -264,7 +264,7 @@ func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error
 		i.out.Present++
 		return err
 	}
-	w, err := i.m.Store.Create(ctx)
+	w, err := storage.CreateBatched(ctx, i.m.Store)
 	if err != nil {
 		return err
 	}

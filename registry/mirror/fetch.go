@@ -294,7 +294,7 @@ func continues(resp *http.Response, offset int64) bool {
 
 // store puts the whole file into the storage and notes it, and gives the note.
 func (d *download) store(ctx context.Context, license string, inspected bool) (*catalog.MirrorCrate, <-chan struct{}, error) {
-	w, err := d.m.Store.Create(ctx)
+	w, err := storage.CreateBatched(ctx, d.m.Store)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,9 +22,12 @@ const staleAge = 24 * time.Hour
 // Filesystem is a Store in one folder. Keys cannot lead out of it: every access goes through an os.Root.
 type Filesystem struct {
 	root     *os.Root
-	incoming string   // this server's part of incoming, or all of it
-	shared   bool     // other servers have the folder open, too
-	durable  sync.Map // folders that are known to outlive a crash; one entry a crate, none when shared
+	incoming string // this server's part of incoming, or all of it
+	shared   bool   // other servers have the folder open, too
+
+	batches batches // see CreateBatched
+
+	durable sync.Map // folders that are known to outlive a crash; one entry a crate, none when shared
 }
 
 // OpenFilesystem opens the store in folder dir, and makes the folder when it is not there. One process may have it open: what
@@ -133,10 +136,11 @@ func (f *Filesystem) Check(ctx context.Context) error {
 }
 
 type fsWriter struct {
-	file  *os.File
-	store *Filesystem
-	name  string
-	done  bool
+	file    *os.File
+	store   *Filesystem
+	name    string
+	done    bool
+	batched bool // synced together with others
 }
 
 // Write implements io.Writer.
@@ -159,6 +163,16 @@ func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
 	}
 	w.done = true
 	dir := path.Dir(key)
+	if w.batched {
+		if linked {
+			_ = w.store.root.Remove(w.name) // the next start removes what stays
+		}
+		if err := w.file.Close(); err != nil {
+			return nil, diskFault(err)
+		}
+		written := w.store.batches.begun.Load()
+		return func() error { return diskFault(w.store.batches.after(written, w.store.syncAll)) }, nil
+	}
 	synced := make(chan error, 1)
 	go func() {
 		var syncs errgroup.Group
