@@ -41,6 +41,7 @@ func TestPlan(t *testing.T) {
 		"an older dependent": {"a 1.0.0: b ^1; c ^1\n b 1.0.0: x ^1.2\n b 1.1.0: x ^1.3\n c 1.0.0: x ~1.2\n x 1.2.0\n x 1.3.0", listed("a"), Options{}, "a 1.0.0, b 1.0.0, b 1.1.0, c 1.0.0, x 1.2.0, x 1.3.0", ""},
 		// with b, x 2.3 is chosen; x 2.1 may not stand beside it, so c gets one of another range.
 		"an older range":                       {"a 1.0.0: b ^1; c ^1\n b 1.0.0: x =2.3.0\n c 1.0.0: x >=1, <2.2\n x 2.3.0\n x 2.1.0\n x 1.9.0: y ^1\n y 1.0.0", listed("a"), Options{}, "a 1.0.0, b 1.0.0, c 1.0.0, x 1.9.0, x 2.1.0, x 2.3.0, y 1.0.0", ""},
+		"an older range for a member":          {"a 1.0.0: b ^1; dev c ^1\n b 1.0.0: x =2.3.0\n c 1.0.0: x >=1, <2.2\n x 2.3.0\n x 2.1.0\n x 1.9.0", listed("a"), Options{Dependencies: All}, "a 1.0.0, b 1.0.0, c 1.0.0, x 1.9.0, x 2.1.0, x 2.3.0", ""},
 		"links":                                {"a 1.0.0: l ^1; m ^1\n l 1.0.0\n l 1.1.0 links=z\n m 1.0.0 links=z", listed("a"), Options{}, "a 1.0.0, l 1.0.0, l 1.1.0, m 1.0.0", ""},
 		"a feature that is gone":               {"a 1.0.0: f ^1 features=x\n f 1.0.0 x=\n f 1.1.0", listed("a"), Options{}, "a 1.0.0, f 1.0.0", ""},
 		"a feature that is turned on and gone": {"a 1.0.0 on=f/x: f ^1\n f 1.0.0 x=\n f 1.1.0", listed("a"), Options{}, "a 1.0.0, f 1.0.0, f 1.1.0", ""},

@@ -33,9 +33,8 @@ type resolver struct {
 
 	active  map[place]*activation
 	links   map[string]*activation
-	order   []step // what is active, as it came
-	frames  []frame
-	made    int // frames so far
+	order   []step  // what is active, as it came
+	frames  []frame // as they were made
 	choices []choice
 	undo    []func()
 }
@@ -61,7 +60,6 @@ type frame struct {
 	parent *activation // nil: the package that all begins with
 	deps   []open      // never changed; the fewest candidates first
 	at     int
-	number int
 }
 
 // open is a dependency to decide.
@@ -81,7 +79,6 @@ type choice struct {
 	blocked conflict // what ruled candidates out
 	again   bool     // a candidate was taken, and did not work out
 	frames  []frame
-	made    int
 	undo    int
 }
 
@@ -160,7 +157,7 @@ func (d *detail) featureNames() []string {
 func (r *resolver) run(ctx context.Context, l *loader, begin func()) (chosen []step, solved bool, err error) {
 	for {
 		r.active, r.links, r.order, r.missing = map[place]*activation{}, map[string]*activation{}, nil, nil
-		r.frames, r.made, r.choices, r.undo = nil, 0, nil, nil
+		r.frames, r.choices, r.undo = nil, nil, nil
 		begin()
 		if !r.pass(ctx) {
 			return nil, false, ctx.Err()
@@ -183,7 +180,7 @@ func (r *resolver) pass(ctx context.Context) bool {
 		}
 		d := f.deps[f.at]
 		f.at++
-		r.choices = append(r.choices, choice{open: d, from: f.from, parent: f.parent, blocked: conflict{}, frames: slices.Clone(r.frames), made: r.made, undo: len(r.undo)})
+		r.choices = append(r.choices, choice{open: d, from: f.from, parent: f.parent, blocked: conflict{}, frames: slices.Clone(r.frames), undo: len(r.undo)})
 		for !r.choose() {
 			if ctx.Err() != nil || r.tries > maxTries || !r.back() {
 				return false
@@ -192,16 +189,11 @@ func (r *resolver) pass(ctx context.Context) bool {
 	}
 }
 
-// mostConstrained drops the frames that are done and gives the one whose next dependency has the fewest candidates.
+// mostConstrained drops the frames that are done and gives the first whose next dependency has the fewest candidates.
 func (r *resolver) mostConstrained() (least *frame) {
 	r.frames = slices.DeleteFunc(r.frames, func(f frame) bool { return f.at == len(f.deps) })
 	for i := range r.frames {
-		f := &r.frames[i]
-		if least == nil {
-			least = f
-			continue
-		}
-		if a, b := len(f.deps[f.at].candidates), len(least.deps[least.at].candidates); a < b || a == b && f.number < least.number {
+		if f := &r.frames[i]; least == nil || len(f.deps[f.at].candidates) < len(least.deps[least.at].candidates) {
 			least = f
 		}
 	}
@@ -241,8 +233,7 @@ func (r *resolver) choose() bool {
 			r.undoTo(before)
 			continue
 		}
-		r.made++
-		r.frames = append(r.frames, frame{from: n.label(), parent: here, deps: deps, number: r.made})
+		r.frames = append(r.frames, frame{from: n.label(), parent: here, deps: deps})
 		return true
 	}
 	return false
@@ -331,7 +322,7 @@ func (r *resolver) back() bool {
 	r.choices = r.choices[:last]
 	c := &r.choices[last-1]
 	c.again = true
-	r.frames, r.made = slices.Clone(c.frames), c.made
+	r.frames = slices.Clone(c.frames)
 	r.undoTo(c.undo)
 	return true
 }
