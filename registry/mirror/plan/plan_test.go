@@ -101,6 +101,25 @@ func TestNoWay(t *testing.T) {
 	}
 }
 
+// A graph that is hard for every resolver, eleven pigeons in ten holes, ends, too, and what is newest is there.
+func TestHardGraph(t *testing.T) {
+	const holes = 10
+	var b strings.Builder
+	b.WriteString("a 1.0.0:")
+	for p := range holes + 1 {
+		fmt.Fprintf(&b, "; p%d ^1", p)
+	}
+	for p := range holes + 1 {
+		for h := range holes {
+			fmt.Fprintf(&b, "\np%d 1.%d.0: h%d =1.%d.0\nh%d 1.%d.0", p, h, h, p, h, p)
+		}
+	}
+	g := walk(t, indexOf(t, b.String()), listed("a"), Options{})
+	if len(g.versions) != 1+(holes+1)*2 || g.counts.Unresolved != 1 || len(g.failures) != 0 {
+		t.Errorf("%s: %+v", g.text(), g.counts)
+	}
+}
+
 func TestLockfiles(t *testing.T) {
 	i := indexOf(t, "a 1.0.0: gone ^1\n a 1.1.0 yanked\n a 1.2.0: b *\n b 1.0.0+x.1\n b 1.0.0-rc.1\n c 1.0.0 x=nothing\n d 1.0.0")
 	i["d"] = strings.Replace(i["d"], sumOf("d", "1.0.0"), "none", 1)

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// maxTries bounds the candidates that one resolution tries: some seconds. What cargo resolves at all, it mostly does with a try for
-// each package; a graph that needs more is one that people have given up, too.
-const maxTries = 100_000
+// maxTries bounds the versions that one resolution activates, in all its passes: some seconds at worst. A graph of a thousand packages that
+// fit takes some 20,000; where more are needed, cargo takes long, too, and people have given up.
+const maxTries = 50_000
 
 // resolver chooses versions as cargo does. Source: activate_deps_loop of cargo, whose order of decisions has been the same since 2018:
 //
@@ -29,7 +29,7 @@ type resolver struct {
 	records map[string]*record // that were read; as long as a resolution lasts, a crate is the same
 	missing []string           // crates that this pass would have needed
 	notes   notes
-	tries   int // candidates, in all passes
+	tries   int // activations, in all passes
 
 	active  map[place]*activation
 	links   map[string]*activation
@@ -87,8 +87,12 @@ type choice struct {
 func (k *work) resolveListed(ctx context.Context, rec *record, candidates []int, p preference) (chosen []step, err error) {
 	listed := rec.node(candidates[0])
 	all := listed.featureNames()
+	turns := [][]string{all, nil}
+	if len(all) == 0 || len(all) == 1 && all[0] == "default" {
+		turns = turns[:1]
+	}
 	var solved bool
-	for _, features := range [][]string{all, nil} {
+	for _, features := range turns {
 		var steps []step
 		if steps, solved, err = k.resolve(ctx, p, rec, candidates, features); err != nil {
 			return nil, err
@@ -206,9 +210,6 @@ func (r *resolver) choose() bool {
 	for c.next < len(c.candidates) {
 		n := c.rec.node(c.candidates[c.next])
 		c.next++
-		if r.tries++; r.tries > maxTries {
-			return false
-		}
 		here := r.active[n.place()]
 		if here != nil && here.id() != n.id() {
 			c.blocked.add(here)
@@ -225,6 +226,9 @@ func (r *resolver) choose() bool {
 		}
 		if here != nil && covers(here.features, on.features) {
 			return true
+		}
+		if r.tries++; r.tries > maxTries {
+			return false
 		}
 		deps, before := r.open(on, false), len(r.undo)
 		here = r.activate(n, on, c.from)
