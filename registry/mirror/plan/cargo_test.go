@@ -28,7 +28,7 @@ var (
 )
 
 // hardGraphs are registries in which cargo, by what it notes or the order in which it reads, chooses otherwise than the plain search would.
-var hardGraphs = []int{280, 888, 1211, 1283, 1408}
+var hardGraphs = []int{280, 888, 1211, 1283, 1408, 5269}
 
 // graph is a random registry, a crate of it that is listed, and with which requirement.
 type graph struct {

@@ -36,6 +36,7 @@ type resolver struct {
 	order   []step  // what is active, as it came
 	frames  []frame // as they were made
 	choices []choice
+	settled int // choices that cannot be made anew
 	undo    []func()
 }
 
@@ -56,10 +57,11 @@ type activation struct {
 
 // frame holds the dependencies of a package that are still to be decided.
 type frame struct {
-	from   string
-	parent *activation // nil: the package that all begins with
-	deps   []open      // never changed; the fewest candidates first
-	at     int
+	from    string
+	parent  *activation // nil: the package that all begins with
+	deps    []open      // never changed; the fewest candidates first
+	at      int
+	doubted bool // the package is there although notes say that it cannot be
 }
 
 // open is a dependency to decide.
@@ -75,7 +77,8 @@ type choice struct {
 	open
 	from    string
 	parent  *activation
-	next    int      // candidate
+	doubted bool     // the frame is, and notes say that the dependency fails
+	next    int      // the next candidate that can be; len(candidates) where none is left
 	blocked conflict // what ruled candidates out
 	again   bool     // a candidate was taken, and did not work out
 	frames  []frame
@@ -161,7 +164,7 @@ func (d *detail) featureNames() []string {
 func (r *resolver) run(ctx context.Context, l *loader, begin func()) (chosen []step, solved bool, err error) {
 	for {
 		r.active, r.links, r.order, r.missing = map[place]*activation{}, map[string]*activation{}, nil, nil
-		r.frames, r.choices, r.undo = nil, nil, nil
+		r.frames, r.choices, r.settled, r.undo = nil, nil, 0, nil
 		begin()
 		if !r.pass(ctx) {
 			return nil, false, ctx.Err()
@@ -184,7 +187,8 @@ func (r *resolver) pass(ctx context.Context) bool {
 		}
 		d := f.deps[f.at]
 		f.at++
-		r.choices = append(r.choices, choice{open: d, from: f.from, parent: f.parent, blocked: conflict{}, frames: slices.Clone(r.frames), undo: len(r.undo)})
+		doubted := f.doubted && r.find(d.dependency, nil) != nil
+		r.choices = append(r.choices, choice{open: d, from: f.from, parent: f.parent, doubted: doubted, blocked: conflict{}, frames: slices.Clone(r.frames), undo: len(r.undo)})
 		for !r.choose() {
 			if ctx.Err() != nil || r.tries > maxTries || !r.back() {
 				return false
@@ -193,11 +197,12 @@ func (r *resolver) pass(ctx context.Context) bool {
 	}
 }
 
-// mostConstrained drops the frames that are done and gives the first whose next dependency has the fewest candidates.
+// mostConstrained drops the frames that are done and gives the first whose next dependency has the fewest candidates, doubted ones first.
 func (r *resolver) mostConstrained() (least *frame) {
 	r.frames = slices.DeleteFunc(r.frames, func(f frame) bool { return f.at == len(f.deps) })
 	for i := range r.frames {
-		if f := &r.frames[i]; least == nil || len(f.deps[f.at].candidates) < len(least.deps[least.at].candidates) {
+		f := &r.frames[i]
+		if least == nil || f.doubted && !least.doubted || f.doubted == least.doubted && len(f.deps[f.at].candidates) < len(least.deps[least.at].candidates) {
 			least = f
 		}
 	}
@@ -207,16 +212,11 @@ func (r *resolver) mostConstrained() (least *frame) {
 // choose activates the next candidate of the last choice that can be.
 func (r *resolver) choose() bool {
 	c := &r.choices[len(r.choices)-1]
-	for c.next < len(c.candidates) {
+	for c.next = r.possible(c, c.next); c.next < len(c.candidates); {
 		n := c.rec.node(c.candidates[c.next])
-		c.next++
-		here := r.active[n.place()]
-		if here != nil && here.id() != n.id() {
-			c.blocked.add(here)
-			continue
-		}
-		if there := r.links[n.links]; there != nil && there.id() != n.id() {
-			c.blocked.add(there)
+		c.next = r.possible(c, c.next+1)
+		more := c.next < len(c.candidates)
+		if c.doubted && !c.again && more {
 			continue
 		}
 		on, ok := n.turnOn(c.features, c.defaults)
@@ -224,6 +224,7 @@ func (r *resolver) choose() bool {
 			c.blocked.add(c.parent)
 			continue
 		}
+		here := r.active[n.place()]
 		if here != nil && covers(here.features, on.features) {
 			return true
 		}
@@ -232,15 +233,39 @@ func (r *resolver) choose() bool {
 		}
 		deps, before := r.open(on, false), len(r.undo)
 		here = r.activate(n, on, c.from)
-		if known := r.knownToFail(here, deps); known != nil {
+		doubted := c.doubted
+		if !doubted {
+			known := r.knownToFail(here, deps)
 			c.blocked.addAll(known, here)
-			r.undoTo(before)
-			continue
+			doubted = known != nil
 		}
-		r.frames = append(r.frames, frame{from: n.label(), parent: here, deps: deps})
+		if doubted {
+			if _, other := r.before(); more || other && !c.doubted {
+				r.undoTo(before)
+				continue
+			}
+			// There is no other way. cargo goes on for the sake of its message, but where the notes were wrong, it comes through.
+			r.settled = len(r.choices)
+		}
+		r.frames = append(r.frames, frame{from: n.label(), parent: here, deps: deps, doubted: doubted})
 		return true
 	}
 	return false
+}
+
+// possible gives the first candidate from i on that is compatible with what is active.
+func (r *resolver) possible(c *choice, i int) int {
+	for ; i < len(c.candidates); i++ {
+		n := c.rec.node(c.candidates[i])
+		if a := r.active[n.place()]; a != nil && a.id() != n.id() {
+			c.blocked.add(a)
+		} else if a := r.links[n.links]; a != nil && a.id() != n.id() {
+			c.blocked.add(a)
+		} else {
+			break
+		}
+	}
+	return i
 }
 
 // activate makes a version one of those chosen, with features that are added to what it has.
@@ -308,19 +333,14 @@ func (r *resolver) open(on turned, dev bool) (deps []open) {
 	return deps
 }
 
-// back goes to the last choice that had a part in what failed, and leaves it to choose again. Where a choice has failed before, only the
-// last of the reasons is known, and it goes back by one.
+// back goes to the last choice that had a part in what failed, and leaves it to choose again.
 func (r *resolver) back() bool {
 	failed := &r.choices[len(r.choices)-1]
-	last := len(r.choices) - 1
-	if !failed.again {
+	if !failed.again && !failed.doubted {
 		r.notes.add(failed.dependency, failed.blocked)
-		last = failed.blocked.last()
-		if failed.parent != nil {
-			last = max(last, failed.parent.choice)
-		}
 	}
-	if last == 0 {
+	last, ok := r.before()
+	if !ok {
 		return false
 	}
 	r.choices = r.choices[:last]
@@ -329,4 +349,23 @@ func (r *resolver) back() bool {
 	r.frames = slices.Clone(c.frames)
 	r.undoTo(c.undo)
 	return true
+}
+
+// before gives the last choice with a candidate left that had a part in what rules out the candidates of the very last. Where that has
+// failed before, only some of the reasons are known, and it is the one before it.
+func (r *resolver) before() (number int, ok bool) {
+	c := &r.choices[len(r.choices)-1]
+	number = len(r.choices) - 1
+	if !c.again {
+		number = c.blocked.last()
+		if c.parent != nil {
+			number = max(number, c.parent.choice)
+		}
+	}
+	for ; number > r.settled; number-- {
+		if earlier := &r.choices[number-1]; earlier.next < len(earlier.candidates) {
+			return number, true
+		}
+	}
+	return 0, false
 }
