@@ -64,12 +64,8 @@ func (w *walker) listed(crates []Crate) []job {
 
 // crate finds what a listed crate needs.
 func (k *work) crate(ctx context.Context, c Crate) error {
-	if c.Requirement == "" {
-		c.Requirement = "*"
-	}
-	req, err := k.loader.requirement(c.Requirement)
-	if err != nil {
-		k.fail(c.Name, c.Requirement, fromCrates, err.Error()+"; write it as in Cargo.toml, such as ^1.2", nil)
+	req := k.wanted(&c)
+	if req == nil {
 		return nil
 	}
 	rec, err := k.loader.load(ctx, c.Name)
@@ -105,6 +101,18 @@ func (k *work) crate(ctx context.Context, c Crate) error {
 		}
 	}
 	return nil
+}
+
+// wanted parses what is listed. Where it is no requirement, it fails and gives nil.
+func (k *work) wanted(c *Crate) *requirement {
+	if c.Requirement == "" {
+		c.Requirement = "*"
+	}
+	req, err := k.loader.requirement(c.Requirement)
+	if err != nil {
+		k.fail(c.Name, c.Requirement, fromCrates, err.Error()+"; write it as in Cargo.toml, such as ^1.2", nil)
+	}
+	return req
 }
 
 // follow adds the closure of a listed version, the first of candidates. The rest is what cargo falls back to when it finds no way with it.

@@ -24,7 +24,7 @@
 // feature missing, and something for every dependency, no choice of cargo's can be anything else, whatever features are on: that is the
 // usual case and costs nothing more. Otherwise the version is resolved as cargo resolves a package that depends on it, in cargo's
 // order (see resolve.go), with all features and with the default ones, and with All also as a workspace member with development
-// dependencies; what is chosen joins the plan, with its closure. TestCargoFindsItAll and TestResolvesAsCargo hold this against the real
+// dependencies; what is chosen joins the plan, with its closure. TestResolvesAsCargo and TestMembersAsCargo hold this against the real
 // cargo. Not promised are other sets of features in a graph with such a conflict, several listed crates in one workspace that conflict
 // with each other, and [patch]: that is what lockfiles are for.
 //

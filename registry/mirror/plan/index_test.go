@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/crateyard/crateyard/registry/index"
@@ -230,28 +228,6 @@ func FuzzParseIndex(f *testing.F) {
 			t.Errorf("%d versions, %q", len(r.versions), r.problem)
 		}
 	})
-}
-
-// counting is an index that says how it is asked.
-type counting struct {
-	files
-	asked        sync.Map // crate to *atomic.Int64
-	now, most    atomic.Int64
-	several      chan struct{} // closed when two questions are open at once
-	closeSeveral sync.Once
-}
-
-func (c *counting) Versions(ctx context.Context, crate string) ([]Entry, error) {
-	n, _ := c.asked.LoadOrStore(crate, new(atomic.Int64))
-	n.(*atomic.Int64).Add(1)
-	now := c.now.Add(1)
-	defer c.now.Add(-1)
-	for most := c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); most = c.most.Load() {
-	}
-	if now > 1 {
-		c.closeSeveral.Do(func() { close(c.several) })
-	}
-	return c.files.Versions(ctx, crate)
 }
 
 func asJSON(t testing.TB, v any) string {

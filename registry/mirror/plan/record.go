@@ -127,8 +127,8 @@ func newRecord(name string, entries []Entry, dev bool, isUpstream func(string) b
 // newVersion makes a version of an entry and what it needs.
 func newVersion(v crate.Version, e Entry, needs *detail) version {
 	out := version{Version: v, rust: intern(e.RustVersion), yanked: e.Yanked, readable: e.readable() && needs != nil, detail: needs}
-	if isSHA256(e.SHA256) {
-		hex.Decode(out.sum[:], []byte(e.SHA256))
+	if sum, err := hex.DecodeString(e.SHA256); err == nil && isSHA256(e.SHA256) {
+		out.sum = [32]byte(sum)
 	}
 	if needs == nil {
 		out.detail = nothing

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// maxTries bounds the candidates that one resolution tries: some seconds. What cargo resolves at all, it mostly does with a try for
-// each package; a graph that needs more is one that people have given up, too.
-const maxTries = 100_000
+// maxTries bounds the versions that one resolution activates, in all its passes: some seconds at worst. A graph of a thousand packages that
+// fit takes some 20,000; where more are needed, cargo takes long, too, and people have given up.
+const maxTries = 50_000
 
 // resolver chooses versions as cargo does. Source: activate_deps_loop of cargo, whose order of decisions has been the same since 2018:
 //
@@ -29,14 +29,14 @@ type resolver struct {
 	records map[string]*record // that were read; as long as a resolution lasts, a crate is the same
 	missing []string           // crates that this pass would have needed
 	notes   notes
-	tries   int // candidates, in all passes
+	tries   int // activations, in all passes
 
 	active  map[place]*activation
 	links   map[string]*activation
-	order   []step // what is active, as it came
-	frames  []frame
-	made    int // frames so far
+	order   []step  // what is active, as it came
+	frames  []frame // as they were made
 	choices []choice
+	settled int // choices that cannot be made anew
 	undo    []func()
 }
 
@@ -57,11 +57,11 @@ type activation struct {
 
 // frame holds the dependencies of a package that are still to be decided.
 type frame struct {
-	from   string
-	parent *activation // nil: the package that all begins with
-	deps   []open      // never changed; the fewest candidates first
-	at     int
-	number int
+	from    string
+	parent  *activation // nil: the package that all begins with
+	deps    []open      // never changed; the fewest candidates first
+	at      int
+	doubted bool // the package is there although notes say that it cannot be
 }
 
 // open is a dependency to decide.
@@ -77,11 +77,11 @@ type choice struct {
 	open
 	from    string
 	parent  *activation
-	next    int      // candidate
+	doubted bool     // the frame is, and notes say that the dependency fails
+	next    int      // the next candidate that can be; len(candidates) where none is left
 	blocked conflict // what ruled candidates out
 	again   bool     // a candidate was taken, and did not work out
 	frames  []frame
-	made    int
 	undo    int
 }
 
@@ -90,8 +90,12 @@ type choice struct {
 func (k *work) resolveListed(ctx context.Context, rec *record, candidates []int, p preference) (chosen []step, err error) {
 	listed := rec.node(candidates[0])
 	all := listed.featureNames()
+	turns := [][]string{all, nil}
+	if len(all) == 0 || len(all) == 1 && all[0] == "default" {
+		turns = turns[:1]
+	}
 	var solved bool
-	for _, features := range [][]string{all, nil} {
+	for _, features := range turns {
 		var steps []step
 		if steps, solved, err = k.resolve(ctx, p, rec, candidates, features); err != nil {
 			return nil, err
@@ -160,7 +164,7 @@ func (d *detail) featureNames() []string {
 func (r *resolver) run(ctx context.Context, l *loader, begin func()) (chosen []step, solved bool, err error) {
 	for {
 		r.active, r.links, r.order, r.missing = map[place]*activation{}, map[string]*activation{}, nil, nil
-		r.frames, r.made, r.choices, r.undo = nil, 0, nil, nil
+		r.frames, r.choices, r.settled, r.undo = nil, nil, 0, nil
 		begin()
 		if !r.pass(ctx) {
 			return nil, false, ctx.Err()
@@ -183,7 +187,8 @@ func (r *resolver) pass(ctx context.Context) bool {
 		}
 		d := f.deps[f.at]
 		f.at++
-		r.choices = append(r.choices, choice{open: d, from: f.from, parent: f.parent, blocked: conflict{}, frames: slices.Clone(r.frames), made: r.made, undo: len(r.undo)})
+		doubted := f.doubted && r.find(d.dependency, nil) != nil
+		r.choices = append(r.choices, choice{open: d, from: f.from, parent: f.parent, doubted: doubted, blocked: conflict{}, frames: slices.Clone(r.frames), undo: len(r.undo)})
 		for !r.choose() {
 			if ctx.Err() != nil || r.tries > maxTries || !r.back() {
 				return false
@@ -192,16 +197,12 @@ func (r *resolver) pass(ctx context.Context) bool {
 	}
 }
 
-// mostConstrained drops the frames that are done and gives the one whose next dependency has the fewest candidates.
+// mostConstrained drops the frames that are done and gives the first whose next dependency has the fewest candidates, doubted ones first.
 func (r *resolver) mostConstrained() (least *frame) {
 	r.frames = slices.DeleteFunc(r.frames, func(f frame) bool { return f.at == len(f.deps) })
 	for i := range r.frames {
 		f := &r.frames[i]
-		if least == nil {
-			least = f
-			continue
-		}
-		if a, b := len(f.deps[f.at].candidates), len(least.deps[least.at].candidates); a < b || a == b && f.number < least.number {
+		if least == nil || f.doubted && !least.doubted || f.doubted == least.doubted && len(f.deps[f.at].candidates) < len(least.deps[least.at].candidates) {
 			least = f
 		}
 	}
@@ -211,19 +212,11 @@ func (r *resolver) mostConstrained() (least *frame) {
 // choose activates the next candidate of the last choice that can be.
 func (r *resolver) choose() bool {
 	c := &r.choices[len(r.choices)-1]
-	for c.next < len(c.candidates) {
+	for c.next = r.possible(c, c.next); c.next < len(c.candidates); {
 		n := c.rec.node(c.candidates[c.next])
-		c.next++
-		if r.tries++; r.tries > maxTries {
-			return false
-		}
-		here := r.active[n.place()]
-		if here != nil && here.id() != n.id() {
-			c.blocked.add(here)
-			continue
-		}
-		if there := r.links[n.links]; there != nil && there.id() != n.id() {
-			c.blocked.add(there)
+		c.next = r.possible(c, c.next+1)
+		more := c.next < len(c.candidates)
+		if c.doubted && !c.again && more {
 			continue
 		}
 		on, ok := n.turnOn(c.features, c.defaults)
@@ -231,21 +224,48 @@ func (r *resolver) choose() bool {
 			c.blocked.add(c.parent)
 			continue
 		}
+		here := r.active[n.place()]
 		if here != nil && covers(here.features, on.features) {
 			return true
 		}
+		if r.tries++; r.tries > maxTries {
+			return false
+		}
 		deps, before := r.open(on, false), len(r.undo)
 		here = r.activate(n, on, c.from)
-		if known := r.knownToFail(here, deps); known != nil {
+		doubted := c.doubted
+		if !doubted {
+			known := r.knownToFail(here, deps)
 			c.blocked.addAll(known, here)
-			r.undoTo(before)
-			continue
+			doubted = known != nil
 		}
-		r.made++
-		r.frames = append(r.frames, frame{from: n.label(), parent: here, deps: deps, number: r.made})
+		if doubted {
+			if _, other := r.before(); more || other && !c.doubted {
+				r.undoTo(before)
+				continue
+			}
+			// There is no other way. cargo goes on for the sake of its message, but where the notes were wrong, it comes through.
+			r.settled = len(r.choices)
+		}
+		r.frames = append(r.frames, frame{from: n.label(), parent: here, deps: deps, doubted: doubted})
 		return true
 	}
 	return false
+}
+
+// possible gives the first candidate from i on that is compatible with what is active.
+func (r *resolver) possible(c *choice, i int) int {
+	for ; i < len(c.candidates); i++ {
+		n := c.rec.node(c.candidates[i])
+		if a := r.active[n.place()]; a != nil && a.id() != n.id() {
+			c.blocked.add(a)
+		} else if a := r.links[n.links]; a != nil && a.id() != n.id() {
+			c.blocked.add(a)
+		} else {
+			break
+		}
+	}
+	return i
 }
 
 // activate makes a version one of those chosen, with features that are added to what it has.
@@ -313,25 +333,39 @@ func (r *resolver) open(on turned, dev bool) (deps []open) {
 	return deps
 }
 
-// back goes to the last choice that had a part in what failed, and leaves it to choose again. Where a choice has failed before, only the
-// last of the reasons is known, and it goes back by one.
+// back goes to the last choice that had a part in what failed, and leaves it to choose again.
 func (r *resolver) back() bool {
 	failed := &r.choices[len(r.choices)-1]
-	last := len(r.choices) - 1
-	if !failed.again {
+	if !failed.again && !failed.doubted {
 		r.notes.add(failed.dependency, failed.blocked)
-		last = failed.blocked.last()
-		if failed.parent != nil {
-			last = max(last, failed.parent.choice)
-		}
 	}
-	if last == 0 {
+	last, ok := r.before()
+	if !ok {
 		return false
 	}
 	r.choices = r.choices[:last]
 	c := &r.choices[last-1]
 	c.again = true
-	r.frames, r.made = slices.Clone(c.frames), c.made
+	r.frames = slices.Clone(c.frames)
 	r.undoTo(c.undo)
 	return true
+}
+
+// before gives the last choice with a candidate left that had a part in what rules out the candidates of the very last. Where that has
+// failed before, only some of the reasons are known, and it is the one before it.
+func (r *resolver) before() (number int, ok bool) {
+	c := &r.choices[len(r.choices)-1]
+	number = len(r.choices) - 1
+	if !c.again {
+		number = c.blocked.last()
+		if c.parent != nil {
+			number = max(number, c.parent.choice)
+		}
+	}
+	for ; number > r.settled; number-- {
+		if earlier := &r.choices[number-1]; earlier.next < len(earlier.candidates) {
+			return number, true
+		}
+	}
+	return 0, false
 }
