@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -166,11 +167,15 @@ func FuzzParseMetadata(f *testing.F) {
 	})
 }
 
+// rustVersion says in another way than isRustVersion what cargo reads.
+var rustVersion = regexp.MustCompile(`^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){0,2}$`)
+
 // A manifest that passes agrees with the metadata made from it, and disagrees once a dependency is left out.
 func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte(fullManifest))
 	f.Add([]byte(sampleManifest))
 	f.Add([]byte("[package]\nname.workspace = true\n"))
+	f.Add([]byte(sampleManifest + "rust-version = \">=1.70 garbage\"\n"))
 	f.Add([]byte(sampleManifest + "[target.'cfg(any(a,b = \"c\"))'.dependencies]\nx = {version = \"1\", package = \"y\"}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 64<<10 {
@@ -180,6 +185,9 @@ func FuzzParseManifest(f *testing.F) {
 		isShort(t, err)
 		if err != nil {
 			return
+		}
+		if m.RustVersion != "" && !rustVersion.MatchString(m.RustVersion) {
+			t.Errorf("cargo would pass over a line with rust_version %q", m.RustVersion)
 		}
 		meta := &Metadata{Name: m.Name, Vers: m.Version, Links: m.Links, RustVersion: m.RustVersion, Features: m.Features, Deps: m.Deps}
 		for _, d := range m.Deps {

@@ -171,6 +171,9 @@ func (m *Manifest) readPackage(pkg table) {
 			pkg.bad("it has no %s", key)
 		}
 	}
+	if m.RustVersion != "" && !isRustVersion(m.RustVersion) { // it becomes part of the index line
+		pkg.bad("rust-version %q must be one to three numbers, such as 1.85", clip(m.RustVersion))
+	}
 	for _, key := range sortedKeys(pkg.m) { // those that are not read otherwise
 		pkg.inherits(key)
 	}

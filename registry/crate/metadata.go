@@ -210,6 +210,27 @@ func isWebAddress(s string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
+// CheckLine reports what of an index line cargo could not read: requirements, targets, registries and rust_version. One such line
+// makes it pass over the version without a word. The dependencies may have any names.
+func CheckLine(deps []Dependency, rustVersion string) error {
+	var p problems
+	for _, d := range deps {
+		if _, err := ParseRequirement(d.Req); err != nil {
+			p.add("req", "%s: %v", clip(d.Name), err)
+		}
+		if _, err := canonicalTarget(d.Target); d.Target != "" && err != nil {
+			p.add("target", "%s: %v", clip(d.Name), err)
+		}
+		if d.Registry != "" && !isRegistry(d.Registry) {
+			p.add("registry", "%s: %q is no index address", clip(d.Name), clip(d.Registry))
+		}
+	}
+	if rustVersion != "" && !isRustVersion(rustVersion) {
+		p.add("rust_version", "%q must be one to three numbers", clip(rustVersion))
+	}
+	return p.err()
+}
+
 // isRegistry reports whether s is an index address that cargo can parse; an entry with another is skipped without a word.
 func isRegistry(s string) bool {
 	u, err := url.Parse(strings.TrimPrefix(s, "sparse+"))
