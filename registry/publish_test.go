@@ -271,3 +271,31 @@ func TestPublishNamesAllThatIsWrong(t *testing.T) {
 	}
 	y.holdsNothing()
 }
+
+// Of an archive, too, all is said at once: its entries, its manifest, and what the metadata says otherwise. Of many bad entries some.
+func TestPublishNamesAllThatIsWrongInArchive(t *testing.T) {
+	y := open(t, nil)
+	entries := []entry{
+		file("demo-1.0.0/Cargo.toml", manifest("evil", "2.0.0")+"links = \"z\"\n[dependencies]\nhidden = \"1\"\n[lib]\nname = \"demo\"\n"),
+		{header: tar.Header{Name: "demo-1.0.0/l", Linkname: "/etc/passwd", Typeflag: tar.TypeSymlink}},
+		file("demo-1.0.0/.cargo-ok", ""), file("demo-1.0.0/.cargo-ok", ""),
+	}
+	for i := range 20 {
+		entries = append(entries, file(fmt.Sprintf("elsewhere/%d", i), "x"))
+	}
+	a := y.publish(frame(metadata("demo", "1.0.0"), archive(t, entries...)))
+	if a.status != 400 {
+		t.Fatalf("%d: %s", a.status, a.body)
+	}
+	detail := a.detail(t)
+	for _, part := range []string{`the Cargo.toml in the archive "evil"`, `the Cargo.toml in the archive "2.0.0"`, "links: ", "deps: hidden", "no src/lib.rs",
+		"links and devices are refused", "by which cargo marks", "a path twice", `outside demo-1.0.0/: "elsewhere/0"`, "13 more entries that break such rules"} {
+		if !strings.Contains(detail, part) {
+			t.Errorf("nothing about %s in:\n%s", part, detail)
+		}
+	}
+	if lines := strings.Count(detail, "\n") + 1; lines > 40 {
+		t.Errorf("%d lines", lines)
+	}
+	y.holdsNothing()
+}

@@ -8,13 +8,11 @@ import (
 
 // CheckMetadata holds the metadata of a publish against the manifest in its archive and reports every difference, one a line.
 // cargo makes both from the same manifest, so that a difference is a fault or a forgery: the index would promise what the
-// archive does not hold. isOwn tells the addresses of the registry that is published to.
+// archive does not hold. Name and version CheckArchive has compared. isOwn tells the addresses of the registry that is published to.
 //
 // Requirements and targets are compared by meaning, since cargo writes them anew in the metadata.
 func (m *Manifest) CheckMetadata(meta *Metadata, isOwn func(registry string) bool) error {
 	var p problems
-	p.differ("name", "", meta.Name, m.Name)
-	p.differ("vers", "", meta.Vers, m.Version)
 	p.differ("links", "", meta.Links, m.Links)
 	if meta.RustVersion != "" { // old cargos, such as 1.65, do not send it
 		p.differ("rust_version", "", meta.RustVersion, m.RustVersion)

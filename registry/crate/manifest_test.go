@@ -59,8 +59,6 @@ func TestCheckMetadata(t *testing.T) {
 	}
 	for name, tc := range map[string]struct{ in, old, now, want string }{
 		"none":             {},
-		"name":             {"meta", `"name":"a"`, `"name":"b"`, `name: "b" in the metadata, "a" in the Cargo.toml`},
-		"version":          {"toml", `version = "1.0.0"`, `version = "2.0.0"`, `vers: "1.0.0" in the metadata, "2.0.0" in the Cargo.toml`},
 		"links":            {"toml", `links = "z"`, ``, `links: "z" in the metadata, "" in the Cargo.toml`},
 		"rust-version":     {"toml", `"1.70"`, `"1.71"`, `rust_version: "1.70" in the metadata, "1.71" in the Cargo.toml`},
 		"no rust_version":  {"meta", `"rust_version":"1.70",`, ``, ""}, // as from old cargos

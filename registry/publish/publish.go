@@ -180,13 +180,18 @@ func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *
 		return nil, archive.err
 	case stored.err != nil:
 		return nil, fmt.Errorf("store crate: %w", stored.err)
-	case err != nil:
-		return nil, fault.New(fault.Invalid, "%v", err)
 	}
-	if pub.Imported == nil {
+	var broken violations
+	if err != nil {
+		broken.note(fault.New(fault.Invalid, "%v", err))
+	}
+	if checked != nil && pub.Imported == nil {
 		if err := checked.Manifest.CheckMetadata(meta, p.isOwn); err != nil {
-			return nil, fault.New(fault.Invalid, "%v", err)
+			broken.note(fault.New(fault.Invalid, "%v", err))
 		}
+	}
+	if len(broken) > 0 {
+		return nil, broken.refuse()
 	}
 	meta.RustVersion = checked.Manifest.RustVersion
 	if err := f.end(); err != nil {
