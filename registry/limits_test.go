@@ -71,8 +71,7 @@ func TestNoRateLimitsByDefault(t *testing.T) {
 	strict := open(t, func(c *registry.Config) { c.Publishing.Profile = registry.ProfileCratesIO })
 	for i := range 6 {
 		name := fmt.Sprintf("crate-%d", i)
-		full := strings.NewReplacer(`"description":null`, `"description":"one of six"`, `"license":null`, `"license":"MIT"`).Replace(metadata(name, "1.0.0"))
-		a := strict.publish(frame(full, crateFile(t, name, "1.0.0")))
+		a := strict.publish(strict.upload(release{name: name, version: "1.0.0", more: map[string]any{"description": "one of six", "license": "MIT"}}))
 		if i < 5 && a.status != 200 {
 			t.Fatalf("%d: %s", a.status, a.body)
 		}
@@ -246,7 +245,7 @@ func TestNoWayToWhatIsGoneOrHidden(t *testing.T) {
 	}
 }
 
-// What is refused does not count: who mends a Cargo.toml may publish it.
+// What is refused does not count, before the archive is read or after: who mends a Cargo.toml may publish it.
 func TestRefusalsCostNothing(t *testing.T) {
 	y := open(t, func(c *registry.Config) {
 		c.RateLimits.Mode, c.RateLimits.PublishNew = "Enabled", registry.Rate{Burst: 1, Every: registry.Duration(time.Hour)}
@@ -256,9 +255,14 @@ func TestRefusalsCostNothing(t *testing.T) {
 		if a := y.publish(good(t, "demo", "1.0.0")); a.status != 400 {
 			t.Fatalf("%d: %s", a.status, a.body)
 		}
+		if a := y.publish(frame(metadata("demo", "1.0.0"), []byte("no archive"))); a.status != 400 {
+			t.Fatalf("%d: %s", a.status, a.body)
+		}
 	}
-	full := strings.Replace(metadata("demo", "1.0.0"), `"description":null`, `"description":"mended"`, 1)
-	if a := y.publish(frame(full, crateFile(t, "demo", "1.0.0"))); a.status != 200 {
+	if a := y.publish(y.upload(release{name: "demo", version: "1.0.0", more: map[string]any{"description": "mended"}})); a.status != 200 {
 		t.Errorf("%d: %s", a.status, a.body)
+	}
+	if a := y.publish(y.upload(release{name: "other", version: "1.0.0", more: map[string]any{"description": "x"}})); a.status != 429 {
+		t.Errorf("what was given back was more than what was taken: %d: %s", a.status, a.body)
 	}
 }

@@ -299,3 +299,53 @@ func TestPublishNamesAllThatIsWrongInArchive(t *testing.T) {
 	}
 	y.holdsNothing()
 }
+
+// What a registry asks for, and shows, is what the Cargo.toml in the archive says, whatever the upload says beside it.
+func TestPolicyIsAskedOfTheArchive(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.Publishing.Profile, c.RateLimits.Mode = registry.ProfileCratesIO, "Disabled"
+	})
+	upload := func(version, meta, toml string) answer {
+		return y.publish(frame(strings.Replace(metadata("demo", version), `"description":null,"license":null`, meta, 1),
+			archive(t, file("demo-"+version+"/Cargo.toml", manifest("demo", version)+toml))))
+	}
+	const said = `"description":"said","license":"MIT","homepage":"https://said.example","keywords":["said"],"categories":["gui"]`
+	for want, toml := range map[string]string{
+		"description, license: required by this registry": "",
+		`license: no SPDX expression such as "MIT`:        "description = \"x\"\nlicense = \"all mine\"\n",
+		`homepage: "javascript:alert(1)" must be an`:      "description = \"x\"\nlicense = \"MIT\"\nhomepage = \"javascript:alert(1)\"\n",
+		`keywords: there are 6, the limit is 5`:           "description = \"x\"\nlicense = \"MIT\"\nkeywords = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]\n",
+		`categories: "nonsense" is no category`:           "description = \"x\"\nlicense = \"MIT\"\ncategories = [\"nonsense\"]\n",
+		`edition has a NUL character`:                     "description = \"x\"\nlicense = \"MIT\"\nedition = \"20\\u0000\"\n",
+	} {
+		if a := upload("1.0.0", said, toml); a.status != 400 || !strings.Contains(a.detail(t), want) {
+			t.Errorf("%d %s; want %q", a.status, a.body, want)
+		}
+	}
+	y.holdsNothing()
+	if a := upload("1.0.0", said, "description = \"meant\"\nlicense = \"GPL-3.0-only\"\nhomepage = \"https://meant.example\"\nkeywords = [\"meant\"]\n"); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	for _, path := range []string{"/api/v1/crates/demo", "/api/v1/crates/demo/1.0.0", "/api/v1/crates?q=meant"} {
+		if a := y.do("GET", path, "", nil); a.status != 200 || strings.Contains(a.body, "said") || !strings.Contains(a.body, "meant") {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	if a := y.do("GET", "/api/v1/crates/demo/1.0.0", "", nil); !strings.Contains(a.body, `"license":"GPL-3.0-only"`) {
+		t.Errorf("%s", a.body)
+	}
+}
+
+// What is no category is passed over and cargo told so; what crates.io only does not have is kept.
+func TestCategoriesThatAreNone(t *testing.T) {
+	y := open(t, nil)
+	long := strings.Repeat("x", 300<<10)
+	a := y.publish(y.upload(release{name: "demo", version: "1.0.0", more: map[string]any{"categories": []string{"two words", long, "Acme::tools", "a::::b", "gui"}}}))
+	want := fmt.Sprintf(`"invalid_categories":["two words","%.80s","a::::b"]`, long)
+	if a.status != 200 || !strings.Contains(a.body, want) || !strings.Contains(a.body, "category `Acme::tools` is not one of crates.io's; it is kept") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := y.do("GET", "/api/v1/crates/demo", "", nil); !strings.Contains(a.body, `"categories":["acme::tools","gui"]`) {
+		t.Errorf("%.1000s", a.body)
+	}
+}

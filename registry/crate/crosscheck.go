@@ -33,6 +33,20 @@ func (m *Manifest) CheckMetadata(meta *Metadata, isOwn func(registry string) boo
 	return p.err()
 }
 
+// Describe makes metadata say of the crate what the manifest does: all that is shown of it and that a registry's policy may ask for, but
+// for the readme's text, which only the metadata has. The metadata is the uploader's word, the manifest what users get. The error lists what
+// is broken, one a line, in the words of ParseMetadata.
+func (m *Manifest) Describe(meta *Metadata) error {
+	meta.Description, meta.Homepage, meta.Documentation, meta.Repository = m.Description, m.Homepage, m.Documentation, m.Repository
+	meta.License, meta.LicenseFile, meta.RustVersion, meta.Keywords, meta.Categories = m.License, m.LicenseFile, m.RustVersion, m.Keywords, m.Categories
+	if m.Readme != "" { // old cargos leave it to be found
+		meta.ReadmeFile = m.Readme
+	}
+	var p problems
+	meta.checkShown(&p)
+	return p.err()
+}
+
 // isPublishedTo tells the addresses of the registry that is published to, as the manifest has them. That registry has no address
 // in the metadata; in the manifest it has the one that the publisher's cargo knows it by, which need not be one of ours (a
 // forwarded port, an older name), and none at all when cargo takes it for crates.io. So one address in the manifest may be

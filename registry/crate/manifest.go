@@ -249,6 +249,9 @@ func (t table) text(key string) string {
 	if sub, _ := t.m[key].(map[string]any); !ok && t.m[key] != nil && sub["workspace"] == nil {
 		t.bad("%s must be a text", clip(key))
 	}
+	if strings.Contains(s, "\x00") { // no database keeps it
+		t.bad("%s has a NUL character", clip(key))
+	}
 	return s
 }
 
@@ -274,6 +277,10 @@ func (t table) texts(key string) []string {
 		s, ok := v.(string)
 		if !ok {
 			t.bad("%s must be a list of texts", clip(key))
+			return nil
+		}
+		if strings.Contains(s, "\x00") {
+			t.bad("%s has a NUL character", clip(key))
 			return nil
 		}
 		list = append(list, s)

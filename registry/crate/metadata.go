@@ -133,6 +133,20 @@ func (m *Metadata) check(p *problems) {
 		d.check(p)
 	}
 	checkFeatures(p, m.Features, m.Deps)
+	m.checkShown(p)
+}
+
+// checkShown checks what is shown of a crate. A category need not be a slug: like crates.io, a registry passes over what is none.
+func (m *Metadata) checkShown(p *problems) {
+	for _, l := range []struct {
+		field string
+		list  []string
+		most  int
+	}{{"keywords", m.Keywords, MaxKeywords}, {"categories", m.Categories, MaxCategories}} {
+		if len(l.list) > l.most {
+			p.add(l.field, "there are %d, the limit is %d", len(l.list), l.most)
+		}
+	}
 	for _, k := range m.Keywords {
 		if !isKeyword(k) {
 			p.add("keywords", "%q must be at most %d ASCII letters, digits, '_', '-' or '+', the first a letter or digit", clip(k), MaxKeywordLen)

@@ -27,12 +27,12 @@ var (
 
 // fields are what RequiredFields may name.
 var fields = map[string]func(m *crate.Metadata) bool{
-	"description":   func(m *crate.Metadata) bool { return m.Description != "" },
-	"documentation": func(m *crate.Metadata) bool { return m.Documentation != "" },
-	"homepage":      func(m *crate.Metadata) bool { return m.Homepage != "" },
+	"description":   func(m *crate.Metadata) bool { return strings.TrimSpace(m.Description) != "" },
+	"documentation": func(m *crate.Metadata) bool { return strings.TrimSpace(m.Documentation) != "" },
+	"homepage":      func(m *crate.Metadata) bool { return strings.TrimSpace(m.Homepage) != "" },
 	"license":       func(m *crate.Metadata) bool { return m.License != "" || m.LicenseFile != "" },
 	"readme":        func(m *crate.Metadata) bool { return m.Readme != "" || m.ReadmeFile != "" },
-	"repository":    func(m *crate.Metadata) bool { return m.Repository != "" },
+	"repository":    func(m *crate.Metadata) bool { return strings.TrimSpace(m.Repository) != "" },
 	"rust-version":  func(m *crate.Metadata) bool { return m.RustVersion != "" },
 	"categories":    func(m *crate.Metadata) bool { return len(m.Categories) > 0 },
 	"keywords":      func(m *crate.Metadata) bool { return len(m.Keywords) > 0 },
@@ -48,7 +48,7 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// check gives what is refused, and what is only warned of.
+// check gives what is refused, what is only warned of, and categories that are none and therefore not kept.
 func (p Policy) check(m *crate.Metadata) (refused []string, warnings []string, invalidCategories []string) {
 	var missing []string
 	for _, f := range p.RequiredFields {
@@ -74,6 +74,8 @@ func (p Policy) check(m *crate.Metadata) (refused []string, warnings []string, i
 		case crate.IsCategory(c):
 		case p.KnownCategories:
 			refused = append(refused, fmt.Sprintf("categories: %.80q is no category of crates.io", c))
+		case crate.IsCategorySlug(c):
+			warnings = append(warnings, fmt.Sprintf("category `%s` is not one of crates.io's; it is kept", c))
 		default:
 			invalidCategories = append(invalidCategories, fmt.Sprintf("%.80s", c))
 		}
