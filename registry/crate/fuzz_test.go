@@ -195,12 +195,12 @@ func FuzzParseManifest(f *testing.F) {
 				return
 			}
 		}
-		if err := m.CheckMetadata(meta, isOwnInTests); err != nil {
+		if err := m.CheckMetadata(meta, isOwnInTests, mayBeOwnInTests); err != nil {
 			t.Fatalf("%v\n%s", err, data)
 		}
 		if len(m.Deps) > 0 {
 			meta.Deps = meta.Deps[1:]
-			if m.CheckMetadata(meta, isOwnInTests) == nil {
+			if m.CheckMetadata(meta, isOwnInTests, mayBeOwnInTests) == nil {
 				t.Errorf("a dependency can be hidden in\n%s", data)
 			}
 		}

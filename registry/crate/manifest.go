@@ -11,6 +11,17 @@ import (
 // CratesIOIndex is how cargo names crates.io, whichever protocol it speaks to it.
 const CratesIOIndex = "https://github.com/rust-lang/crates.io-index"
 
+// cratesIOSparse is where cargo finds it by the sparse protocol; to cargo both are one registry.
+const cratesIOSparse = "sparse+https://index." + "crates.io" + "/"
+
+// IndexAddress gives crates.io its one name, and every other registry the one that it has.
+func IndexAddress(registry string) string {
+	if registry == cratesIOSparse || registry+"/" == cratesIOSparse {
+		return CratesIOIndex
+	}
+	return registry
+}
+
 // Manifest is what the server reads from the Cargo.toml inside an archive: the words of the author, against which the
 // metadata that came with the upload is held.
 type Manifest struct {
@@ -211,7 +222,7 @@ func (d *Dependency) readTOML(t table) {
 	}
 	d.Req = t.text("version")
 	if r := t.text("registry-index"); r != "" {
-		d.Registry = r
+		d.Registry = IndexAddress(r)
 	}
 	if real := t.text("package"); real != "" {
 		d.Name, d.Alias = real, d.Name

@@ -112,6 +112,7 @@ func (d *Dependency) read(r *jsonReader, at string) error {
 	text := func(key string, nullable bool, to *string) func() error {
 		return func() error { return r.text(at+"."+key, nullable, to) }
 	}
+	defer func() { d.Registry = IndexAddress(d.Registry) }()
 	return r.object(at, map[string]func() error{
 		"name":                  text("name", false, &d.Name),
 		"version_req":           text("version_req", false, &d.Req),

@@ -3,6 +3,7 @@ package publish
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -106,7 +107,7 @@ func sameRegistry(allowed, registry string) bool {
 	if allowed == cratesIO {
 		allowed = crate.CratesIOIndex
 	}
-	return trimIndex(allowed) == trimIndex(registry)
+	return trimIndex(crate.IndexAddress(allowed)) == trimIndex(crate.IndexAddress(registry))
 }
 
 // trimIndex takes from an index address what may be left out.
@@ -117,6 +118,21 @@ func (p *Publisher) isOwn(registry string) bool {
 	u := trimIndex(registry)
 	for _, base := range append([]string{p.URL}, p.Aliases...) {
 		if base != "" && (u == base+"/index" || u == base+"/git/index") {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBeOwn reports whether an index address could be this registry's under a name that it does not know, such as that of a forwarded port:
+// one with the path of its index, with or without that of its public address.
+func (p *Publisher) mayBeOwn(registry string) bool {
+	at, err := url.Parse(trimIndex(registry))
+	if err != nil || at.Host == "" {
+		return false
+	}
+	for _, base := range append([]string{"", p.URL}, p.Aliases...) {
+		if u, err := url.Parse(base); err == nil && (at.Path == u.Path+"/index" || at.Path == u.Path+"/git/index") {
 			return true
 		}
 	}

@@ -53,17 +53,18 @@ func TestRegistriesOfDependencies(t *testing.T) {
 	p := Publisher{URL: "https://own", Aliases: []string{"http://inside:8080"}}
 	more := Publisher{URL: "https://own", AllowedRegistries: []string{"sparse+https://other/index/"}}
 	for registry, want := range map[string]struct{ own, allowed, allowedByMore bool }{
-		"":                                 {false, true, true},
-		"sparse+https://own/index/":        {true, true, true},
-		"https://own/index":                {true, true, true},
-		"https://own/git/index":            {true, true, true},
-		"https://own/git/index/":           {true, true, true},
-		"sparse+http://inside:8080/index/": {true, true, false},
-		"https://own.evil/index":           {false, false, false},
-		"https://own/index/x":              {false, false, false},
-		crate.CratesIOIndex:                {false, true, false},
-		"https://other/index":              {false, false, true},
-		"sparse+https://other/index/":      {false, false, true},
+		"":                                     {false, true, true},
+		"sparse+https://own/index/":            {true, true, true},
+		"https://own/index":                    {true, true, true},
+		"https://own/git/index":                {true, true, true},
+		"https://own/git/index/":               {true, true, true},
+		"sparse+http://inside:8080/index/":     {true, true, false},
+		"https://own.evil/index":               {false, false, false},
+		"https://own/index/x":                  {false, false, false},
+		crate.CratesIOIndex:                    {false, true, false},
+		"sparse+https://index." + "crates.io/": {false, true, false},
+		"https://other/index":                  {false, false, true},
+		"sparse+https://other/index/":          {false, false, true},
 	} {
 		m := &crate.Metadata{Name: "a", Deps: []crate.Dependency{{Name: "x", Registry: registry}}}
 		if got := p.isOwn(registry); got != want.own {
@@ -79,5 +80,17 @@ func TestRegistriesOfDependencies(t *testing.T) {
 	m := &crate.Metadata{Name: "a", Deps: []crate.Dependency{{Name: "z"}, {Name: "b", Registry: "https://own/index"}, {Name: "z", Kind: "dev"}, {Name: "a", Kind: "dev"}, {Name: "c", Registry: crate.CratesIOIndex}}}
 	if got := p.OwnDependencies(m); !slices.Equal(got, []string{"b", "z"}) {
 		t.Errorf("own dependencies: %q", got)
+	}
+}
+
+func TestAddressesThatMayBeOwn(t *testing.T) {
+	p := Publisher{URL: "https://own/base", Aliases: []string{"http://inside:8080"}}
+	for registry, want := range map[string]bool{
+		"sparse+http://127.0.0.1:9/index/": true, "http://127.0.0.1:9/git/index": true, "sparse+https://old.example/base/index/": true,
+		"sparse+https://repo.example/api/cargo/local/index/": false, "sparse+https://evil.example/": false, "https://evil.example/index/x": false, "/index": false, "": false,
+	} {
+		if got := p.mayBeOwn(registry); got != want {
+			t.Errorf("%q: %v", registry, got)
+		}
 	}
 }

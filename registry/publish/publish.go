@@ -208,7 +208,7 @@ func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *
 		broken.note(fault.New(fault.Invalid, "%v", err))
 	}
 	if checked != nil && pub.Imported == nil {
-		if err := checked.Manifest.CheckMetadata(meta, p.isOwn); err != nil {
+		if err := checked.Manifest.CheckMetadata(meta, p.isOwn, p.mayBeOwn); err != nil {
 			broken.note(fault.New(fault.Invalid, "%v", err))
 		}
 	}
