@@ -71,8 +71,7 @@ func TestNoRateLimitsByDefault(t *testing.T) {
 	strict := open(t, func(c *registry.Config) { c.Publishing.Profile = registry.ProfileCratesIO })
 	for i := range 6 {
 		name := fmt.Sprintf("crate-%d", i)
-		full := strings.NewReplacer(`"description":null`, `"description":"one of six"`, `"license":null`, `"license":"MIT"`).Replace(metadata(name, "1.0.0"))
-		a := strict.publish(frame(full, crateFile(t, name, "1.0.0")))
+		a := strict.publish(strict.upload(release{name: name, version: "1.0.0", more: map[string]any{"description": "one of six", "license": "MIT"}}))
 		if i < 5 && a.status != 200 {
 			t.Fatalf("%d: %s", a.status, a.body)
 		}
@@ -246,7 +245,7 @@ func TestNoWayToWhatIsGoneOrHidden(t *testing.T) {
 	}
 }
 
-// What is refused does not count: who mends a Cargo.toml may publish it.
+// What is refused does not count, before the archive is read or after: who mends a Cargo.toml may publish it.
 func TestRefusalsCostNothing(t *testing.T) {
 	y := open(t, func(c *registry.Config) {
 		c.RateLimits.Mode, c.RateLimits.PublishNew = "Enabled", registry.Rate{Burst: 1, Every: registry.Duration(time.Hour)}
@@ -256,9 +255,53 @@ func TestRefusalsCostNothing(t *testing.T) {
 		if a := y.publish(good(t, "demo", "1.0.0")); a.status != 400 {
 			t.Fatalf("%d: %s", a.status, a.body)
 		}
+		if a := y.publish(frame(metadata("demo", "1.0.0"), []byte("no archive"))); a.status != 400 {
+			t.Fatalf("%d: %s", a.status, a.body)
+		}
 	}
-	full := strings.Replace(metadata("demo", "1.0.0"), `"description":null`, `"description":"mended"`, 1)
-	if a := y.publish(frame(full, crateFile(t, "demo", "1.0.0"))); a.status != 200 {
+	if a := y.publish(y.upload(release{name: "demo", version: "1.0.0", more: map[string]any{"description": "mended"}})); a.status != 200 {
 		t.Errorf("%d: %s", a.status, a.body)
+	}
+	if a := y.publish(y.upload(release{name: "other", version: "1.0.0", more: map[string]any{"description": "x"}})); a.status != 429 {
+		t.Errorf("what was given back was more than what was taken: %d: %s", a.status, a.body)
+	}
+}
+
+// cargo asks a private registry without a token first, to be told that it needs one: that is no token that failed.
+func TestProbesAreNoFailedLogins(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.Access.AnonymousRead = "Disabled"
+		c.RateLimits.FailedAuth = registry.Rate{Burst: 2, Every: registry.Duration(time.Hour)}
+	})
+	for range 10 {
+		for _, path := range []string{"/index/config.json", "/api/v1/crates?q=x", "/api/v1/me", "/git/index/info/refs?service=git-upload-pack"} {
+			if a := y.do("GET", path, "", nil); a.status != 401 {
+				t.Fatalf("%s: %d %s", path, a.status, a.body)
+			}
+		}
+	}
+	for _, want := range []int{401, 401, 429} {
+		if a := y.do("GET", "/index/config.json", "cy_wrong", nil); a.status != want {
+			t.Errorf("%d, want %d: %s", a.status, want, a.body)
+		}
+	}
+}
+
+// Who guesses at one address holds up no other; the addresses of one IPv6 network are one.
+func TestFailedLoginsCountByAddress(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.TrustedProxies = []string{"127.0.0.0/8"}
+		c.RateLimits.FailedAuth = registry.Rate{Burst: 1, Every: registry.Duration(time.Hour)}
+	})
+	for _, try := range []struct {
+		address string
+		want    int
+	}{
+		{"203.0.113.9", 401}, {"203.0.113.9", 429}, {"203.0.113.10", 401}, {"203.0.113.9", 429}, {"203.0.113.10", 429},
+		{"2001:db8::1", 401}, {"2001:db8::2", 429}, {"2001:db8:0:1::1", 401},
+	} {
+		if a := y.do("GET", "/api/v1/me", "cy_wrong", nil, "X-Forwarded-For", try.address); a.status != try.want {
+			t.Errorf("%s: %d, want %d: %s", try.address, a.status, try.want, a.body)
+		}
 	}
 }

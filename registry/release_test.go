@@ -36,11 +36,15 @@ func (y *yard) upload(r release) []byte {
 		meta[name] = value
 	}
 	toml := manifest(r.name, r.version)
-	if v, ok := r.more["rust_version"]; ok {
-		toml += fmt.Sprintf("rust-version = %q\n", v)
-	}
-	if v, ok := r.more["links"]; ok {
-		toml += fmt.Sprintf("links = %q\n", v)
+	for key, v := range r.more {
+		switch key = strings.ReplaceAll(key, "_", "-"); key {
+		case "readme":
+			continue // the text of it
+		case "readme-file":
+			key = "readme"
+		}
+		data, _ := json.Marshal(v) // texts and lists of them, which TOML writes alike
+		toml += fmt.Sprintf("%s = %s\n", key, data)
 	}
 	deps := []any{}
 	var tables strings.Builder

@@ -42,8 +42,9 @@ type Archive struct {
 	Bins     []string // names of its programs, sorted
 }
 
-// CheckArchive reads a .crate file to its end and reports the first rule that it breaks; of its manifest, all. It holds at
-// most the manifest in memory, and stops at the limits while it decompresses. The rules:
+// CheckArchive reads a .crate file to its end and reports the rules that it breaks, one a line, up to a limit. It holds at most the
+// manifest in memory, and stops at the limits while it decompresses, and where a damaged or doubtful stream cannot be read on. Where
+// its manifest could be read, there is an Archive beside the error, for whoever looks for more that is broken. The rules:
 //
 //   - one gzip member and nothing behind it: cargo reads the first member only, other tools read them all;
 //   - only regular files and folders, in headers on which all readers agree (see tarReader): cargo before 1.96 follows links
@@ -67,37 +68,45 @@ func CheckArchive(r io.Reader, name, version string, limits Limits) (*Archive, e
 	b.unpacked.Reset(&cappedReader{r: zr, left: limits.Unpacked})
 	defer b.unpacked.Reset(nil)
 	if err := c.entries(&tarReader{r: b.unpacked}); err != nil {
-		return nil, c.explain(err)
+		return nil, c.broken.before(c.explain(err))
 	}
 	if err := onlyZeros(b.unpacked); err != nil {
-		return nil, c.explain(err)
+		return nil, c.broken.before(c.explain(err))
 	}
 	if _, err := compressed.ReadByte(); err != io.EOF {
 		if err != nil {
 			return nil, archiveError(err, "the archive cannot be read")
 		}
-		return nil, fmt.Errorf("the archive has data behind its gzip stream")
+		c.broken.line("the archive has data behind its gzip stream")
+	}
+	a := c.archive(name, version)
+	return a, c.broken.err()
+}
+
+// archive looks at the manifest, and finds what cargo can build of the files. It is nil when the manifest cannot be read.
+func (c *checker) archive(name, version string) *Archive {
+	if c.moreBad > 0 {
+		c.broken.line(fmt.Sprintf("the archive has %d more entries that break such rules", c.moreBad))
+	}
+	if !c.hasManifest {
+		c.broken.line(fmt.Sprintf("the archive has no %s/Cargo.toml", c.prefix))
 	}
 	if c.manifest == nil {
-		return nil, fmt.Errorf("the archive has no %s/Cargo.toml", c.prefix)
+		return nil
 	}
 	m, err := ParseManifest(c.manifest)
 	if err != nil {
-		return nil, err
+		c.broken.lines(err)
+		return nil
 	}
 	if m.Name != name {
-		return nil, fmt.Errorf("the metadata names the crate %q, the Cargo.toml in the archive %q", name, clip(m.Name))
+		c.broken.line(fmt.Sprintf("the metadata names the crate %q, the Cargo.toml in the archive %q", name, clip(m.Name)))
 	}
 	if m.Version != version {
-		return nil, fmt.Errorf("the metadata names version %q, the Cargo.toml in the archive %q", version, clip(m.Version))
+		c.broken.line(fmt.Sprintf("the metadata names version %q, the Cargo.toml in the archive %q", version, clip(m.Version)))
 	}
-	return c.targets(m)
-}
-
-// targets finds what cargo can build of the files.
-func (c *checker) targets(m *Manifest) (*Archive, error) {
 	if m.Lib != nil && m.Lib.Path == "" && !c.lib {
-		return nil, fmt.Errorf("the Cargo.toml in the archive has a [lib] without path, and the archive has no src/lib.rs")
+		c.broken.line("the Cargo.toml in the archive has a [lib] without path, and the archive has no src/lib.rs")
 	}
 	a := &Archive{Manifest: m, Lib: m.Lib != nil || c.lib, Bins: m.Bins}
 	if len(a.Bins) == 0 { // old cargos leave them to be found
@@ -107,7 +116,7 @@ func (c *checker) targets(m *Manifest) (*Archive, error) {
 		}
 	}
 	slices.Sort(a.Bins)
-	return a, nil
+	return a
 }
 
 // buffer is what reading an archive needs and what is worth keeping for the next one: some 140 KiB.
@@ -126,10 +135,25 @@ type checker struct {
 	seed       maphash.Seed
 	entryCount int
 	seen       map[uint64]kind // by hashes of the paths; with a seed of its own, so that nobody can make two paths look alike
-	manifest   []byte
-	lib, main  bool     // src/lib.rs and src/main.rs are there
-	bins       []string // of src/bin
+	manifest   []byte          // nil: not there, or not fit to be read
+	lib, main  bool            // src/lib.rs and src/main.rs are there
+	bins       []string        // of src/bin
+
+	hasManifest bool
+	broken      problems
+	bad         int // entries that broke a rule
+	moreBad     int // beyond maxBad
 }
+
+// maxBad bounds the entries that are named: an archive under a wrong folder has no good one.
+const maxBad = 10
+
+// entryError is about an entry that breaks a rule; those behind it can be read all the same.
+type entryError string
+
+func (e entryError) Error() string { return string(e) }
+
+func entryErrorf(format string, args ...any) error { return entryError(fmt.Sprintf(format, args...)) }
 
 func (c *checker) entries(tr *tarReader) error {
 	for {
@@ -137,10 +161,21 @@ func (c *checker) entries(tr *tarReader) error {
 		if err == io.EOF {
 			return nil
 		}
-		if err != nil {
-			return err
+		if err == nil || errors.As(err, new(entryError)) {
+			if c.entryCount++; c.entryCount > c.limits.Entries {
+				return fmt.Errorf("the archive has more than %d entries", c.limits.Entries)
+			}
 		}
-		if err := c.entry(e, tr); err != nil {
+		if err == nil {
+			err = c.entry(e, tr)
+		}
+		switch bad, ok := errors.AsType[entryError](err); {
+		case ok && c.bad >= maxBad:
+			c.moreBad++
+		case ok:
+			c.bad++
+			c.broken.line(bad.Error())
+		case err != nil:
 			return err
 		}
 	}
@@ -149,19 +184,16 @@ func (c *checker) entries(tr *tarReader) error {
 func (c *checker) entry(e tarEntry, body io.Reader) error {
 	switch {
 	case !utf8.ValidString(e.path) || strings.ContainsAny(e.path, "\\\x00"):
-		return fmt.Errorf("the archive has a path that is not plain UTF-8: %q", clip(e.path))
+		return entryErrorf("the archive has a path that is not plain UTF-8: %q", clip(e.path))
 	case strings.HasSuffix(e.path, "/"):
-		return fmt.Errorf("the archive has a file whose path ends with a slash: %q", clip(e.path))
+		return entryErrorf("the archive has a file whose path ends with a slash: %q", clip(e.path))
 	case e.path != path.Clean(e.path) || (e.path != c.prefix && !strings.HasPrefix(e.path, c.prefix+"/")):
-		return fmt.Errorf("the archive has a path outside %s/: %q", c.prefix, clip(e.path))
+		return entryErrorf("the archive has a path outside %s/: %q", c.prefix, clip(e.path))
 	case e.path == c.prefix && !e.folder:
-		return fmt.Errorf("the archive has a file in place of its folder %s/", c.prefix)
+		return entryErrorf("the archive has a file in place of its folder %s/", c.prefix)
 	case len(e.path) > maxPath:
-		return fmt.Errorf("the archive has a path of %d bytes, the limit is %d: %q", len(e.path), maxPath, clip(e.path))
-	case c.entryCount >= c.limits.Entries:
-		return fmt.Errorf("the archive has more than %d entries", c.limits.Entries)
+		return entryErrorf("the archive has a path of %d bytes, the limit is %d: %q", len(e.path), maxPath, clip(e.path))
 	}
-	c.entryCount++
 	if err := c.place(e); err != nil {
 		return err
 	}
@@ -184,7 +216,7 @@ func (c *checker) place(e tarEntry) error {
 		hash := maphash.String(c.seed, dir)
 		switch c.seen[hash] {
 		case isFile:
-			return fmt.Errorf("the archive has %q both as a file and as a folder", clip(dir))
+			return entryErrorf("the archive has %q both as a file and as a folder", clip(dir))
 		case isFolder, isImplied:
 			continue
 		}
@@ -199,9 +231,9 @@ func (c *checker) place(e tarEntry) error {
 	}
 	switch was := c.seen[hash]; {
 	case was == now:
-		return fmt.Errorf("the archive has a path twice: %q", clip(e.path))
+		return entryErrorf("the archive has a path twice: %q", clip(e.path))
 	case was == isFile || was != 0 && now == isFile:
-		return fmt.Errorf("the archive has %q both as a file and as a folder", clip(e.path))
+		return entryErrorf("the archive has %q both as a file and as a folder", clip(e.path))
 	}
 	c.seen[hash] = now
 	return nil
@@ -211,14 +243,15 @@ func (c *checker) place(e tarEntry) error {
 func (c *checker) file(name string, e tarEntry, body io.Reader) (err error) {
 	switch {
 	case strings.EqualFold(top(name), ".cargo-ok"):
-		return fmt.Errorf("the archive has a file %s, by which cargo marks that it has unpacked a crate", name)
+		return entryErrorf("the archive has a file %s, by which cargo marks that it has unpacked a crate", name)
 	case name == "Cargo.toml":
+		c.hasManifest = true
 		if e.folder || e.size > maxManifest {
-			return fmt.Errorf("the Cargo.toml in the archive must be a file of at most %d bytes", maxManifest)
+			return entryErrorf("the Cargo.toml in the archive must be a file of at most %d bytes", maxManifest)
 		}
 		c.manifest, err = io.ReadAll(body)
 	case strings.EqualFold(name, "Cargo.toml"):
-		return fmt.Errorf("the archive spells its manifest %q; it must be Cargo.toml", clip(name))
+		return entryErrorf("the archive spells its manifest %q; it must be Cargo.toml", clip(name))
 	case e.folder:
 	case name == "src/lib.rs":
 		c.lib = true

@@ -8,18 +8,17 @@ import (
 
 // CheckMetadata holds the metadata of a publish against the manifest in its archive and reports every difference, one a line.
 // cargo makes both from the same manifest, so that a difference is a fault or a forgery: the index would promise what the
-// archive does not hold. isOwn tells the addresses of the registry that is published to.
+// archive does not hold. Name and version CheckArchive has compared. isOwn tells the addresses of the registry that is published to,
+// mayBeOwn those by which a publisher could reach it, too.
 //
 // Requirements and targets are compared by meaning, since cargo writes them anew in the metadata.
-func (m *Manifest) CheckMetadata(meta *Metadata, isOwn func(registry string) bool) error {
+func (m *Manifest) CheckMetadata(meta *Metadata, isOwn, mayBeOwn func(registry string) bool) error {
 	var p problems
-	p.differ("name", "", meta.Name, m.Name)
-	p.differ("vers", "", meta.Vers, m.Version)
 	p.differ("links", "", meta.Links, m.Links)
 	if meta.RustVersion != "" { // old cargos, such as 1.65, do not send it
 		p.differ("rust_version", "", meta.RustVersion, m.RustVersion)
 	}
-	ours, theirs := groupDependencies(meta.Deps, isOwn, ""), groupDependencies(m.Deps, m.isPublishedTo(meta, isOwn), CratesIOIndex)
+	ours, theirs := groupDependencies(meta.Deps, isOwn, ""), groupDependencies(m.Deps, m.isPublishedTo(meta, isOwn, mayBeOwn), CratesIOIndex)
 	for _, key := range sortedKeys(merged(ours, theirs)) {
 		compareDependencies(&p, ours[key], theirs[key])
 	}
@@ -35,11 +34,26 @@ func (m *Manifest) CheckMetadata(meta *Metadata, isOwn func(registry string) boo
 	return p.err()
 }
 
+// Describe makes metadata say of the crate what the manifest does: all that is shown of it and that a registry's policy may ask for, but
+// for the readme's text, which only the metadata has. The metadata is the uploader's word, the manifest what users get. The error lists what
+// is broken, one a line, in the words of ParseMetadata.
+func (m *Manifest) Describe(meta *Metadata) error {
+	meta.Description, meta.Homepage, meta.Documentation, meta.Repository = m.Description, m.Homepage, m.Documentation, m.Repository
+	meta.License, meta.LicenseFile, meta.RustVersion, meta.Keywords, meta.Categories = m.License, m.LicenseFile, m.RustVersion, m.Keywords, m.Categories
+	if m.Readme != "" { // old cargos leave it to be found
+		meta.ReadmeFile = m.Readme
+	}
+	var p problems
+	meta.checkShown(&p)
+	return p.err()
+}
+
 // isPublishedTo tells the addresses of the registry that is published to, as the manifest has them. That registry has no address
 // in the metadata; in the manifest it has the one that the publisher's cargo knows it by, which need not be one of ours (a
 // forwarded port, an older name), and none at all when cargo takes it for crates.io. So one address in the manifest may be
-// another name for ours, if the metadata does not set that address apart from ours.
-func (m *Manifest) isPublishedTo(meta *Metadata, isOwn func(string) bool) func(string) bool {
+// another name for ours, if the metadata does not set that address apart from ours, and if it is crates.io's or one by which ours
+// could be reached: with any other the archive would lead its users to a registry that nobody allowed.
+func (m *Manifest) isPublishedTo(meta *Metadata, isOwn, mayBeOwn func(string) bool) func(string) bool {
 	apart := map[string]bool{}
 	for _, d := range meta.Deps {
 		apart[d.Registry] = true
@@ -50,7 +64,7 @@ func (m *Manifest) isPublishedTo(meta *Metadata, isOwn func(string) bool) func(s
 			other = append(other, r)
 		}
 	}
-	if len(other) != 1 {
+	if len(other) != 1 || other[0] != CratesIOIndex && !mayBeOwn(other[0]) {
 		return isOwn
 	}
 	return func(registry string) bool { return isOwn(registry) || registry == other[0] }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -171,11 +172,15 @@ func FuzzParseMetadata(f *testing.F) {
 	})
 }
 
+// rustVersion says in another way than isRustVersion what cargo reads.
+var rustVersion = regexp.MustCompile(`^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){0,2}$`)
+
 // A manifest that passes agrees with the metadata made from it, and disagrees once a dependency is left out.
 func FuzzParseManifest(f *testing.F) {
 	f.Add([]byte(fullManifest))
 	f.Add([]byte(sampleManifest))
 	f.Add([]byte("[package]\nname.workspace = true\n"))
+	f.Add([]byte(sampleManifest + "rust-version = \">=1.70 garbage\"\n"))
 	f.Add([]byte(sampleManifest + "[target.'cfg(any(a,b = \"c\"))'.dependencies]\nx = {version = \"1\", package = \"y\"}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 64<<10 {
@@ -186,18 +191,21 @@ func FuzzParseManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if m.RustVersion != "" && !rustVersion.MatchString(m.RustVersion) {
+			t.Errorf("cargo would pass over a line with rust_version %q", m.RustVersion)
+		}
 		meta := &Metadata{Name: m.Name, Vers: m.Version, Links: m.Links, RustVersion: m.RustVersion, Features: m.Features, Deps: m.Deps}
 		for _, d := range m.Deps {
 			if _, err := ParseRequirement(d.Req); err != nil {
 				return
 			}
 		}
-		if err := m.CheckMetadata(meta, isOwnInTests); err != nil {
+		if err := m.CheckMetadata(meta, isOwnInTests, mayBeOwnInTests); err != nil {
 			t.Fatalf("%v\n%s", err, data)
 		}
 		if len(m.Deps) > 0 {
 			meta.Deps = meta.Deps[1:]
-			if m.CheckMetadata(meta, isOwnInTests) == nil {
+			if m.CheckMetadata(meta, isOwnInTests, mayBeOwnInTests) == nil {
 				t.Errorf("a dependency can be hidden in\n%s", data)
 			}
 		}

@@ -11,6 +11,17 @@ import (
 // CratesIOIndex is how cargo names crates.io, whichever protocol it speaks to it.
 const CratesIOIndex = "https://github.com/rust-lang/crates.io-index"
 
+// cratesIOSparse is where cargo finds it by the sparse protocol; to cargo both are one registry.
+const cratesIOSparse = "sparse+https://index." + "crates.io" + "/"
+
+// IndexAddress gives crates.io its one name, and every other registry the one that it has.
+func IndexAddress(registry string) string {
+	if registry == cratesIOSparse || registry+"/" == cratesIOSparse {
+		return CratesIOIndex
+	}
+	return registry
+}
+
 // Manifest is what the server reads from the Cargo.toml inside an archive: the words of the author, against which the
 // metadata that came with the upload is held.
 type Manifest struct {
@@ -171,6 +182,9 @@ func (m *Manifest) readPackage(pkg table) {
 			pkg.bad("it has no %s", key)
 		}
 	}
+	if m.RustVersion != "" && !isRustVersion(m.RustVersion) { // it becomes part of the index line
+		pkg.bad("rust-version %q must be one to three numbers, such as 1.85", clip(m.RustVersion))
+	}
 	for _, key := range sortedKeys(pkg.m) { // those that are not read otherwise
 		pkg.inherits(key)
 	}
@@ -208,7 +222,7 @@ func (d *Dependency) readTOML(t table) {
 	}
 	d.Req = t.text("version")
 	if r := t.text("registry-index"); r != "" {
-		d.Registry = r
+		d.Registry = IndexAddress(r)
 	}
 	if real := t.text("package"); real != "" {
 		d.Name, d.Alias = real, d.Name
@@ -246,6 +260,9 @@ func (t table) text(key string) string {
 	if sub, _ := t.m[key].(map[string]any); !ok && t.m[key] != nil && sub["workspace"] == nil {
 		t.bad("%s must be a text", clip(key))
 	}
+	if strings.Contains(s, "\x00") { // no database keeps it
+		t.bad("%s has a NUL character", clip(key))
+	}
 	return s
 }
 
@@ -271,6 +288,10 @@ func (t table) texts(key string) []string {
 		s, ok := v.(string)
 		if !ok {
 			t.bad("%s must be a list of texts", clip(key))
+			return nil
+		}
+		if strings.Contains(s, "\x00") {
+			t.bad("%s has a NUL character", clip(key))
 			return nil
 		}
 		list = append(list, s)

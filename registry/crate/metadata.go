@@ -112,6 +112,7 @@ func (d *Dependency) read(r *jsonReader, at string) error {
 	text := func(key string, nullable bool, to *string) func() error {
 		return func() error { return r.text(at+"."+key, nullable, to) }
 	}
+	defer func() { d.Registry = IndexAddress(d.Registry) }()
 	return r.object(at, map[string]func() error{
 		"name":                  text("name", false, &d.Name),
 		"version_req":           text("version_req", false, &d.Req),
@@ -133,6 +134,20 @@ func (m *Metadata) check(p *problems) {
 		d.check(p)
 	}
 	checkFeatures(p, m.Features, m.Deps)
+	m.checkShown(p)
+}
+
+// checkShown checks what is shown of a crate. A category need not be a slug: like crates.io, a registry passes over what is none.
+func (m *Metadata) checkShown(p *problems) {
+	for _, l := range []struct {
+		field string
+		list  []string
+		most  int
+	}{{"keywords", m.Keywords, MaxKeywords}, {"categories", m.Categories, MaxCategories}} {
+		if len(l.list) > l.most {
+			p.add(l.field, "there are %d, the limit is %d", len(l.list), l.most)
+		}
+	}
 	for _, k := range m.Keywords {
 		if !isKeyword(k) {
 			p.add("keywords", "%q must be at most %d ASCII letters, digits, '_', '-' or '+', the first a letter or digit", clip(k), MaxKeywordLen)
@@ -208,6 +223,27 @@ func isRustVersion(s string) bool {
 func isWebAddress(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
+// CheckLine reports what of an index line cargo could not read: requirements, targets, registries and rust_version. One such line
+// makes it pass over the version without a word. The dependencies may have any names.
+func CheckLine(deps []Dependency, rustVersion string) error {
+	var p problems
+	for _, d := range deps {
+		if _, err := ParseRequirement(d.Req); err != nil {
+			p.add("req", "%s: %v", clip(d.Name), err)
+		}
+		if _, err := canonicalTarget(d.Target); d.Target != "" && err != nil {
+			p.add("target", "%s: %v", clip(d.Name), err)
+		}
+		if d.Registry != "" && !isRegistry(d.Registry) {
+			p.add("registry", "%s: %q is no index address", clip(d.Name), clip(d.Registry))
+		}
+	}
+	if rustVersion != "" && !isRustVersion(rustVersion) {
+		p.add("rust_version", "%q must be one to three numbers", clip(rustVersion))
+	}
+	return p.err()
 }
 
 // isRegistry reports whether s is an index address that cargo can parse; an entry with another is skipped without a word.

@@ -32,6 +32,30 @@ func (p *problems) add(field, format string, args ...any) {
 	}
 }
 
+// line notes a broken rule that names no field.
+func (p *problems) line(text string) {
+	if len(p.list) == maxProblems {
+		p.more++
+		return
+	}
+	p.list = append(p.list, clipTo(text, maxProblemText))
+}
+
+// lines notes each line of an error.
+func (p *problems) lines(err error) {
+	for text := range strings.SplitSeq(err.Error(), "\n") {
+		p.line(text)
+	}
+}
+
+// before gives an error that ends the search, behind what was found until then.
+func (p *problems) before(err error) error {
+	if found := p.err(); found != nil {
+		return fmt.Errorf("%w\n%w", found, err)
+	}
+	return err
+}
+
 func (p *problems) wrap(field string, err error) {
 	if err != nil {
 		p.add(field, "%v", err)

@@ -75,7 +75,11 @@ func (t *tarReader) next() (tarEntry, error) {
 	case typeLongPath, typePax:
 		return tarEntry{}, fmt.Errorf("the archive has two headers for a long path before one entry: %q", clip(more.path))
 	default:
-		return tarEntry{}, fmt.Errorf("the archive has an entry that is neither file nor folder: %q; links and devices are refused", clip(h.path))
+		err := fmt.Errorf("the archive has an entry that is neither file nor folder: %q; links and devices are refused", clip(h.path))
+		if h.size == 0 && '1' <= h.kind && h.kind <= '6' { // a link or device: all readers go on at the next block
+			err = entryError(err.Error())
+		}
+		return tarEntry{}, err
 	}
 	if more.size != "" && more.size != strconv.FormatInt(h.size, 10) {
 		return tarEntry{}, fmt.Errorf("the archive has an entry with one size in its header and another in a pax record: %q", clip(h.path))

@@ -19,8 +19,9 @@ type RateLimits struct {
 	FailedAuth    *ratelimit.Limiter
 }
 
-// publish takes one publish of who. cargo never tries again by itself, so the text says when a person may.
-func (l RateLimits) publish(who *auth.Principal, isNew bool) error {
+// publish takes one publish of who, and gives it back when giveBack is called. cargo never tries again by itself, so the text says when a
+// person may.
+func (l RateLimits) publish(who *auth.Principal, isNew bool) (giveBack func(), err error) {
 	if isNew {
 		return limit(l.PublishNew, who, "published too many new crates in a short time")
 	}
@@ -28,18 +29,19 @@ func (l RateLimits) publish(who *auth.Principal, isNew bool) error {
 }
 
 func (l RateLimits) yank(who *auth.Principal) error {
-	return limit(l.Yank, who, "yanked or unyanked too many versions in a short time")
+	_, err := limit(l.Yank, who, "yanked or unyanked too many versions in a short time")
+	return err
 }
 
-func limit(l *ratelimit.Limiter, who *auth.Principal, what string) error {
+func limit(l *ratelimit.Limiter, who *auth.Principal, what string) (giveBack func(), err error) {
 	if who.IsAdmin() {
-		return nil
+		return func() {}, nil
 	}
-	wait, ok := l.Allow(fmt.Sprint(who.UserID))
-	if ok {
-		return nil
+	key := fmt.Sprint(who.UserID)
+	if wait, ok := l.Allow(key); !ok {
+		return nil, tooMany(wait, "user `%s` has %s; try again in %s, or ask an administrator of this registry about its rateLimits", who.User, what, inWords(wait))
 	}
-	return tooMany(wait, "user `%s` has %s; try again in %s, or ask an administrator of this registry about its rateLimits", who.User, what, inWords(wait))
+	return func() { l.GiveBack(key) }, nil
 }
 
 // failedAuth counts a token that did not work, and gives the error for it. A token that works is never turned away, whatever

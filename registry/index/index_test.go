@@ -81,11 +81,11 @@ func TestLineOrder(t *testing.T) {
 	}
 }
 
-// The schema is one that refuses what cargo cannot read.
-func TestSchemaRefuses(t *testing.T) {
-	good := line(t, `{"name":"a","vers":"1.0.0","deps":[{"name":"z","version_req":"1"}]}`)
+// What is held against a line refuses what cargo cannot read, whether the schema says so or not.
+func TestCheckRefuses(t *testing.T) {
+	good := line(t, `{"name":"a","vers":"1.0.0","rust_version":"1.70","deps":[{"name":"z","version_req":"1","target":"cfg(unix)","registry":"https://other/index"}]}`)
 	for old, now := range map[string]string{`"features":[]`: `"features":null`, `"deps":[`: `"deps":null,"x":[`, `:00Z`: `:00.5Z`, sampleSum: strings.ToUpper(sampleSum), `"vers":"1.0.0"`: `"vers":"1.0"`,
-		`"default_features":true`: `"default_features":null`} {
+		`"default_features":true`: `"default_features":null`, `"1.70"`: `">=1.70 garbage"`, `"req":"1"`: `"req":"1 || 2"`, `cfg(unix)`: `cfg(unix`, `"https://other/index"`: `"other"`} {
 		bad := strings.Replace(good, old, now, 1)
 		if err := indextest.Check([]byte(bad)); bad == good || err == nil {
 			t.Errorf("%s passes", bad)

@@ -3,6 +3,7 @@ package publish
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -27,12 +28,12 @@ var (
 
 // fields are what RequiredFields may name.
 var fields = map[string]func(m *crate.Metadata) bool{
-	"description":   func(m *crate.Metadata) bool { return m.Description != "" },
-	"documentation": func(m *crate.Metadata) bool { return m.Documentation != "" },
-	"homepage":      func(m *crate.Metadata) bool { return m.Homepage != "" },
+	"description":   func(m *crate.Metadata) bool { return strings.TrimSpace(m.Description) != "" },
+	"documentation": func(m *crate.Metadata) bool { return strings.TrimSpace(m.Documentation) != "" },
+	"homepage":      func(m *crate.Metadata) bool { return strings.TrimSpace(m.Homepage) != "" },
 	"license":       func(m *crate.Metadata) bool { return m.License != "" || m.LicenseFile != "" },
 	"readme":        func(m *crate.Metadata) bool { return m.Readme != "" || m.ReadmeFile != "" },
-	"repository":    func(m *crate.Metadata) bool { return m.Repository != "" },
+	"repository":    func(m *crate.Metadata) bool { return strings.TrimSpace(m.Repository) != "" },
 	"rust-version":  func(m *crate.Metadata) bool { return m.RustVersion != "" },
 	"categories":    func(m *crate.Metadata) bool { return len(m.Categories) > 0 },
 	"keywords":      func(m *crate.Metadata) bool { return len(m.Keywords) > 0 },
@@ -48,7 +49,7 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// check gives what is refused, and what is only warned of.
+// check gives what is refused, what is only warned of, and categories that are none and therefore not kept.
 func (p Policy) check(m *crate.Metadata) (refused []string, warnings []string, invalidCategories []string) {
 	var missing []string
 	for _, f := range p.RequiredFields {
@@ -74,6 +75,8 @@ func (p Policy) check(m *crate.Metadata) (refused []string, warnings []string, i
 		case crate.IsCategory(c):
 		case p.KnownCategories:
 			refused = append(refused, fmt.Sprintf("categories: %.80q is no category of crates.io", c))
+		case crate.IsCategorySlug(c):
+			warnings = append(warnings, fmt.Sprintf("category `%s` is not one of crates.io's; it is kept", c))
 		default:
 			invalidCategories = append(invalidCategories, fmt.Sprintf("%.80s", c))
 		}
@@ -104,7 +107,7 @@ func sameRegistry(allowed, registry string) bool {
 	if allowed == cratesIO {
 		allowed = crate.CratesIOIndex
 	}
-	return trimIndex(allowed) == trimIndex(registry)
+	return trimIndex(crate.IndexAddress(allowed)) == trimIndex(crate.IndexAddress(registry))
 }
 
 // trimIndex takes from an index address what may be left out.
@@ -115,6 +118,21 @@ func (p *Publisher) isOwn(registry string) bool {
 	u := trimIndex(registry)
 	for _, base := range append([]string{p.URL}, p.Aliases...) {
 		if base != "" && (u == base+"/index" || u == base+"/git/index") {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBeOwn reports whether an index address could be this registry's under a name that it does not know, such as that of a forwarded port:
+// one with the path of its index, with or without that of its public address.
+func (p *Publisher) mayBeOwn(registry string) bool {
+	at, err := url.Parse(trimIndex(registry))
+	if err != nil || at.Host == "" {
+		return false
+	}
+	for _, base := range append([]string{"", p.URL}, p.Aliases...) {
+		if u, err := url.Parse(base); err == nil && (at.Path == u.Path+"/index" || at.Path == u.Path+"/git/index") {
 			return true
 		}
 	}

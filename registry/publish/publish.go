@@ -57,8 +57,9 @@ type Publisher struct {
 type Uploader struct {
 	*auth.Principal
 	Address string // of the client
-	// Admit is asked once, before the archive is read, whether one more publish is not too many.
-	Admit func(isNew bool) error
+	// Admit is asked once, before the archive is stored, whether one more publish is not too many. giveBack is called when what was
+	// uploaded is refused, which does not count.
+	Admit func(isNew bool) (giveBack func(), err error)
 	// Imported has the version be one of another registry, as it was there: what this registry asks of a publish beyond the rules for
 	// all crates is not asked of it, and the metadata may name other registries than the archive, because they have moved. Nil: a publish.
 	Imported *catalog.Imported
@@ -73,7 +74,7 @@ type Result struct {
 }
 
 // Publish reads one upload to its end and publishes it for who. Errors of the uploader are *fault.Error.
-func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (Result, error) {
+func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (_ Result, err error) {
 	f := frame{body: body}
 	data, err := f.metadata()
 	if err != nil {
@@ -87,12 +88,12 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	if err != nil {
 		broken.note(fault.New(fault.Invalid, "%v", err))
 	}
-	refused, warnings, invalidCategories := p.Policy.check(meta)
 	if who.Imported == nil {
-		broken = append(append(broken, refused...), p.foreign(meta)...)
+		broken = append(broken, p.foreign(meta)...)
 	}
 	version, err := crate.ParseVersion(meta.Vers)
 	if err != nil || crate.CheckName(meta.Name) != nil {
+		broken.add(p.refused(meta, who))
 		return Result{}, broken.refuse() // there is nothing that the archive could be held against
 	}
 	pub := catalog.Publication{
@@ -127,20 +128,32 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		if _, err := p.receive(f, meta, io.Discard, &pub); err != nil && !broken.note(err) {
 			return Result{}, err
 		}
+		broken.add(p.refused(meta, who))
 		return Result{}, broken.refuse()
 	}
-	if err := who.Admit(isNew); err != nil { // asked last: a refusal costs nothing of what a user may publish
+	giveBack, err := who.Admit(isNew)
+	if err != nil {
 		return Result{}, err
 	}
+	defer func() {
+		if fault.KindOf(err) == fault.Invalid { // a refusal costs nothing of what a user may publish
+			giveBack()
+		}
+	}()
 	blob, err := p.Store.Create(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { _ = blob.Cancel() }() // after a commit it does nothing; before, the error that led here says more
 	archive, err := p.receive(f, meta, blob, &pub)
-	if err != nil {
+	if err != nil && !broken.note(err) {
 		return Result{}, err
 	}
+	broken.add(p.refused(meta, who))
+	if len(broken) > 0 {
+		return Result{}, broken.refuse()
+	}
+	_, warnings, invalidCategories := p.Policy.check(meta)
 	pub.Details = details(meta, archive)
 	if pub.Metadata, err = marshal(meta); err != nil {
 		return Result{}, err
@@ -177,8 +190,17 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 // keeps its marks for longer than this (upkeep.Sweeper).
 const storedFor = 30 * time.Second
 
+// refused is what the registry's policy refuses of a publish: of the archive's manifest, where that could be read, else of the metadata.
+func (p *Publisher) refused(meta *crate.Metadata, who Uploader) []string {
+	if who.Imported != nil {
+		return nil
+	}
+	lines, _, _ := p.Policy.check(meta)
+	return lines
+}
+
 // receive checks the archive while it goes to the blob and through the hash, and holds its manifest against the metadata,
-// which from then on has the manifest's rust-version: old cargos send none.
+// which from then on says of the crate what the manifest does.
 func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *catalog.Publication) (*crate.Archive, error) {
 	archive, err := f.archive(p.Limits.Archive)
 	if err != nil {
@@ -193,15 +215,24 @@ func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *
 		return nil, archive.err
 	case stored.err != nil:
 		return nil, fmt.Errorf("store crate: %w", stored.err)
-	case err != nil:
-		return nil, fault.New(fault.Invalid, "%v", err)
 	}
-	if pub.Imported == nil {
-		if err := checked.Manifest.CheckMetadata(meta, p.isOwn); err != nil {
-			return nil, fault.New(fault.Invalid, "%v", err)
+	var broken violations
+	if err != nil {
+		broken.note(fault.New(fault.Invalid, "%v", err))
+	}
+	if checked != nil && pub.Imported == nil {
+		if err := checked.Manifest.CheckMetadata(meta, p.isOwn, p.mayBeOwn); err != nil {
+			broken.note(fault.New(fault.Invalid, "%v", err))
 		}
 	}
-	meta.RustVersion = checked.Manifest.RustVersion
+	if checked != nil {
+		if err := checked.Manifest.Describe(meta); err != nil {
+			broken.note(fault.New(fault.Invalid, "%v", err))
+		}
+	}
+	if len(broken) > 0 {
+		return nil, broken.refuse()
+	}
 	if err := f.end(); err != nil {
 		return nil, err
 	}
@@ -234,9 +265,15 @@ func (s *storedWriter) Write(b []byte) (int, error) {
 
 // details are what is shown of a version.
 func details(m *crate.Metadata, archive *crate.Archive) catalog.Details {
+	var categories []string
+	for _, c := range m.Categories {
+		if crate.IsCategorySlug(c) {
+			categories = append(categories, c)
+		}
+	}
 	return catalog.Details{
 		Description: m.Description, Homepage: m.Homepage, Documentation: m.Documentation, Repository: m.Repository,
-		License: m.License, LicenseFile: m.LicenseFile, RustVersion: m.RustVersion, Links: m.Links, Keywords: m.Keywords, Categories: m.Categories,
+		License: m.License, LicenseFile: m.LicenseFile, RustVersion: m.RustVersion, Links: m.Links, Keywords: m.Keywords, Categories: categories,
 		Edition: archive.Manifest.Edition, HasLib: archive.Lib, BinNames: archive.Bins,
 	}
 }

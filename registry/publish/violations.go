@@ -19,12 +19,17 @@ func (v *violations) note(err error) bool {
 	if !ok || fe.Kind != fault.Invalid {
 		return false
 	}
-	for line := range strings.SplitSeq(fe.Detail, "\n") {
+	v.add(slices.Collect(strings.SplitSeq(fe.Detail, "\n")))
+	return true
+}
+
+// add adds lines that are not there yet.
+func (v *violations) add(lines []string) {
+	for _, line := range lines {
 		if !slices.Contains(*v, line) {
 			*v = append(*v, line)
 		}
 	}
-	return true
 }
 
 // mostRefused is how many lines a refusal has at most.

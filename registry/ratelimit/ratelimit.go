@@ -34,6 +34,16 @@ func New(r Rate) *Limiter {
 	})}
 }
 
+// GiveBack puts one into the bucket of key that Allow has taken from it. A full bucket stays full.
+func (l *Limiter) GiveBack(key string) {
+	if l == nil {
+		return
+	}
+	if bucket, ok := l.buckets.GetIfPresent(key); ok {
+		bucket.AllowN(l.now(), -1) // what goes over the burst is cut off at the next look at the bucket
+	}
+}
+
 // Allow takes one from the bucket of key. When it is empty, it takes nothing and says how long to wait.
 func (l *Limiter) Allow(key string) (wait time.Duration, ok bool) {
 	if l == nil {

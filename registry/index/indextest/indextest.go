@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/crateyard/crateyard/registry/crate"
 )
 
 //go:embed index.schema.json
@@ -54,7 +56,11 @@ func checkLine(line []byte) error {
 	if err := schema().Validate(doc); err != nil {
 		return err
 	}
-	var e struct{ Cksum, PubTime string }
+	var e struct {
+		Cksum, PubTime string
+		RustVersion    string `json:"rust_version"`
+		Deps           []struct{ Name, Req, Target, Registry string }
+	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		return err
 	}
@@ -64,5 +70,9 @@ func checkLine(line []byte) error {
 	if !pubtime.MatchString(e.PubTime) {
 		return fmt.Errorf("pubtime is of another form than cargo reads")
 	}
-	return nil
+	deps := make([]crate.Dependency, 0, len(e.Deps))
+	for _, d := range e.Deps {
+		deps = append(deps, crate.Dependency{Name: d.Name, Req: d.Req, Target: d.Target, Registry: d.Registry})
+	}
+	return crate.CheckLine(deps, e.RustVersion)
 }

@@ -102,7 +102,7 @@ func (y *Yard) TryPublish(archive []byte, name, version string) (publish.Result,
 	if err := y.user(); err != nil {
 		return publish.Result{}, err
 	}
-	who := publish.Uploader{Principal: &auth.Principal{UserID: y.User.ID, User: y.User.Name, Role: auth.Publisher}, Admit: func(bool) error { return nil }}
+	who := publish.Uploader{Principal: &auth.Principal{UserID: y.User.ID, User: y.User.Name, Role: auth.Publisher}, Admit: func(bool) (func(), error) { return func() {}, nil }}
 	return y.Publisher().Publish(context.Background(), who, bytes.NewReader(Frame(meta, archive)))
 }
 
