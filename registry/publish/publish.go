@@ -109,12 +109,11 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	}); err != nil {
 		return Result{}, err
 	}
+	var shadowed []string
 	if isNew && who.Imported == nil {
-		shadowed, err := p.shadow(ctx, meta.Name)
-		if err != nil && !broken.note(err) {
+		if shadowed, err = p.shadow(ctx, meta.Name); err != nil && !broken.note(err) {
 			return Result{}, err
 		}
-		warnings = append(warnings, shadowed...)
 	}
 	if who.Imported == nil {
 		missing, err := p.Catalog.MissingDependencies(ctx, pub)
@@ -182,7 +181,7 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	if err := p.Catalog.Publish(ctx, pub, allow); err != nil {
 		return Result{}, err
 	}
-	return Result{Name: pub.Name, Version: version.String(), SHA256: pub.SHA256, Size: pub.Size, InvalidCategories: invalidCategories, Warnings: warnings}, nil
+	return Result{Name: pub.Name, Version: version.String(), SHA256: pub.SHA256, Size: pub.Size, InvalidCategories: invalidCategories, Warnings: append(warnings, shadowed...)}, nil
 }
 
 // storedFor is how long after it was stored a blob is believed to be there. A sweep may have found it before, as what nobody names, and
