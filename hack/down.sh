@@ -11,8 +11,9 @@ fi
 stop_forward
 context=$(kubectl config current-context) || die "kubectl has no current context; choose a cluster with: kubectl config use-context NAME"
 step "Using the cluster of kubectl's context $context"
-known=no
+known=no kinds=registries,registryusers
 ! exists crd registries.crateyard.dev || known=yes
+! exists crd cratemirrors.crateyard.dev || kinds=cratemirrors,$kinds
 
 if ! exists namespace crateyard-demo; then
   step "There is no demo"
@@ -27,12 +28,12 @@ fi
 
 if ! exists namespace crateyard-system || ! is_ours crateyard-system; then
   step "Leaving the operator alone: make up did not bring one"
-elif [ $known = yes ] && exists registries,registryusers -A; then
-  kubectl get registries,registryusers -A >&2
+elif [ $known = yes ] && exists "$kinds" -A; then
+  kubectl get "$kinds" -A >&2
   step "Leaving the operator: what is listed above needs it. Delete that, and run make down CLUSTER=current again"
 else
   step "Deleting the operator: namespace crateyard-system and its rights"
   kubectl delete --ignore-not-found -k "$root/config/rbac"
   kubectl delete namespace crateyard-system --ignore-not-found --timeout=120s
 fi
-[ $known = no ] || step "The resource definitions stay; without any Registry left: kubectl delete crd registries.crateyard.dev registryusers.crateyard.dev"
+[ $known = no ] || step "The resource definitions stay; without any Registry left: kubectl delete crd cratemirrors.crateyard.dev registries.crateyard.dev registryusers.crateyard.dev"

@@ -48,6 +48,7 @@ func samplesBecomeReady(t *testing.T, c *cluster) {
 	c.waitReady(t, "registry/acme")
 	t.Logf("from apply to Ready: %.1f s", time.Since(began).Seconds())
 	c.waitReady(t, "registryuser/ci")
+	c.waitReady(t, "cratemirror/deps")
 	c.forward(t)
 }
 
