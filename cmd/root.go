@@ -52,7 +52,7 @@ Try it:  crateyard serve --data ./data`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newServeCommand(), newUserCommand(), newGroupCommand(), newTokenCommand(), newCrateCommand(), newAuditCommand(), newImportCommand(), newCargoConfigCommand(),
+	root.AddCommand(newServeCommand(), newUserCommand(), newGroupCommand(), newTokenCommand(), newCrateCommand(), newMirrorCommand(), newAuditCommand(), newImportCommand(), newCargoConfigCommand(),
 		newCheckCommand(), newSweepCommand(), newBackupCommand(), newRestoreCommand(), newOperatorCommand(), newVersionCommand())
 	return root
 }

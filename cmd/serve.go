@@ -43,6 +43,7 @@ The keys of the file, with their defaults:
     licenses: ""               # Any or SPDX; empty: as the profile has it
     categories: ""             # Any or Known
     newCrates: Open            # or Restricted
+    shadowing: Warn            # of new crates whose name the upstream of a mirror has, too: Warn, Refuse or Allow
   rateLimits:
     mode: Auto                 # Auto: publish and yank with the profile crates-io only; Enabled, Disabled
     publishNew: {burst: 5, every: 10m}
@@ -63,7 +64,7 @@ The keys of the file, with their defaults:
   sweep: {every: 24h, olderThan: 24h}   # of crate files that nothing names; 0s: never
   scrub: {rate: 1048576}       # bytes a second that are read again to find damage; 0: not at all
   backup: {schedule: "", folder: "", s3: {}, keep: 14}   # cron, UTC
-  limits: {crateSize: 10485760}      # --crate-size 10MiB; in the file it is bytes
+  limits: {crateSize: 10485760, mirroredCrateSize: 536870912}   # --crate-size 10MiB; in the file it is bytes
   log: {format: text, level: info}   # --log-format, --log-level
   drainDelay: 0s               # --drain-delay
 The admin's token comes from --admin-token-file or CRATEYARD_ADMIN_TOKEN; with neither, the first start writes DIR/admin-token.`,

@@ -88,6 +88,9 @@ type Publishing struct {
 	Categories string `yaml:"categories"`
 	// NewCrates is Open (default) or Restricted: new crates are seen by their owners and those on their access list only.
 	NewCrates string `yaml:"newCrates"`
+	// Shadowing is what becomes of a new crate whose name the upstream of a mirror has, too: Warn (default) where it is known, Refuse, for which
+	// the upstreams are asked, or Allow.
+	Shadowing string `yaml:"shadowing"`
 }
 
 // RateLimits bound how often a user may publish and yank, and how often an address may send tokens that do not work. The
@@ -116,6 +119,8 @@ type Audit struct {
 // Limits bound uploads.
 type Limits struct {
 	CrateSize int64 `yaml:"crateSize"` // bytes of a .crate file; default 10 MiB
+	// MirroredCrateSize bounds an archive of an upstream registry, in bytes; default 512 MiB.
+	MirroredCrateSize int64 `yaml:"mirroredCrateSize"`
 }
 
 // Log says what the log looks like.
@@ -132,11 +137,11 @@ func DefaultConfig() Config {
 	return Config{
 		Name: "crateyard", Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:9090",
 		Access: Access{AnonymousRead: "Enabled", AllowedRegistries: []string{"crates-io"}}, GitIndex: "Enabled",
-		Publishing: Publishing{Profile: ProfilePrivate, NewCrates: "Open"},
+		Publishing: Publishing{Profile: ProfilePrivate, NewCrates: "Open", Shadowing: string(publish.ShadowingWarn)},
 		RateLimits: RateLimits{Mode: "Auto", PublishNew: Rate{5, Duration(10 * time.Minute)}, PublishUpdate: Rate{30, Duration(time.Minute)},
 			Yank: Rate{100, Duration(time.Minute)}, FailedAuth: Rate{100, Duration(time.Second)}},
 		Sweep: Sweep{Every: Duration(24 * time.Hour), OlderThan: Duration(24 * time.Hour)}, Scrub: Scrub{Rate: 1 << 20}, Backup: Backup{Keep: 14},
-		Limits: Limits{CrateSize: 10 << 20}, Log: Log{Format: "text", Level: "info"},
+		Limits: Limits{CrateSize: 10 << 20, MirroredCrateSize: 512 << 20}, Log: Log{Format: "text", Level: "info"},
 	}
 }
 
@@ -263,6 +268,7 @@ func (c *Config) Check() error {
 	if err := c.policy().Validate(); err != nil {
 		bad("publishing.requiredFields: %w", err)
 	}
+	oneOf("publishing.shadowing", c.Publishing.Shadowing, string(publish.ShadowingWarn), string(publish.ShadowingRefuse), string(publish.ShadowingAllow))
 	oneOf("publishing.newCrates", c.Publishing.NewCrates, "Open", "Restricted")
 	if c.Publishing.Licenses != "" {
 		oneOf("publishing.licenses", c.Publishing.Licenses, "Any", "SPDX")
@@ -286,6 +292,9 @@ func (c *Config) Check() error {
 	}
 	if c.Limits.CrateSize < 1<<10 || c.Limits.CrateSize > 1<<30 {
 		bad("limits.crateSize %d: it must be 1 KiB to 1 GiB, in bytes", c.Limits.CrateSize)
+	}
+	if c.Limits.MirroredCrateSize < 1<<10 || c.Limits.MirroredCrateSize > 16<<30 {
+		bad("limits.mirroredCrateSize %d: it must be 1 KiB to 16 GiB, in bytes", c.Limits.MirroredCrateSize)
 	}
 	errs = append(errs, c.checkBackends())
 	if c.Log.Format != "text" && c.Log.Format != "json" {

@@ -100,6 +100,44 @@ func TestOpenAPIHoldsForEveryOperation(t *testing.T) {
 			t.Errorf("%s %s: %d %s; want %d", tt.method, tt.path, a.status, clipped(a.body), tt.status)
 		}
 	}
+	up := open(t, nil)
+	up.ship("acme", "1.0.0")
+	m := "/api/v1/mirrors/m"
+	for _, tt := range []struct {
+		method, path string
+		body         any
+		status       int
+	}{
+		{"PUT", m, wire.MirrorChange{Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+" + up.url + "/index/"}, Crates: []wire.MirrorCrate{{Name: "none"}}}, Token: new(up.admin)}, 200},
+		{"PUT", m, wire.MirrorChange{Spec: wire.MirrorSpec{Mode: "Pined"}}, 400},
+		{"PUT", m + "/lockfiles/app", "version = 4\n\n[[package]]\nname = \"acme\"\nversion = \"1.0.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\n", 200},
+		{"GET", "/api/v1/mirrors", nil, 200},
+		{"POST", m + "/sync", nil, 202},
+		{"GET", "/mirrors/m/config.json", nil, 200},
+		{"GET", "/mirrors/m/ac/me/acme", nil, 200},
+		{"GET", "/mirrors/m/crates/acme/1.0.0/download", nil, 200},
+		{"GET", "/mirrors/m/crates/acme/9.0.0/download", nil, 404},
+		{"POST", m + "/crates/acme/1.0.0", nil, 200},
+		{"POST", m + "/policy", wire.MirrorPolicy{Deny: []string{"ac*"}}, 200},
+		{"GET", m + "/bundle", nil, 200},
+		{"DELETE", m + "/crates/acme", nil, 204},
+		{"DELETE", m + "/lockfiles/app", nil, 204},
+		{"GET", m, nil, 200},
+		{"GET", "/api/v1/mirrors/none", nil, 404},
+	} {
+		a := y.call(tt.method, tt.path, y.admin, tt.body)
+		if a.status != tt.status {
+			t.Errorf("%s %s: %d %s; want %d", tt.method, tt.path, a.status, clipped(a.body), tt.status)
+		}
+		if strings.HasSuffix(tt.path, "/bundle") {
+			if in := y.call("PUT", tt.path, y.admin, a.body); in.status != 200 {
+				t.Errorf("import of the bundle: %d %s", in.status, in.body)
+			}
+		}
+	}
+	if a := y.call("DELETE", m, y.admin, nil); a.status != 204 {
+		t.Errorf("delete the mirror: %d %s", a.status, a.body)
+	}
 	old := frame(metadata("imported", "1.0.0"), crateFile(t, "imported", "1.0.0"))
 	if a := y.call("PUT", "/api/v1/import?yanked=true&published_at=2020-01-02T03:04:05Z", y.admin, old); a.status != 200 {
 		t.Errorf("import: %d %s", a.status, a.body)

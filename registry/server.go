@@ -23,6 +23,7 @@ import (
 	"github.com/crateyard/crateyard/registry/httpapi"
 	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/metrics"
+	"github.com/crateyard/crateyard/registry/mirror"
 	"github.com/crateyard/crateyard/registry/publish"
 	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/upkeep"
@@ -40,6 +41,7 @@ type Server struct {
 	api     *httpapi.API
 	git     *gitindex.Repo // nil: not served
 	upkeep  *upkeep.Runner
+	mirrors *mirror.Manager
 
 	backends *Backends
 	catalog  *catalog.Catalog // of the backends
@@ -96,7 +98,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 		Status: s.status, Limits: s.config.rateLimits(), TrustedProxies: proxies,
 		Publisher: &publish.Publisher{Catalog: s.catalog, Store: s.store, Limits: limits, URL: s.config.URL,
 			Policy: s.config.policy(), AllowedRegistries: s.config.Access.AllowedRegistries,
-			NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
+			Shadowing: publish.Shadowing(s.config.Publishing.Shadowing), NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
 	}
 	if p, ok := s.store.(storage.Presigner); ok && c.Storage.Delivery == "Redirect" {
@@ -109,6 +111,9 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	}
 	if err := s.prepareUpkeep(ctx); err != nil {
 		return nil, err
+	}
+	if err := s.startMirrors(ctx); err != nil {
+		return nil, fmt.Errorf("mirrors: %w", err)
 	}
 	return s, nil
 }
@@ -241,6 +246,7 @@ func (s *Server) stop(public *http.Server, work *sync.WaitGroup) error {
 	}
 	s.flush(context.Background())
 	work.Wait()
+	s.mirrors.Stop()
 	err = errors.Join(err, s.close())
 	s.log.Info("Stopped")
 	return err
@@ -278,6 +284,9 @@ func (s *Server) close() (err error) {
 				err = errors.Join(err, cerr)
 			}
 		}
+	}
+	if s.mirrors != nil {
+		s.mirrors.Stop()
 	}
 	if s.git != nil {
 		err = errors.Join(err, s.git.Close())

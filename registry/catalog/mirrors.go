@@ -141,6 +141,19 @@ func (c *Catalog) SetMirrorStatus(ctx context.Context, id int64, status string) 
 	})
 }
 
+// EndMirrorSync keeps how a sync ended, and has all servers look at it.
+func (c *Catalog) EndMirrorSync(ctx context.Context, name, status string) error {
+	return c.changeMirror(ctx, Actor{}, name, func(tx *tx, m Mirror) (bool, error) {
+		_, err := tx.ExecContext(ctx, "UPDATE mirrors SET status = ? WHERE id = ?", status, m.ID)
+		return true, err
+	})
+}
+
+// TouchMirror has all servers look anew at what a mirror has cached.
+func (c *Catalog) TouchMirror(ctx context.Context, name string) error {
+	return c.changeMirror(ctx, Actor{}, name, func(*tx, Mirror) (bool, error) { return true, nil })
+}
+
 // MirrorLockfile is a Cargo.lock whose versions a mirror keeps.
 type MirrorLockfile struct {
 	Name, SHA256  string

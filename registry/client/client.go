@@ -91,6 +91,11 @@ const uploadTimeout = 10 * time.Minute
 func (c *Client) upload(ctx context.Context, method, path, contentType string, body io.Reader, size int64, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, uploadTimeout)
 	defer cancel()
+	return c.stream(ctx, method, path, contentType, body, size, out)
+}
+
+// stream is upload for what may take as long as ctx lets it.
+func (c *Client) stream(ctx context.Context, method, path, contentType string, body io.Reader, size int64, out any) error {
 	req, err := c.request(ctx, method, c.base+path, body)
 	if err != nil {
 		return err

@@ -71,3 +71,26 @@ func (c *Client) TryPolicy(ctx context.Context, mirror string, p wire.MirrorPoli
 	err := c.do(ctx, http.MethodPost, "/mirrors"+segment(mirror)+"/policy", p, &d)
 	return d, err
 }
+
+// ExportMirror writes a bundle of what a mirror has cached to w, and gives its length in bytes. An error means that what w got is not whole.
+func (c *Client) ExportMirror(ctx context.Context, mirror string, w io.Writer) (int64, error) {
+	patient := *c.http
+	patient.Timeout = 0 // ctx bounds it
+	path := "/mirrors" + segment(mirror) + "/bundle"
+	resp, err := c.send(ctx, &patient, http.MethodGet, path, "application/x-tar", nil)
+	if err != nil {
+		return 0, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return 0, c.decode(resp, http.MethodGet, path, nil)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return io.Copy(w, resp.Body)
+}
+
+// ImportMirror loads a bundle of size bytes, or of an unknown number when size is -1, into a mirror.
+func (c *Client) ImportMirror(ctx context.Context, mirror string, bundle io.Reader, size int64) (wire.MirrorImport, error) {
+	var r wire.MirrorImport
+	err := c.stream(ctx, http.MethodPut, "/mirrors"+segment(mirror)+"/bundle", "application/x-tar", bundle, size, &r)
+	return r, err
+}

@@ -48,6 +48,11 @@ func FuzzParseVersion(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s, other string) {
 		v, err := ParseVersion(s)
 		isShort(t, err)
+		if plain, ok := parsePlain(s); ok {
+			if w, err := parseVersion(s); err != nil || w != plain {
+				t.Errorf("%q is %v, and read at once %v: %v", s, w, plain, err)
+			}
+		}
 		if err != nil {
 			return
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/metrics"
+	"github.com/crateyard/crateyard/registry/mirror"
 	"github.com/crateyard/crateyard/registry/publish"
 	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/wire"
@@ -43,6 +44,7 @@ type API struct {
 	Access    *AccessLog   // one record a request; nil: none
 	Web       http.Handler // pages
 	Git       http.Handler // the git index, below its mount point; nil: none
+	Mirrors   *mirror.Manager
 	Limits    RateLimits
 	// Status fills in what the server knows beyond the catalog's counts. May be nil.
 	Status func(ctx context.Context, s *wire.Status) error
@@ -94,6 +96,8 @@ func (rt *router) routes() {
 	a := rt.api
 	rt.index = rt.route("index", readers, a.serveIndex)
 	rt.handle("GET /crates/{crate}/{version}/download", "download", readers, a.serveDownload)
+	rt.mirrorIndex = rt.route("mirror_index", readers, a.serveMirrorIndex)
+	rt.mirrorDownload = rt.route("mirror_download", readers, a.serveMirrorDownload)
 
 	rt.handle("PUT /api/v1/crates/new", "publish", holders, a.servePublish)
 	rt.handle("DELETE /api/v1/crates/{crate}/{version}/yank", "yank", holders, a.serveYank(true))
@@ -145,6 +149,18 @@ func (rt *router) routes() {
 	rt.handle("GET /api/v1/groups/{group}", "groups", admins, a.serveGroup)
 	rt.handle("PATCH /api/v1/groups/{group}", "groups", admins, a.serveUpdateGroup)
 	rt.handle("DELETE /api/v1/groups/{group}", "groups", admins, a.serveDeleteGroup)
+	rt.handle("GET /api/v1/mirrors", "mirrors", admins, a.serveMirrors)
+	rt.handle("GET /api/v1/mirrors/{mirror}", "mirrors", admins, a.serveMirror)
+	rt.handle("PUT /api/v1/mirrors/{mirror}", "mirrors", admins, a.servePutMirror)
+	rt.handle("DELETE /api/v1/mirrors/{mirror}", "mirrors", admins, a.serveDeleteMirror)
+	rt.handle("POST /api/v1/mirrors/{mirror}/sync", "mirrors", admins, a.serveSyncMirror)
+	rt.handle("POST /api/v1/mirrors/{mirror}/policy", "mirrors", admins, a.serveTryPolicy)
+	rt.handle("PUT /api/v1/mirrors/{mirror}/lockfiles/{lockfile}", "mirrors", admins, a.servePutLockfile)
+	rt.handle("DELETE /api/v1/mirrors/{mirror}/lockfiles/{lockfile}", "mirrors", admins, a.serveDeleteLockfile)
+	rt.handle("POST /api/v1/mirrors/{mirror}/crates/{crate}/{version}", "mirror_cache", admins, a.serveCacheCrate)
+	rt.handle("DELETE /api/v1/mirrors/{mirror}/crates/{crate}", "mirrors", admins, a.serveForgetCrate)
+	rt.handle("GET /api/v1/mirrors/{mirror}/bundle", "mirror_bundle", admins, a.serveExportMirror)
+	rt.handle("PUT /api/v1/mirrors/{mirror}/bundle", "mirror_bundle", admins, a.serveImportMirror)
 	rt.handle("PUT /api/v1/import", "import", admins, a.serveImport)
 	rt.handle("GET /api/v1/audit", "audit", admins, a.serveAudit)
 	rt.handle("GET /api/v1/status", "status", admins, a.serveStatus)

@@ -163,13 +163,16 @@ const maxBody = 64 << 10
 
 // readJSON reads a JSON body whole; a DELETE may have one, too. Unknown fields are refused where a typing mistake could
 // widen a right.
-func readJSON(r *http.Request, into any) error {
-	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+func readJSON(r *http.Request, into any) error { return readJSONOf(r, into, maxBody) }
+
+// readJSONOf is readJSON for a body of another length.
+func readJSONOf(r *http.Request, into any, most int) error {
+	data, err := io.ReadAll(io.LimitReader(r.Body, int64(most)+1))
 	if err != nil {
 		return fault.Wrap(fault.Invalid, err, "the request's body was cut off")
 	}
-	if len(data) > maxBody {
-		return fault.New(fault.TooLarge, "the request's body has more than %d bytes", maxBody)
+	if len(data) > most {
+		return fault.New(fault.TooLarge, "the request's body has more than %d bytes", most)
 	}
 	dec := json.NewDecoder(strings.NewReader(string(data)))
 	dec.DisallowUnknownFields()

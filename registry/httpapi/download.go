@@ -32,7 +32,14 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	}
 	key := storage.CrateKey(v.Crate, v.Num, v.SHA256)
 	if a.Presign != nil {
-		return a.redirectDownload(w, r, v, key)
+		if err := a.redirectDownload(w, r, key); err != nil {
+			return err
+		}
+		if r.Method == http.MethodGet {
+			a.Metrics.Downloads.Inc()
+			a.downloads.add(v.ID)
+		}
+		return nil
 	}
 	blob, err := a.Store.Open(r.Context(), key)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,35 +50,8 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 		return err
 	}
 	defer func() { _ = blob.Close() }() // it was read only
-	info, err := blob.Stat()
-	if err != nil {
+	if err := a.sendBlob(w, r, blob, key, v.SHA256, v.Size, a.Private || v.Restricted); err != nil {
 		return err
-	}
-	if info.Size() != v.Size {
-		return fmt.Errorf("blob %s has %d bytes in storage, %d in the catalog", key, info.Size(), v.Size)
-	}
-	h := w.Header()
-	h["Content-Type"] = []string{"application/gzip"}
-	h["Etag"] = []string{`"` + v.SHA256 + `"`}
-	h["Cache-Control"] = []string{"public, max-age=31536000, immutable"}
-	if a.Private || v.Restricted {
-		h["Cache-Control"] = []string{"private, max-age=31536000, immutable"}
-	}
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)); err != nil {
-		return err
-	}
-	if v.Size > serverBuffer && plainGet(r) {
-		gather(r.Context())
-	}
-	if s, ok := blob.(storage.Streamer); ok && plainGet(r) {
-		h["Content-Length"] = []string{strconv.FormatInt(v.Size, 10)}
-		h["Accept-Ranges"] = []string{"bytes"}
-		h["Last-Modified"] = []string{info.ModTime().UTC().Format(http.TimeFormat)}
-		if _, err := s.Stream(w); err != nil {
-			a.Log.Warn("Download broke off", "request", w.requestID, "error", err)
-		}
-	} else {
-		http.ServeContent(w, r, "", info.ModTime(), blob)
 	}
 	a.Metrics.DownloadedBytes.Add(float64(w.bytes))
 	if r.Method == http.MethodGet && w.status == http.StatusOK && w.bytes == v.Size {
@@ -81,22 +61,58 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	return nil
 }
 
+// sendBlob answers with an archive from the storage, or the part of it that is asked for.
+func (a *API) sendBlob(w *response, r *http.Request, blob storage.Blob, key, sha256 string, size int64, private bool) error {
+	info, err := blob.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() != size {
+		return fmt.Errorf("blob %s has %d bytes in storage, %d in the catalog", key, info.Size(), size)
+	}
+	archiveHeaders(w.Header(), sha256, private)
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)); err != nil {
+		return err
+	}
+	if size > serverBuffer && plainGet(r) {
+		gather(r.Context())
+	}
+	if s, ok := blob.(storage.Streamer); ok && plainGet(r) {
+		h := w.Header()
+		h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+		h["Accept-Ranges"] = []string{"bytes"}
+		h["Last-Modified"] = []string{info.ModTime().UTC().Format(http.TimeFormat)}
+		if _, err := s.Stream(w); err != nil {
+			a.Log.Warn("Download broke off", "request", w.requestID, "error", err)
+		}
+	} else {
+		http.ServeContent(w, r, "", info.ModTime(), blob)
+	}
+	return nil
+}
+
+// archiveHeaders are those of an archive, however it is sent.
+func archiveHeaders(h http.Header, sha256 string, private bool) {
+	h["Content-Type"] = []string{"application/gzip"}
+	h["Etag"] = []string{`"` + sha256 + `"`}
+	h["Cache-Control"] = []string{"public, max-age=31536000, immutable"}
+	if private {
+		h["Cache-Control"] = []string{"private, max-age=31536000, immutable"}
+	}
+}
+
 // presigned is how long an address in the storage holds: cargo follows it at once, and may try again a few times.
 const presigned = 5 * time.Minute
 
 // redirectDownload sends the client to the storage. The address is a secret of its own for as long as it holds, so no cache may
 // keep it. It counts as a download: whether the bytes arrive, only the storage sees.
-func (a *API) redirectDownload(w *response, r *http.Request, v catalog.Version, key string) error {
+func (a *API) redirectDownload(w *response, r *http.Request, key string) error {
 	url, err := a.Presign(r.Context(), key, presigned)
 	if err != nil {
 		return err
 	}
 	w.Header()["Cache-Control"] = []string{"no-store"}
 	http.Redirect(w, r, url, http.StatusFound)
-	if r.Method == http.MethodGet {
-		a.Metrics.Downloads.Inc()
-		a.downloads.add(v.ID)
-	}
 	return nil
 }
 

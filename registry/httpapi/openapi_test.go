@@ -38,7 +38,7 @@ func TestOpenAPIDescribesTheTable(t *testing.T) {
 	doc := document(t)
 	rt := newRouter(&API{Metrics: metrics.New("test"), Git: http.NotFoundHandler()})
 	rt.routes()
-	routes := map[string]access{"GET " + indexPrefix + "{file}": readers} // found without the table
+	routes := map[string]access{"GET " + indexPrefix + "{file}": readers, "GET " + mirrorPrefix + "{mirror}/{file}": readers} // found without the table
 	for _, e := range rt.table {
 		if method, path, ok := strings.Cut(e.pattern, " "); ok { // those of any method are pages and git's own protocol
 			routes[method+" "+strings.ReplaceAll(path, "...}", "}")] = e.who

@@ -28,9 +28,10 @@ type router struct {
 
 	table []entry
 
-	index func(*response, *http.Request) // all below indexPrefix
-	ids   requestIDs
-	pool  sync.Pool
+	index                       func(*response, *http.Request) // all below indexPrefix
+	mirrorIndex, mirrorDownload func(*response, *http.Request) // all below mirrorPrefix
+	ids                         requestIDs
+	pool                        sync.Pool
 }
 
 func newRouter(a *API) *router {
@@ -123,6 +124,14 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The index is what cargo asks for most by far, a file a crate; to find its route in the table would cost a tenth of a hit.
 	if strings.HasPrefix(r.URL.Path, indexPrefix) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		rt.index(resp, r)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, mirrorPrefix) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		if isMirrorDownload(r.URL.Path) {
+			rt.mirrorDownload(resp, r)
+		} else {
+			rt.mirrorIndex(resp, r)
+		}
 		return
 	}
 	rt.mux.ServeHTTP(resp, r)

@@ -5,7 +5,7 @@ import "encoding/json"
 // Config is config.json, the first thing that cargo asks a registry for.
 type Config struct {
 	Download     string `json:"dl"`
-	API          string `json:"api"`
+	API          string `json:"api,omitempty"`           // left out: a registry that is only read
 	AuthRequired bool   `json:"auth-required,omitempty"` // true or left out: null breaks every cargo
 }
 

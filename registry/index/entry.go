@@ -16,6 +16,35 @@ import (
 // disappear without a word. The time must be in UTC.
 const PubTimeLayout = "2006-01-02T15:04:05Z"
 
+// ParsePubTime reads the time of an index line; ok is false where cargo would not take it.
+func ParsePubTime(s []byte) (t time.Time, ok bool) {
+	if len(s) != len(PubTimeLayout) {
+		return t, false
+	}
+	var numbers [6]int // year, month, day, hour, minute, second
+	n := 0
+	for i, c := range s {
+		switch {
+		case '0' <= PubTimeLayout[i] && PubTimeLayout[i] <= '9':
+			if c < '0' || c > '9' {
+				return t, false
+			}
+			numbers[n] = 10*numbers[n] + int(c-'0')
+		case c != PubTimeLayout[i]:
+			return t, false
+		default:
+			n++
+		}
+	}
+	year, month, day, hour, minute, second := numbers[0], time.Month(numbers[1]), numbers[2], numbers[3], numbers[4], numbers[5]
+	if hour > 23 || minute > 59 || second > 59 {
+		return t, false
+	}
+	t = time.Date(year, month, day, hour, minute, second, 0, time.UTC)
+	y, m, d := t.Date() // Date makes March of the 30th of February
+	return t, y == year && m == month && d == day
+}
+
 // Entry is the line of one version.
 type Entry struct {
 	Name        string              `json:"name"`

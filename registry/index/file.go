@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -27,10 +28,19 @@ const gzipMark = "-gzip"
 
 // NewFile makes the file of some lines, which must not be changed afterwards.
 func NewFile(lines []byte) *File {
+	z, err := Compress(lines)
+	if err != nil {
+		z = nil // it is served plain
+	}
+	return NewCompressedFile(lines, z)
+}
+
+// NewCompressedFile is NewFile for who has the lines' gzip form; nil: there is none.
+func NewCompressedFile(lines, z []byte) *File {
 	sum := sha256.Sum256(lines)
 	f := &File{Plain: lines, hash: hex.EncodeToString(sum[:16])}
 	f.PlainHeader = FileHeader{ETag: []string{`"` + f.hash + `"`}, Length: []string{strconv.Itoa(len(lines))}}
-	if z, err := Compress(lines); err == nil && len(z) < len(lines) {
+	if z != nil && len(z) < len(lines) {
 		f.Gzip = z
 		f.GzipHeader = FileHeader{ETag: []string{`"` + f.hash + gzipMark + `"`}, Length: []string{strconv.Itoa(len(f.Gzip))}}
 	}
@@ -39,8 +49,10 @@ func NewFile(lines []byte) *File {
 
 // Compress gives the gzip form of a file.
 func Compress(lines []byte) ([]byte, error) {
+	zw := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(zw)
 	var buf bytes.Buffer
-	zw := gzip.NewWriter(&buf)
+	zw.Reset(&buf)
 	if _, err := zw.Write(lines); err != nil {
 		return nil, err
 	}
@@ -49,6 +61,9 @@ func Compress(lines []byte) ([]byte, error) {
 	}
 	return bytes.Clone(buf.Bytes()), nil
 }
+
+// compressors are kept: one takes 800 KB.
+var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
 // Size is how many bytes of memory the file takes, headers aside.
 func (f *File) Size() int { return len(f.Plain) + len(f.Gzip) }

@@ -43,6 +43,12 @@ type Publisher struct {
 	// AllowedRegistries are the registries that crates may depend on besides this one: index addresses, or crates-io. Nil
 	// means crates-io alone; empty means none.
 	AllowedRegistries []string
+	// Mirrors know what upstream registries have; nil: there are none.
+	Mirrors interface {
+		// Having gives the mirrors whose upstream has a crate of the name; see mirror.Manager.
+		Having(ctx context.Context, name string, ask bool) ([]string, error)
+	}
+	Shadowing Shadowing // of new crates that a mirror has, too; empty: Allow
 	// NewCratesRestricted has new crates be seen by their owners only.
 	NewCratesRestricted bool
 }
@@ -101,6 +107,13 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		return allow(s)
 	}); err != nil {
 		return Result{}, err
+	}
+	if isNew && who.Imported == nil {
+		shadowed, err := p.shadow(ctx, meta.Name)
+		if err != nil && !broken.note(err) {
+			return Result{}, err
+		}
+		warnings = append(warnings, shadowed...)
 	}
 	if who.Imported == nil {
 		missing, err := p.Catalog.MissingDependencies(ctx, pub)

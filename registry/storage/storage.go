@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -64,4 +65,29 @@ type Streamer interface {
 // slash; sha256 is 64 lower-case hex digits. All versions of a crate lie in one folder: see docs/adr/0002.
 func CrateKey(name, version, sha256 string) string {
 	return "crates/" + name + "/" + version + "-" + sha256 + ".crate"
+}
+
+// MirrorKey is the key of an archive that a mirror has cached: as CrateKey, in a folder of the mirror's own.
+func MirrorKey(mirror, name, version, sha256 string) string {
+	return MirrorPrefix(mirror) + name + "/" + version + "-" + sha256 + ".crate"
+}
+
+// MirrorsPrefix begins the keys of all archives of all mirrors.
+const MirrorsPrefix = "mirrors/"
+
+// MirrorPrefix begins the keys of all archives of a mirror.
+func MirrorPrefix(mirror string) string { return MirrorsPrefix + mirror + "/" }
+
+// ParseMirrorKey is the other way round of MirrorKey; what is no such key gives empty texts.
+func ParseMirrorKey(key string) (mirror, name, version, sha256 string) {
+	part := strings.Split(strings.TrimPrefix(key, MirrorsPrefix), "/")
+	if len(part) != 3 {
+		return "", "", "", ""
+	}
+	file := strings.TrimSuffix(part[2], ".crate")
+	i := strings.LastIndexByte(file, '-')
+	if i < 0 {
+		return "", "", "", ""
+	}
+	return part[0], part[1], file[:i], file[i+1:]
 }

@@ -23,3 +23,12 @@ func CargoCredentials(name, token string) string {
 func EnvName(name string) string {
 	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
+
+// MirrorIndexURL is what cargo calls a mirror of a registry at url.
+func MirrorIndexURL(url, mirror string) string { return "sparse+" + url + "/mirrors/" + mirror + "/" }
+
+// MirrorConfig gives the lines for ~/.cargo/config.toml that have cargo take the crates of source, such as crates-io, from a mirror. The mirror is named
+// as a registry, too, because cargo finds a token for a private one by that.
+func MirrorConfig(source, mirror, url string) string {
+	return fmt.Sprintf("[source.%s]\nreplace-with = %q\n\n[registries.%s]\nindex = %q\ncredential-provider = \"cargo:token\"\n", source, mirror, mirror, MirrorIndexURL(url, mirror))
+}

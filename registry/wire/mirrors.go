@@ -200,3 +200,10 @@ type MirrorDenial struct {
 	Reason  string `json:"reason"` // for people
 	Cached  bool   `json:"cached"` // the archive is in the cache
 }
+
+// MirrorImport answers PUT /api/v1/mirrors/{mirror}/bundle.
+type MirrorImport struct {
+	IndexFiles int64 `json:"index_files"` // that were loaded
+	Crates     int64 `json:"crates"`      // archives that were loaded
+	Present    int64 `json:"present"`     // that were there already
+}

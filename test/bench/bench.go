@@ -29,6 +29,7 @@ type bench struct {
 	server *serve.Server
 	nginx  *exec.Cmd
 	files  string // address of nginx
+	mirror *mirrored
 }
 
 func (b *bench) start(ctx context.Context) (err error) {
@@ -93,6 +94,9 @@ func (b *bench) close() (err error) {
 	}
 	if b.server != nil {
 		err = errors.Join(err, b.server.Stop())
+	}
+	if b.mirror != nil {
+		err = errors.Join(err, b.mirror.up.Stop())
 	}
 	return err
 }

@@ -32,6 +32,11 @@ var measurements = []measurement{
 	{"replicas publish", measureReplicatedPublish},
 	{"replicas visible", measureVisibility},
 	{"replicas proxy", measureProxy},
+	{"mirror warm", measureWarmMirror},
+	{"mirror cold", measureColdMirror},
+	{"mirror ahead", measurePrecaching},
+	{"mirror memory", measurePrecachingMemory},
+	{"mirror policy", measurePolicy},
 }
 
 const connections = 32

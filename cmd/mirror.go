@@ -1,0 +1,188 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+func newMirrorCommand() *cobra.Command {
+	cf := &clientFlags{}
+	cmd := &cobra.Command{
+		Use: "mirror", Short: "Mirror crates.io or another registry: cached, cached ahead, and under policy", RunE: noSubcommand,
+		Long: `A mirror is an upstream registry, crates.io unless you say otherwise, that is cached beside the crates of this registry. cargo uses it in the
+upstream's place:
+
+  crateyard mirror create crates-io-mirror
+  crateyard cargo-config --mirror crates-io-mirror >> ~/.cargo/config.toml
+
+Index files pass through byte for byte; archives are checked, stored, and served from here from then on. All commands need an admin's token.`,
+	}
+	cf.add(cmd)
+	cmd.AddCommand(newMirrorCreateCommand(cf), newMirrorListCommand(cf), newMirrorStatusCommand(cf), newMirrorSyncCommand(cf), newMirrorPinCommand(cf),
+		newMirrorUnpinCommand(cf), newMirrorCacheCommand(cf), newMirrorForgetCommand(cf), newMirrorTryCommand(cf), newMirrorDeleteCommand(cf),
+		newMirrorExportCommand(cf), newMirrorImportCommand(cf))
+	return cmd
+}
+
+func newMirrorListCommand(cf *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the mirrors", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := cf.client()
+			if err != nil {
+				return err
+			}
+			list, err := c.Mirrors(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return cf.print(cmd.OutOrStdout(), list, mirrorTable(list...))
+		},
+	}
+}
+
+func mirrorTable(mirrors ...wire.Mirror) func(io.Writer) {
+	return func(w io.Writer) {
+		row(w, "NAME", "UPSTREAM", "MODE", "UP", "ARCHIVES", "SIZE", "SYNC", "FAILED", "LAST SYNC")
+		for _, m := range mirrors {
+			up := "yes"
+			if !m.Status.Upstream.Ready {
+				up = "no"
+			}
+			row(w, m.Name, m.Spec.Upstream.Index, m.Spec.Mode, up, m.Status.Crates, bytesText(m.Status.Bytes), syncText(m.Status.Sync), m.Status.Sync.Failed, ago(m.Status.Sync.LastEnded))
+		}
+	}
+}
+
+func syncText(s wire.MirrorSync) string {
+	text := "-"
+	if s.Total > 0 {
+		text = fmt.Sprintf("%d/%d", s.Done, s.Total)
+	}
+	if s.Running {
+		text += " running"
+	}
+	return text
+}
+
+func ago(t *time.Time) string {
+	if t == nil {
+		return "never"
+	}
+	return time.Since(*t).Round(time.Second).String() + " ago"
+}
+
+func newMirrorStatusCommand(cf *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "status NAME", Short: "Show how a mirror stands", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := cf.client()
+			if err != nil {
+				return err
+			}
+			m, err := c.Mirror(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			return cf.print(cmd.OutOrStdout(), m, mirrorDetails(m))
+		},
+	}
+}
+
+func mirrorDetails(m wire.Mirror) func(io.Writer) {
+	return func(w io.Writer) {
+		st, s := m.Status, m.Status.Sync
+		row(w, "Name:", m.Name)
+		row(w, "Index:", m.IndexURL)
+		row(w, "Upstream:", m.Spec.Upstream.Index)
+		if !st.Upstream.Ready {
+			row(w, "", "of no help: "+st.Upstream.Message)
+		}
+		row(w, "Mode:", m.Spec.Mode)
+		row(w, "Cached:", fmt.Sprintf("%d index files, %d archives, %s", st.IndexFiles, st.Crates, bytesText(st.Bytes)))
+		row(w, "Sync:", fmt.Sprintf("%s, %d failed, last %s", syncText(s), s.Failed, ago(s.LastEnded)))
+		if s.Next != nil {
+			row(w, "Next sync:", s.Next.Format(time.RFC3339))
+		}
+		if s.Message != "" {
+			row(w, "", s.Message)
+		}
+		for _, l := range m.Lockfiles {
+			row(w, "Lockfile:", fmt.Sprintf("%s: %d versions, %d entries of other sources", l.Name, l.Versions, l.SkippedTotal))
+			for _, x := range l.Skipped {
+				row(w, "", fmt.Sprintf("%s %s: %s", x.Crate, x.Version, x.Reason))
+			}
+		}
+		for _, f := range s.Failures {
+			row(w, "Failed:", fmt.Sprintf("%s %s (wanted by %s): %s", f.Crate, f.Version, f.From, f.Reason))
+		}
+		for _, p := range st.Problems {
+			row(w, "Problem:", p)
+		}
+		for _, name := range st.Shadowed {
+			row(w, "Shadowed:", name+" is both here and upstream")
+		}
+	}
+}
+
+func newMirrorDeleteCommand(cf *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete NAME", Short: "Delete a mirror and all that it cached", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := cf.client()
+			if err != nil {
+				return err
+			}
+			if err := c.DeleteMirror(cmd.Context(), a[0]); err != nil {
+				return err
+			}
+			return cf.print(cmd.OutOrStdout(), map[string]string{"deleted": a[0]}, func(w io.Writer) { row(w, "Deleted mirror", a[0]) })
+		},
+	}
+}
+
+func newMirrorCacheCommand(cf *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "cache NAME CRATE VERSION", Short: "Fetch one version into a mirror now", Args: args(cobra.ExactArgs(3)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := cf.client()
+			if err != nil {
+				return err
+			}
+			m, err := c.CacheCrate(cmd.Context(), a[0], a[1], a[2])
+			if err != nil {
+				return err
+			}
+			return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
+				what := "It was there already:"
+				if m.Fetched {
+					what = "Fetched"
+				}
+				row(w, what, fmt.Sprintf("%s %s, %s", m.Crate, m.Version, bytesText(m.Size)))
+			})
+		},
+	}
+}
+
+func newMirrorForgetCommand(cf *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "forget NAME CRATE", Short: "Drop what a mirror cached of a crate", Args: args(cobra.ExactArgs(2)),
+		Long: `forget drops the index file and the archives of a crate from a mirror; they are fetched anew when they are asked for. It is the way to take over a
+checksum that upstream changed, after you have found out why.`,
+		RunE: func(cmd *cobra.Command, a []string) error {
+			c, err := cf.client()
+			if err != nil {
+				return err
+			}
+			if err := c.ForgetCrate(cmd.Context(), a[0], a[1]); err != nil {
+				return err
+			}
+			return cf.print(cmd.OutOrStdout(), map[string]string{"forgotten": a[1]}, func(w io.Writer) { row(w, "Forgot", a[1]) })
+		},
+	}
+}

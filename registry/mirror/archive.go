@@ -1,0 +1,292 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/mirror/policy"
+	"github.com/crateyard/crateyard/registry/storage"
+)
+
+// Archive is a crate's file that may be given out: either stored, or on its way. Close it.
+type Archive struct {
+	SHA256 string
+	Size   int64        // of what is stored
+	Key    string       // in the storage
+	Blob   storage.Blob // nil while it is on its way, or where nobody asked to open it
+	Fetch  *Fetch       // nil when it is stored
+}
+
+// Close ends the use.
+func (a *Archive) Close() error {
+	switch {
+	case a.Fetch != nil:
+		return a.Fetch.Close()
+	case a.Blob != nil:
+		return a.Blob.Close()
+	}
+	return nil
+}
+
+// Archive gives the file of a version, from the storage or from upstream. A *Denied error says that the policy keeps it. open is false for who
+// needs no more than the key.
+func (m *Mirror) Archive(ctx context.Context, name, num string, open bool) (*Archive, error) {
+	if !checkName(name) {
+		return nil, m.noVersion(name, num)
+	}
+	if err := m.admitCrate(name); err != nil {
+		return nil, err
+	}
+	row, err := m.stored(ctx, name, num)
+	if err != nil {
+		return nil, err
+	}
+	if row == nil || !m.policy.Empty() || m.pinnedOnly() {
+		if err := m.admitVersion(ctx, name, num, row); err != nil {
+			return nil, err
+		}
+	}
+	if row != nil {
+		a := &Archive{SHA256: row.SHA256, Size: row.Size, Key: storage.MirrorKey(m.Name(), name, num, row.SHA256)}
+		if !open {
+			return m.given(a, name, num), nil
+		}
+		if a.Blob, err = m.Store.Open(ctx, a.Key); err == nil {
+			return m.given(a, name, num), nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		m.Log.Warn("A stored archive of a mirror is gone from the storage; it is fetched again", "mirror", m.Name(), "key", a.Key)
+		if err := m.lost(ctx, *row); err != nil {
+			return nil, err
+		}
+	}
+	l, err := m.version(ctx, name, num)
+	if err != nil {
+		return nil, err
+	}
+	f, err := m.fetch(l)
+	if errors.Is(err, errStored) {
+		return m.Archive(ctx, name, num, open)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.Metrics.Served(m.Name(), "crate", miss)
+	return &Archive{SHA256: l.Cksum, Fetch: f}, nil
+}
+
+func (m *Mirror) given(a *Archive, name, num string) *Archive {
+	m.Metrics.Served(m.Name(), "crate", hit)
+	m.writer.used(catalog.MirrorKey{MirrorID: m.Row.ID, Name: name, Num: num}, time.Now())
+	return a
+}
+
+func (m *Mirror) noVersion(name, num string) error {
+	return fault.New(fault.NotFound, "the upstream of mirror `%s` has no version `%s` of crate `%s`", m.Name(), num, name)
+}
+
+// stored finds out whether an archive is stored, in memory first.
+func (m *Mirror) stored(ctx context.Context, name, num string) (*catalog.MirrorCrate, error) {
+	key := m.fetchKey(name, num)
+	if row, ok := m.crates.GetIfPresent(key); ok {
+		return row, nil
+	}
+	row, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, name, num)
+	if row != nil {
+		m.crates.Set(key, row)
+	}
+	return row, err
+}
+
+func (m *Mirror) fetchKey(name, num string) string { return fmt.Sprint(m.Row.ID, "/", name, "@", num) }
+
+// lost forgets that an archive is stored.
+func (m *Mirror) lost(ctx context.Context, row catalog.MirrorCrate) error {
+	m.crates.Invalidate(m.fetchKey(row.Name, row.Num))
+	now, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, row.Name, row.Num)
+	if err == nil && now != nil {
+		_, err = m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, *now)
+	}
+	return err
+}
+
+// admitVersion refuses a version that the policy denies.
+func (m *Mirror) admitVersion(ctx context.Context, name, num string, row *catalog.MirrorCrate) error {
+	e, err := m.known(ctx, name, num)
+	if err != nil {
+		return err
+	}
+	l, ok := e.lines[num]
+	if !ok || l.Name != name {
+		if row != nil && !m.pinnedOnly() && m.policy.Empty() {
+			return nil // upstream no longer lists what is stored; who has it in a lockfile goes on
+		}
+		if d := m.notListed(row, num); d != nil {
+			return m.refusal(*d, name)
+		}
+		return m.noVersion(name, num)
+	}
+	if d, denied := e.denied[num]; denied {
+		return m.refusal(d, name)
+	}
+	return nil
+}
+
+// notListed is the denial of what a mirror that serves nothing but what is cached knows nothing of.
+func (m *Mirror) notListed(row *catalog.MirrorCrate, num string) *policy.Denial {
+	if row != nil || !m.pinnedOnly() {
+		return nil
+	}
+	return &policy.Denial{Version: num, Rule: policy.RulePinned, Reason: "the mirror gives out what it was told to cache, and nothing else; ask its administrator to add it"}
+}
+
+// known gives the index file of a crate that names a version, as old as it may be; where the version is not in it, upstream is asked.
+func (m *Mirror) known(ctx context.Context, name, num string) (*entry, error) {
+	key := indexKey(name)
+	e := m.cached(key)
+	if e == nil {
+		var err error
+		if e, err = m.load(ctx, key); err != nil {
+			return nil, err
+		}
+	}
+	if e != nil {
+		if _, ok := e.lines[num]; ok || m.pinnedOnly() {
+			return e, nil
+		}
+	}
+	if m.pinnedOnly() {
+		return &entry{}, nil
+	}
+	if e != nil && e.age() < min(m.maxAge(), missingFor) {
+		return e, nil
+	}
+	wait, cancel := context.WithTimeout(ctx, firstContact)
+	defer cancel()
+	return m.refresh(wait, key, e)
+}
+
+// version gives the line of a version.
+func (m *Mirror) version(ctx context.Context, name, num string) (line, error) {
+	e, err := m.known(ctx, name, num)
+	if err != nil {
+		return line{}, err
+	}
+	l, ok := e.lines[num]
+	if !ok || l.Name != name {
+		return line{}, m.noVersion(name, num)
+	}
+	return l, nil
+}
+
+// errStored says that an archive was stored a moment ago.
+var errStored = errors.New("it is stored")
+
+// fetch gives the way of an archive from upstream, which it begins unless somebody has. The caller closes it.
+func (m *Mirror) fetch(l line) (*Fetch, error) {
+	key := m.fetchKey(l.Name, l.Vers)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f, ok := m.fetches[key]; ok && f.use() {
+		return f, nil
+	}
+	if _, ok := m.crates.GetIfPresent(key); ok { // looked for under the lock: a fetch notes it before it goes
+		return nil, errStored
+	}
+	f := newFetch(m.spools, l.Cksum, m.policy.NeedsFacts())
+	f.users++ // the caller
+	m.fetches[key] = f
+	m.work.Go(func() {
+		ctx, cancel := m.detached(fetchTime)
+		defer cancel()
+		d := &download{Fetch: f, m: m, name: l.Name, num: l.Vers, limit: m.MaxArchive, finished: sync.OnceFunc(func() { close(f.done) })}
+		err := m.once(ctx, d, l)
+		if err != nil {
+			f.update(func() { f.err = err })
+			if !errors.Is(err, context.Canceled) {
+				m.Log.Warn("An archive cannot be fetched from upstream", "mirror", m.Name(), "crate", l.Name, "version", l.Vers, "error", err)
+			}
+		}
+		m.mu.Lock()
+		delete(m.fetches, key)
+		m.mu.Unlock()
+		d.finished()
+		_ = f.Close() // a file without a name that was read only
+	})
+	return f, nil
+}
+
+// complete ends a download: it checks, releases and stores the archive. Until it returns, who asks shares the fetch.
+func (m *Mirror) complete(ctx context.Context, d *download, l line) error {
+	if err := d.run(ctx); err != nil {
+		return err
+	}
+	license, inspected := "", false
+	if m.policy.NeedsFacts() {
+		license, inspected = inspect(io.NewSectionReader(d.spool, 0, d.received)), true
+		o := policy.Options{Now: time.Now(), Advisories: m.advisories.Load(), Facts: func(string) (policy.Facts, bool) {
+			return policy.Facts{License: license, Size: d.received}, true
+		}}
+		if denial := m.policy.Version(l.bytes, o); denial != nil {
+			// It is stored all the same, so that it is known what is wrong with it, and is not fetched again and again.
+			row, noted, err := d.store(ctx, license, inspected)
+			if err == nil {
+				m.note(ctx, d, row, noted)
+			}
+			return errors.Join(m.refusal(*denial, l.Name), err)
+		}
+	}
+	d.update(func() { d.whole, d.size = true, d.received })
+	row, noted, err := d.store(ctx, license, inspected)
+	if err != nil {
+		// Whoever asked has it; the next one fetches it again.
+		m.Log.Error("An archive of a mirror cannot be stored", "mirror", m.Name(), "crate", l.Name, "version", l.Vers, "error", err)
+		return nil
+	}
+	m.note(ctx, d, row, noted)
+	return nil
+}
+
+// note says that an archive is stored. Where others need to know, it waits until they do.
+func (m *Mirror) note(ctx context.Context, d *download, row *catalog.MirrorCrate, noted <-chan struct{}) {
+	m.crates.Set(m.fetchKey(row.Name, row.Num), row)
+	m.grew.Store(true)
+	if d.failure() == nil {
+		d.finished()
+	}
+	if m.policy.NeedsFacts() || m.pinnedOnly() {
+		defer m.files.Invalidate(m.key(indexKey(row.Name))) // what is said there of the version may be different now
+	} else if !m.Shared {
+		return
+	}
+	select {
+	case <-noted:
+	case <-ctx.Done():
+	}
+}
+
+// inspect reads the licence of a crate from its archive; empty: it names none, or cannot be read.
+func inspect(r io.Reader) string {
+	zr, err := gzip.NewReader(r)
+	if err != nil {
+		return ""
+	}
+	license, _, err := crate.ReadLicense(zr)
+	if err != nil {
+		return ""
+	}
+	return license
+}
+
+func gunzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }

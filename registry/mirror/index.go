@@ -1,0 +1,332 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/index"
+	"github.com/crateyard/crateyard/registry/mirror/policy"
+)
+
+const (
+	missingFor   = 30 * time.Second // how long it is believed at most that upstream has no such crate
+	refreshTime  = 2 * time.Minute  // for a whole refresh, upstream's pauses included
+	patience     = 3 * time.Second  // how long a client waits for a refresh where there is an old file
+	retryStale   = 5 * time.Second  // how soon after a failure an old file is asked for again
+	firstContact = 25 * time.Second // how long a client waits where there is none; cargo gives up after 30 s
+)
+
+// entry is an index file in memory, as it is served. It stays as it is, except for when it was last checked.
+type entry struct {
+	file    *index.File // nil: upstream has no such crate
+	raw     []byte      // upstream's file with what the policy denies, where file says more: of a mirror that serves only what is cached
+	lines   lines
+	denied  map[string]policy.Denial // by version
+	checked atomic.Int64             // when upstream said that it is so, in nanoseconds since 1970
+	failed  atomic.Int64             // when it could not be asked
+	until   time.Time                // when the policy would say otherwise by time alone; zero: never
+	epoch   int64                    // of the mirror, when it was made
+
+	etag, lastModified string
+}
+
+func (e *entry) age() time.Duration { return time.Since(time.Unix(0, e.checked.Load())) }
+
+func (e *entry) size() uint32 {
+	n := 512 + len(e.lines)*200
+	if e.file != nil {
+		n += e.file.Size() + len(e.raw)
+	}
+	return uint32(n)
+}
+
+// admitted is the file with what the policy admits, whatever of it is cached.
+func (e *entry) admitted() []byte {
+	if e.raw != nil {
+		return e.raw
+	}
+	return e.file.Plain
+}
+
+// How an answer came about, for the metrics.
+const (
+	hit   = "hit"
+	miss  = "miss"
+	stale = "stale"
+)
+
+// Index gives the index file of a crate as this mirror serves it. name is from the file's path, in lower case.
+func (m *Mirror) Index(ctx context.Context, name string) (*index.File, error) {
+	if err := m.admitCrate(name); err != nil {
+		return nil, err
+	}
+	e, how, err := m.entry(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	m.Metrics.Served(m.Name(), "index", how)
+	if e.file == nil {
+		return nil, fault.New(fault.NotFound, "the upstream of mirror `%s` has no crate `%s`", m.Name(), name)
+	}
+	return e.file, nil
+}
+
+// entry gives an index file that is as new as the mirror's MaxAge asks for, or as upstream lets it be.
+func (m *Mirror) entry(ctx context.Context, name string) (*entry, string, error) {
+	e := m.cached(name)
+	if e == nil {
+		var err error
+		if e, err = m.load(ctx, name); err != nil {
+			return nil, "", err
+		}
+	}
+	fresh := m.maxAge()
+	if e != nil && e.file == nil {
+		fresh = min(fresh, missingFor)
+	}
+	switch {
+	case e == nil && m.pinnedOnly():
+		return &entry{}, hit, nil
+	case e == nil:
+		wait, cancel := context.WithTimeout(ctx, firstContact)
+		defer cancel()
+		e, err := m.refresh(wait, name, nil)
+		return e, miss, err
+	case e.age() < fresh, m.pinnedOnly():
+		return e, hit, nil
+	case time.Since(time.Unix(0, e.failed.Load())) < min(retryStale, fresh), e.file != nil && m.up.troubled(min(retryStale, fresh)):
+		return e, stale, nil
+	case e.age() < 2*fresh && e.file != nil:
+		go func() { _, _ = m.refresh(context.Background(), name, e) }() // what goes wrong is noted
+		return e, hit, nil
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	newer, err := m.refresh(wait, name, e)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, "", ctx.Err()
+		}
+		return e, stale, nil
+	}
+	return newer, miss, nil
+}
+
+// cached gives an entry from memory, unless it has to be made anew.
+func (m *Mirror) cached(name string) *entry {
+	e, ok := m.files.GetIfPresent(m.key(name))
+	if !ok || e.epoch != m.epoch.Load() || !e.until.IsZero() && time.Now().After(e.until) {
+		return nil
+	}
+	return e
+}
+
+func (m *Mirror) key(name string) string {
+	return fmt.Sprint(m.Row.ID, ".", m.Row.Generation, "/", name)
+}
+
+// load makes an entry of the file that the catalog has; nil: it has none.
+func (m *Mirror) load(ctx context.Context, name string) (*entry, error) {
+	v, err, _ := m.flights.Do("load/"+name, func() (any, error) {
+		ctx := context.WithoutCancel(ctx)
+		row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
+		if err != nil || row == nil {
+			return (*entry)(nil), err
+		}
+		return m.fromRow(ctx, name, row)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*entry), nil
+}
+
+func (m *Mirror) fromRow(ctx context.Context, name string, row *catalog.MirrorIndexFile) (*entry, error) {
+	if row.File == nil {
+		return m.keep(name, &entry{epoch: m.epoch.Load()}, row.CheckedAt), nil
+	}
+	file, err := decompress(row.File)
+	if err != nil {
+		return nil, fmt.Errorf("index file of %s in the catalog: %w", name, err)
+	}
+	ls, err := readLines(name, file)
+	if err != nil {
+		return nil, err
+	}
+	return m.render(ctx, name, file, row.File, ls, row.ETag, row.LastModified, row.CheckedAt)
+}
+
+// render makes an entry of upstream's file, of which packed is the gzip form: what the policy denies is said as yanked.
+func (m *Mirror) render(ctx context.Context, name string, file, packed []byte, ls lines, etag, lastModified string, checked time.Time) (*entry, error) {
+	e := &entry{lines: ls, etag: etag, lastModified: lastModified, epoch: m.epoch.Load()}
+	served, z := file, packed
+	if o, any, err := m.options(ctx, ls); err != nil {
+		return nil, err
+	} else if any {
+		if o.Cached != nil {
+			plain := o
+			plain.Cached = nil
+			e.raw = m.policy.Filter(file, plain).File
+		}
+		r := m.policy.Filter(file, o)
+		if served, e.until = r.File, r.Until; len(r.Denied) > 0 {
+			if z, err = index.Compress(served); err != nil {
+				return nil, err
+			}
+		}
+		if len(r.Denied) > 0 {
+			e.denied = make(map[string]policy.Denial, len(r.Denied))
+			for _, d := range r.Denied {
+				e.denied[d.Version] = d
+			}
+		}
+	}
+	e.file = index.NewCompressedFile(served, z)
+	return m.keep(name, e, checked), nil
+}
+
+// options are what the policy needs to know to look at the lines of a crate; any is false where it has nothing to say.
+func (m *Mirror) options(ctx context.Context, ls lines) (o policy.Options, any bool, err error) {
+	if m.policy.Empty() && !m.pinnedOnly() {
+		return o, false, nil
+	}
+	o = policy.Options{Now: time.Now(), Advisories: m.advisories.Load()}
+	if a := m.Spec.Policy.Advisories; a != nil && a.Action != "Warn" && o.Advisories == nil {
+		return o, false, fault.New(fault.Unavailable, "mirror `%s` gives nothing out before it has read the advisories of %s; try again in a moment", m.Name(), a.Source)
+	}
+	if !m.pinnedOnly() && !m.policy.NeedsFacts() {
+		return o, true, nil
+	}
+	stored := map[string]catalog.MirrorCrate{}
+	names := map[string]bool{}
+	for _, l := range ls {
+		names[l.Name] = true // one, as a rule
+	}
+	for name := range names {
+		rows, err := m.Catalog.MirrorCratesOf(ctx, m.Row.ID, name)
+		if err != nil {
+			return o, false, err
+		}
+		for _, r := range rows {
+			stored[r.Num] = r
+		}
+	}
+	o.Facts = func(num string) (policy.Facts, bool) {
+		r, ok := stored[num]
+		return policy.Facts{License: r.License, Size: r.Size}, ok && r.Inspected
+	}
+	if m.pinnedOnly() {
+		o.Cached = func(num, sum string) bool { return stored[num].SHA256 == sum }
+	}
+	return o, true, nil
+}
+
+// keep puts an entry into memory.
+func (m *Mirror) keep(name string, e *entry, checked time.Time) *entry {
+	e.checked.Store(checked.UnixNano())
+	m.files.Set(m.key(name), e)
+	return e
+}
+
+// refresh asks upstream for an index file. Those who ask at the same time share it, and it goes on when the first of them goes away. A failure
+// leaves the old file as it is.
+func (m *Mirror) refresh(ctx context.Context, name string, old *entry) (*entry, error) {
+	ch := m.flights.DoChan(name, func() (any, error) {
+		ctx, cancel := m.detached(refreshTime)
+		defer cancel()
+		e, err := m.ask(ctx, name, old)
+		if err != nil && old != nil {
+			old.failed.Store(time.Now().UnixNano())
+		}
+		return e, err
+	})
+	select {
+	case r := <-ch:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*entry), nil
+	case <-ctx.Done():
+		if old == nil {
+			return nil, fault.Wrap(fault.Unavailable, ctx.Err(), "the upstream registry at %s does not answer in time; try again", m.up.host)
+		}
+		return nil, ctx.Err()
+	}
+}
+
+func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, error) {
+	if m.Shared { // another server may have asked meanwhile
+		row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
+		if err == nil && row != nil && time.Since(row.CheckedAt) < m.maxAge() && (row.File != nil || time.Since(row.CheckedAt) < missingFor) &&
+			(old == nil || row.CheckedAt.UnixNano() > old.checked.Load()) {
+			return m.fromRow(ctx, name, row)
+		}
+	}
+	etag, lastModified := "", ""
+	if old != nil {
+		etag, lastModified = old.etag, old.lastModified
+	}
+	a, err := m.up.index(ctx, name, etag, lastModified)
+	now := time.Now()
+	switch {
+	case err != nil:
+		return nil, err
+	case a.same && old != nil:
+		old.checked.Store(now.UnixNano())
+		m.writer.checked(m.Row.ID, name, now)
+		return old, nil
+	case a.file == nil:
+		m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now})
+		return m.keep(name, &entry{epoch: m.epoch.Load()}, now), nil
+	}
+	ls, err := readLines(name, a.file)
+	if err != nil {
+		return nil, m.up.failed(err)
+	}
+	if old != nil && old.lines != nil {
+		if num := old.lines.changed(ls); num != "" {
+			return nil, m.checksumChanged(name, num)
+		}
+	}
+	packed, err := index.Compress(a.file)
+	if err != nil {
+		return nil, err
+	}
+	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, ETag: a.etag, LastModified: a.lastModified, CheckedAt: now, File: packed})
+	return m.render(ctx, name, a.file, packed, ls, a.etag, a.lastModified, now)
+}
+
+// checksumChanged refuses a file in which a version has other bytes than before.
+func (m *Mirror) checksumChanged(name, num string) error {
+	text := fmt.Sprintf("upstream changed the checksum of %s %s, whose bytes must never change; the index file from before is served. "+
+		"If upstream can explain it, `crateyard mirror forget %s %s` takes the new one", name, num, m.Name(), name)
+	m.Metrics.ChecksumChanged(m.Name())
+	if m.problems.add(text) {
+		m.Log.Error("Upstream changed a checksum", "mirror", m.Name(), "crate", name, "version", num)
+		m.tellStatus()
+	}
+	return fault.New(fault.Unavailable, "%s", text)
+}
+
+func decompress(data []byte) ([]byte, error) {
+	zr, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(zr, maxIndexFile))
+}
+
+// IndexName gives the name of the crate whose file lies at a path of the index; false: none can lie there.
+func IndexName(path string) (string, bool) {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	return name, checkName(name) && path == index.Path(name)
+}

@@ -1,0 +1,247 @@
+package mirror
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/mirror/lockfile"
+	"github.com/crateyard/crateyard/registry/mirror/policy"
+	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// MaxLockfile bounds a Cargo.lock, in bytes: cargo's own has 10,000 packages in 2 MB.
+const MaxLockfile = lockfile.MaxSize
+
+// maxToken bounds the token for an upstream.
+const maxToken = 4 << 10
+
+// Put makes a mirror, or makes it what change says, and reports whether that is anything new. A mirror that another upstream takes the place of keeps what it has
+// cached only as far as checksums agree.
+func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change wire.MirrorChange) (changed bool, err error) {
+	if err := CheckName(name); err != nil {
+		return false, fault.New(fault.Invalid, "%v", err)
+	}
+	spec := WithDefaults(change.Spec)
+	err = Check(spec, m.URL)
+	if _, perr := policy.Compile(spec.Policy); perr != nil {
+		err = errors.Join(err, perr)
+	}
+	if t := change.Token; t != nil && (len(*t) > maxToken || !printable(*t)) {
+		err = errors.Join(err, errors.New("token: it must be at most 4096 printable ASCII characters"))
+	}
+	if err != nil {
+		return false, fault.New(fault.Invalid, "%v", err)
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return false, err
+	}
+	before := m.Mirror(name)
+	row, err := m.Catalog.PutMirror(ctx, by, name, string(text), change.Token)
+	if err != nil {
+		return false, err
+	}
+	return before == nil || before.Row.Generation != row.Generation, m.Reload(ctx)
+}
+
+func printable(s string) bool {
+	for _, c := range []byte(s) {
+		if c < 0x20 || c > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// Delete removes a mirror with all that it cached. The bytes go in the background; what a crash leaves of them, the next cleaning removes.
+func (m *Manager) Delete(ctx context.Context, by catalog.Actor, name string) error {
+	if err := m.Catalog.DeleteMirror(ctx, by, name); err != nil {
+		return err
+	}
+	if err := m.Reload(ctx); err != nil {
+		return err
+	}
+	m.work.Go(func() {
+		if err := m.removeUnknown(m.life, storage.MirrorPrefix(name), 0); err != nil && m.life.Err() == nil {
+			m.Log.Warn("The archives of a deleted mirror cannot be removed now; it is tried again", "mirror", name, "error", err)
+		}
+	})
+	return nil
+}
+
+// RequestSync has a mirror be synced soon, by one of the servers.
+func (m *Manager) RequestSync(ctx context.Context, by catalog.Actor, name string) error {
+	if err := m.Catalog.RequestMirrorSync(ctx, by, name); err != nil {
+		return err
+	}
+	return m.Reload(ctx)
+}
+
+// find is Mirror with an error that says that there is none.
+func (m *Manager) find(ctx context.Context, name string) (*Mirror, error) {
+	if found := m.Mirror(name); found != nil {
+		return found, nil
+	}
+	if _, err := m.Catalog.Mirror(ctx, name); err != nil {
+		return nil, err
+	}
+	if err := m.Reload(ctx); err != nil { // another server has just made it
+		return nil, err
+	}
+	if found := m.Mirror(name); found != nil {
+		return found, nil
+	}
+	return nil, fault.New(fault.Unavailable, "mirror `%s` cannot be served as it is; the server's log says why", name)
+}
+
+// PutLockfile gives a mirror a lockfile, under a name.
+func (m *Manager) PutLockfile(ctx context.Context, by catalog.Actor, mirror, name string, text []byte) (out wire.MirrorLockfile, err error) {
+	found, err := m.find(ctx, mirror)
+	if err != nil {
+		return out, err
+	}
+	parsed, err := lockfile.Parse(text, found.sources())
+	if err != nil {
+		return out, fault.New(fault.Invalid, "lockfile `%s`: %v", name, err)
+	}
+	row, err := lockfileRow(name, text, parsed)
+	if err != nil {
+		return out, err
+	}
+	if err := m.Catalog.PutMirrorLockfile(ctx, by, mirror, row); err != nil {
+		return out, err
+	}
+	return lockfileWire(row), m.Reload(ctx)
+}
+
+// sources are what lockfiles call the upstream of a mirror.
+func (m *Mirror) sources() lockfile.Sources {
+	if m.Spec.Upstream.Index == DefaultIndex {
+		return lockfile.Sources{lockfile.CratesIO, DefaultIndex}
+	}
+	// Cargo can be told that another registry is crates.io, and a mirror of such a registry is asked for crates.io's crates.
+	return lockfile.Sources{m.Spec.Upstream.Index, lockfile.CratesIO}
+}
+
+type pin [3]string // crate, version, checksum
+
+func lockfileRow(name string, text []byte, l lockfile.Lockfile) (row catalog.MirrorLockfile, err error) {
+	sum := sha256.Sum256(text)
+	pins := make([]pin, 0, len(l.Packages))
+	for _, p := range l.Packages {
+		pins = append(pins, pin{p.Name, p.Version, p.SHA256})
+	}
+	skipped := struct {
+		Total int                  `json:"total"`
+		First []wire.MirrorSkipped `json:"first"`
+	}{Total: len(l.Skipped), First: []wire.MirrorSkipped{}}
+	for _, s := range l.Skipped[:min(len(l.Skipped), maxProblems)] {
+		skipped.First = append(skipped.First, wire.MirrorSkipped{Crate: s.Name, Version: s.Version, Reason: s.Reason})
+	}
+	a, err := json.Marshal(pins)
+	b, berr := json.Marshal(skipped)
+	return catalog.MirrorLockfile{Name: name, SHA256: hex.EncodeToString(sum[:]), Pins: string(a), Skipped: string(b)}, errors.Join(err, berr)
+}
+
+func lockfileWire(row catalog.MirrorLockfile) wire.MirrorLockfile {
+	out := wire.MirrorLockfile{Name: row.Name, SHA256: row.SHA256, Skipped: []wire.MirrorSkipped{}}
+	var pins []pin
+	var skipped struct {
+		Total int                  `json:"total"`
+		First []wire.MirrorSkipped `json:"first"`
+	}
+	if json.Unmarshal([]byte(row.Pins), &pins) == nil && json.Unmarshal([]byte(row.Skipped), &skipped) == nil { // we wrote them
+		out.Versions, out.SkippedTotal, out.Skipped = len(pins), skipped.Total, append(out.Skipped, skipped.First...)
+	}
+	return out
+}
+
+// DeleteLockfile takes a lockfile from a mirror. What it pinned may be evicted from then on.
+func (m *Manager) DeleteLockfile(ctx context.Context, by catalog.Actor, mirror, name string) error {
+	if err := m.Catalog.DeleteMirrorLockfile(ctx, by, mirror, name); err != nil {
+		return err
+	}
+	return m.Reload(ctx)
+}
+
+// Cache fetches one version now, whatever the mode. What the policy denies is refused.
+func (m *Manager) Cache(ctx context.Context, mirror, name, num string) (out wire.MirroredCrate, err error) {
+	found, err := m.find(ctx, mirror)
+	if err != nil {
+		return out, err
+	}
+	row, fetched, err := found.ensure(ctx, name, num)
+	if err != nil {
+		return out, err
+	}
+	return wire.MirroredCrate{Crate: row.Name, Version: row.Num, SHA256: row.SHA256, Size: row.Size, Fetched: fetched}, nil
+}
+
+// ForgetCrate drops what a mirror cached of a crate.
+func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, name string) error {
+	found, err := m.find(ctx, mirror)
+	if err != nil {
+		return err
+	}
+	if !checkName(name) {
+		return fault.New(fault.NotFound, "%q is no name of a crate", name)
+	}
+	m.writer.settled(ctx)
+	e, err := found.load(ctx, indexKey(name))
+	if err == nil && e != nil {
+		for _, l := range e.lines {
+			name = l.Name // as upstream spells it
+			break
+		}
+	}
+	rows, err := m.Catalog.MirrorCratesOf(ctx, found.Row.ID, name)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if _, err := found.evict(ctx, row); err != nil {
+			return err
+		}
+	}
+	if err := m.Catalog.ForgetMirrorIndex(ctx, by, mirror, indexKey(name)); err != nil {
+		return err
+	}
+	found.problems.dropAbout(name)
+	found.tellStatus()
+	return m.Reload(ctx)
+}
+
+// evict removes one stored archive, unless it was used in the meantime, and reports whether it did.
+func (m *Mirror) evict(ctx context.Context, row catalog.MirrorCrate) (bool, error) {
+	m.crates.Invalidate(m.fetchKey(row.Name, row.Num))
+	gone, err := m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, row)
+	if err != nil || !gone {
+		return false, err
+	}
+	m.crates.Invalidate(m.fetchKey(row.Name, row.Num))
+	return true, m.Store.Delete(ctx, storage.MirrorKey(m.Name(), row.Name, row.Num, row.SHA256))
+}
+
+// NoteDenial counts, logs and records what a policy kept from somebody. The same denial of the same one is recorded once an hour.
+func (m *Mirror) NoteDenial(by catalog.Actor, d *Denied) {
+	m.Metrics.Denied(d.Mirror, d.Rule)
+	key := d.Mirror + "\x00" + d.Crate + "\x00" + d.Version + "\x00" + d.Rule + "\x00" + by.User + "\x00" + by.Address
+	if _, known := m.denials.GetIfPresent(key); known {
+		return
+	}
+	m.denials.Set(key, struct{}{})
+	m.Log.Info("Denied by policy", "mirror", d.Mirror, "crate", d.Crate, "version", d.Version, "rule", d.Rule, "user", by.User, "address", by.Address)
+	after, err := json.Marshal(map[string]string{"rule": d.Rule, "reason": d.Err.Detail})
+	if err != nil {
+		return // texts always marshal
+	}
+	m.writer.denied(catalog.Record{At: time.Now(), Actor: by.User, TokenID: by.TokenID, Token: by.TokenName, Address: by.Address,
+		Action: catalog.ActionMirrorDeny, Crate: d.Crate, Version: d.Version, Subject: d.Mirror, After: after})
+}

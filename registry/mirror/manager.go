@@ -1,0 +1,209 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/index"
+	"github.com/crateyard/crateyard/registry/mirror/policy"
+	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+const (
+	filesBytes = 32 << 20 // of index files in memory, those of all mirrors
+	cratesMost = 20_000   // archives that are known to be stored, in memory: some 8 MB
+	reloadWait = 15 * time.Second
+
+	denialsMost = 10_000
+	denialsFor  = time.Hour // the same denial of the same one is recorded once in it
+)
+
+// Manager has the mirrors of a registry. Its fields are set once, before Start.
+type Manager struct {
+	Catalog  *catalog.Catalog
+	Store    storage.Store
+	Metrics  Metrics
+	Log      *slog.Logger
+	URL      string // public base of the registry, without a slash at its end
+	Version  string // of the program, for the User-Agent
+	SpoolDir string // of archives on their way; a folder of this server
+	CacheDir string // of what else is fetched: databases of advisories
+	Holder   string // names this server in leases
+	Shared   bool   // other servers may serve the same registry
+	// MaxArchive bounds an archive of upstream's, in bytes: what is longer is no crate.
+	MaxArchive int64
+
+	writer  *writer
+	spools  *spools
+	files   *otter.Cache[string, *entry]
+	crates  *otter.Cache[string, *catalog.MirrorCrate]
+	denials *otter.Cache[string, struct{}] // that were recorded of late
+	mirrors atomic.Pointer[map[string]*Mirror]
+
+	databases *databases
+	grew      atomic.Bool // an archive was stored since retention last looked
+
+	life    context.Context // of all work that outlives a request
+	end     context.CancelFunc
+	work    sync.WaitGroup
+	loading sync.Mutex
+	changes chan struct{} // holds one when mirrors may have changed
+	told    atomic.Int64  // grows when there is something new to tell of a mirror
+}
+
+// Start reads the mirrors and begins the work for them. Stop ends it.
+func (m *Manager) Start(ctx context.Context) error {
+	if err := os.MkdirAll(m.SpoolDir, 0o750); err != nil {
+		return err
+	}
+	m.spools = newSpools(m.SpoolDir)
+	m.writer = newWriter(m.Catalog, m.Log)
+	m.files = otter.Must(&otter.Options[string, *entry]{MaximumWeight: filesBytes, Weigher: func(key string, e *entry) uint32 { return uint32(len(key)) + e.size() }})
+	m.crates = otter.Must(&otter.Options[string, *catalog.MirrorCrate]{MaximumSize: cratesMost})
+	m.denials = otter.Must(&otter.Options[string, struct{}]{MaximumSize: denialsMost, ExpiryCalculator: otter.ExpiryWriting[string, struct{}](denialsFor)})
+	m.databases = newDatabases(m.CacheDir)
+	m.changes = make(chan struct{}, 1)
+	m.mirrors.Store(&map[string]*Mirror{})
+	m.life, m.end = context.WithCancel(context.WithoutCancel(ctx))
+	if err := m.Reload(ctx); err != nil {
+		m.end()
+		return err
+	}
+	m.Catalog.Follow(m.changed)
+	m.work.Go(func() { m.follow(m.life) })
+	m.work.Go(func() { m.tend(m.life) })
+	writing, endWriting := context.WithCancel(context.WithoutCancel(ctx))
+	written := make(chan struct{})
+	go func() { m.writer.run(writing); close(written) }()
+	life := m.end
+	m.end = sync.OnceFunc(func() {
+		life()
+		m.work.Wait()
+		endWriting()
+		<-written
+	})
+	return nil
+}
+
+// Stop ends all work and writes what is left of it.
+func (m *Manager) Stop() { m.end() }
+
+// Mirror finds a mirror by its name; nil: there is none.
+func (m *Manager) Mirror(name string) *Mirror { return (*m.mirrors.Load())[name] }
+
+// all gives the mirrors.
+func (m *Manager) all() map[string]*Mirror { return *m.mirrors.Load() }
+
+// changed follows the catalog.
+func (m *Manager) changed(ch catalog.Change) {
+	if ch.Kind != index.KindMirror && ch.Kind != "" {
+		return
+	}
+	select {
+	case m.changes <- struct{}{}:
+	default:
+	}
+}
+
+func (m *Manager) follow(ctx context.Context) {
+	for {
+		select {
+		case <-m.changes:
+		case <-ctx.Done():
+			return
+		}
+		read, cancel := context.WithTimeout(ctx, reloadWait)
+		err := m.Reload(read)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			m.Log.Warn("The mirrors cannot be read again; those from before go on", "error", err)
+			select {
+			case <-time.After(time.Second):
+				m.changed(catalog.Change{})
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// Reload makes the mirrors what the catalog says. Those that did not change stay; their index files are made anew.
+func (m *Manager) Reload(ctx context.Context) error {
+	m.loading.Lock()
+	defer m.loading.Unlock()
+	rows, err := m.Catalog.Mirrors(ctx)
+	if err != nil {
+		return err
+	}
+	before, now := m.all(), make(map[string]*Mirror, len(rows))
+	for _, row := range rows {
+		old := before[row.Name]
+		if old != nil && old.Row.ID == row.ID && old.Row.Generation == row.Generation {
+			old.epoch.Add(1)
+			now[row.Name] = old
+			continue
+		}
+		mirror, err := m.build(row, old)
+		if err != nil { // a newer server made it so
+			m.Log.Error("A mirror cannot be served as it is in the catalog", "mirror", row.Name, "error", err)
+			continue
+		}
+		now[row.Name] = mirror
+	}
+	m.mirrors.Store(&now)
+	for name, old := range before {
+		if now[name] == nil {
+			m.Metrics.Forget(name)
+		}
+		if now[name] == nil || now[name].up != old.up {
+			old.up.close()
+		}
+	}
+	m.told.Add(1)
+	return nil
+}
+
+// build makes a mirror of its row. What is known of upstream stays when it is the same one.
+func (m *Manager) build(row catalog.Mirror, old *Mirror) (*Mirror, error) {
+	var spec wire.MirrorSpec
+	if err := json.Unmarshal([]byte(row.Spec), &spec); err != nil {
+		return nil, err
+	}
+	mirror := &Mirror{Manager: m, Row: row, Spec: WithDefaults(spec), fetches: map[string]*Fetch{}}
+	var err error
+	if mirror.policy, err = policy.Compile(mirror.Spec.Policy); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	if old != nil && old.Row.ID == row.ID {
+		mirror.problems.list = old.problems.all()
+		mirror.advisories.Store(old.advisories.Load())
+		if old.Spec.Upstream == mirror.Spec.Upstream && old.Row.Token == row.Token {
+			mirror.up = old.up
+			return mirror, nil
+		}
+	}
+	mirror.up, err = newUpstream(row.Name, mirror.Spec.Upstream, row.Token, m.Version, m.Metrics)
+	return mirror, err
+}
+
+// checkName reports whether a name can be a crate's.
+func checkName(name string) bool { return crate.CheckDependencyName(name) == nil }
+
+// indexKey is the name under which the index file of a crate is kept.
+func indexKey(name string) string { return strings.ToLower(name) }
+
+// ConfigJSON is the config.json of a mirror.
+func (m *Mirror) ConfigJSON(private bool) []byte {
+	return index.Config{Download: m.URL + "/mirrors/" + m.Name() + "/crates", AuthRequired: private}.JSON()
+}

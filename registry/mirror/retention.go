@@ -1,0 +1,148 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/upkeep"
+)
+
+const (
+	retainEvery = time.Hour
+	// orphanAge is how old an archive must be that the catalog does not know before it is removed: it may be about to be noted.
+	orphanAge = 24 * time.Hour
+	// evictBatch is how many archives are chosen in one go.
+	evictBatch = 500
+)
+
+// retain removes what a mirror no longer keeps: what was not used for too long, and then the least recently used until the rest fits.
+// What a lockfile pins stays. It reports how many archives went.
+func (m *Mirror) retain(ctx context.Context) (removed int64, err error) {
+	r := m.Spec.Retention
+	if r.MaxSize == 0 && r.UnusedFor == 0 {
+		return 0, nil
+	}
+	m.writer.settled(ctx)
+	n, err := m.Catalog.CountMirror(ctx, m.Row.ID)
+	if err != nil {
+		return 0, err
+	}
+	var before time.Time
+	if r.UnusedFor > 0 {
+		before = time.Now().Add(-time.Duration(r.UnusedFor))
+	}
+	over := int64(0)
+	if r.MaxSize > 0 {
+		over = n.Bytes - r.MaxSize
+	}
+	for {
+		chosen, err := m.choose(ctx, before, over)
+		if err != nil || len(chosen) == 0 {
+			return removed, err
+		}
+		for _, row := range chosen {
+			gone, err := m.evict(ctx, row)
+			if err != nil {
+				return removed, err
+			}
+			if gone {
+				removed++
+				m.Metrics.Evicted(m.Name(), row.Size)
+			}
+			over -= row.Size // one that was just used is not to be chosen again, either
+		}
+		if len(chosen) < evictBatch {
+			return removed, nil
+		}
+	}
+}
+
+// choose gives some archives that are to go, the least recently used first: those not used since before, and as many more as have over bytes.
+func (m *Mirror) choose(ctx context.Context, before time.Time, over int64) (chosen []catalog.MirrorCrate, err error) {
+	for row, err := range m.Catalog.MirrorCrates(ctx, m.Row.ID) {
+		if err != nil {
+			return nil, err
+		}
+		unused := !before.IsZero() && row.UsedAt.Before(before)
+		if !unused && over <= 0 || len(chosen) == evictBatch {
+			break
+		}
+		if row.Pinned == catalog.PinnedByLockfile || row.Pinned == catalog.PinnedByList && m.Spec.Retention.KeepPinned {
+			continue
+		}
+		chosen = append(chosen, row)
+		over -= row.Size
+	}
+	return chosen, nil
+}
+
+// removeUnknown removes the archives below a prefix that the catalog does not know and that are older than age: what crashes left, and what
+// belonged to a mirror that is gone.
+func (m *Manager) removeUnknown(ctx context.Context, prefix string, age time.Duration) error {
+	ids := map[string]int64{} // of mirrors; 0: there is none
+	rows, err := m.Catalog.Mirrors(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		ids[row.Name] = row.ID
+	}
+	for info, err := range m.Store.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+		if time.Since(info.Modified) < age {
+			continue
+		}
+		if mirror, name, num, sum := storage.ParseMirrorKey(info.Key); ids[mirror] != 0 {
+			known, err := m.Catalog.MirrorCrate(ctx, ids[mirror], name, num)
+			if err != nil {
+				return err
+			}
+			if known != nil && known.SHA256 == sum {
+				continue
+			}
+		}
+		if err := m.Store.Delete(ctx, info.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clean has one server of several do the retention of all mirrors, and remove what crashes and deleted mirrors left in the storage.
+func (m *Manager) clean(ctx context.Context) error {
+	err := upkeep.Hold(ctx, m.Catalog, "mirrors/retention", m.Holder, func(ctx context.Context) error {
+		var errs []error
+		for name, mirror := range m.all() {
+			removed, err := mirror.retain(ctx)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("mirror %s: %w", name, err))
+			}
+			if removed > 0 {
+				m.Log.Info("Removed archives of a mirror", "mirror", name, "archives", removed)
+				mirror.epoch.Add(1)
+			}
+		}
+		return errors.Join(errs...)
+	})
+	if errors.Is(err, upkeep.ErrHeld) {
+		return nil
+	}
+	return err
+}
+
+// sweep removes what the catalog does not know of: see removeUnknown.
+func (m *Manager) sweep(ctx context.Context) error {
+	err := upkeep.Hold(ctx, m.Catalog, "mirrors/sweep", m.Holder, func(ctx context.Context) error {
+		return m.removeUnknown(ctx, storage.MirrorsPrefix, orphanAge)
+	})
+	if errors.Is(err, upkeep.ErrHeld) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,146 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// problemsNote is where the servers of a registry tell each other what is wrong with a mirror.
+const problemsNote = "mirror-problems/"
+
+// List gives all mirrors and how they stand.
+func (m *Manager) List(ctx context.Context) ([]wire.Mirror, error) {
+	rows, err := m.Catalog.Mirrors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]wire.Mirror, 0, len(rows))
+	for _, row := range rows {
+		out, err := m.describe(ctx, row)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, out)
+	}
+	return list, nil
+}
+
+// Get gives a mirror and how it stands.
+func (m *Manager) Get(ctx context.Context, name string) (wire.Mirror, error) {
+	row, err := m.Catalog.Mirror(ctx, name)
+	if err != nil {
+		return wire.Mirror{}, err
+	}
+	return m.describe(ctx, row)
+}
+
+func (m *Manager) describe(ctx context.Context, row catalog.Mirror) (out wire.Mirror, err error) {
+	out = wire.Mirror{Name: row.Name, IndexURL: wire.MirrorIndexURL(m.URL, row.Name), HasToken: row.Token != "", CreatedAt: row.CreatedAt, Generation: row.Generation,
+		Lockfiles: []wire.MirrorLockfile{}}
+	if err := json.Unmarshal([]byte(row.Spec), &out.Spec); err != nil {
+		return out, err
+	}
+	locks, err := m.Catalog.MirrorLockfiles(ctx, row.ID)
+	if err != nil {
+		return out, err
+	}
+	for _, l := range locks {
+		out.Lockfiles = append(out.Lockfiles, lockfileWire(l))
+	}
+	n, err := m.Catalog.CountMirror(ctx, row.ID)
+	if err != nil {
+		return out, err
+	}
+	out.Status = wire.MirrorStatus{IndexFiles: n.IndexFiles, Crates: n.Crates, Bytes: n.Bytes, Sync: readSync(row.Status)}
+	if out.Status.Shadowed, err = m.Catalog.Shadowed(ctx, row.ID, maxProblems); err != nil {
+		return out, err
+	}
+	out.Status.Sync.Next = nextSync(out.Spec.Schedule, out.Status.Sync)
+	problems, err := m.knownProblems(ctx, row.Name)
+	if err != nil {
+		return out, err
+	}
+	out.Status.Upstream = wire.Backend{Backend: strings.TrimPrefix(out.Spec.Upstream.Index, "sparse+"), Ready: true}
+	if live := m.Mirror(row.Name); live != nil && live.Row.ID == row.ID {
+		if h := live.up.health.Load(); h != nil {
+			out.Status.Upstream.Ready, out.Status.Upstream.Message = h.err == "", h.err
+		}
+		for _, p := range live.problems.all() {
+			if !slices.Contains(problems, p) {
+				problems = append(problems, p)
+			}
+		}
+	}
+	out.Status.Problems = problems[max(0, len(problems)-maxProblems):]
+	return out, nil
+}
+
+func readSync(status string) (s wire.MirrorSync) {
+	if json.Unmarshal([]byte(status), &s) != nil { // empty, or of another version
+		return wire.MirrorSync{}
+	}
+	return s
+}
+
+// nextSync is when a schedule is due after the last sync, or from now on.
+func nextSync(schedule string, s wire.MirrorSync) *time.Time {
+	if schedule == "" {
+		return nil
+	}
+	sched, err := backup.ParseSchedule(schedule)
+	if err != nil {
+		return nil
+	}
+	next := sched.Next(time.Now())
+	return &next
+}
+
+func (m *Manager) knownProblems(ctx context.Context, mirror string) (list []string, err error) {
+	notes, err := m.Catalog.Notes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if json.Unmarshal([]byte(notes[problemsNote+mirror]), &list) != nil { // none, or of another version
+		return nil, nil
+	}
+	return list, nil
+}
+
+// tellStatus tells the other servers, in the background, what is wrong with a mirror.
+func (m *Mirror) tellStatus() {
+	list := m.problems.all()
+	m.work.Go(func() {
+		ctx, cancel := m.detached(10 * time.Second)
+		defer cancel()
+		text, err := json.Marshal(list)
+		if err == nil {
+			err = m.Catalog.SetNote(ctx, problemsNote+m.Name(), string(text))
+		}
+		if err != nil && ctx.Err() == nil {
+			m.Log.Warn("Cannot tell the other servers what is wrong with a mirror", "mirror", m.Name(), "error", err)
+		}
+	})
+}
+
+// dropPrefix takes back what begins so, and reports whether there was any.
+func (p *problems) dropPrefix(prefix string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := len(p.list)
+	p.list = slices.DeleteFunc(p.list, func(text string) bool { return strings.HasPrefix(text, prefix) })
+	return len(p.list) < before
+}
+
+// dropAbout takes back what was said of a crate.
+func (p *problems) dropAbout(crate string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = slices.DeleteFunc(p.list, func(text string) bool { return strings.Contains(text, " "+crate+" ") })
+}

@@ -1,0 +1,328 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/mirror/lockfile"
+	"github.com/crateyard/crateyard/registry/mirror/plan"
+	"github.com/crateyard/crateyard/registry/upkeep"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+const (
+	tellEvery = time.Second // how often a sync tells how far it is
+	giveUp    = 10          // failures of upstream one after the other that end a sync
+)
+
+// syncOnce syncs, unless another server does.
+func (m *Mirror) syncOnce(ctx context.Context) {
+	err := upkeep.Hold(ctx, m.Catalog, fmt.Sprintf("mirror/%d/sync", m.Row.ID), m.Holder, m.sync)
+	if err != nil && !errors.Is(err, upkeep.ErrHeld) && ctx.Err() == nil {
+		m.Log.Error("A sync of a mirror broke off; it is tried again", "mirror", m.Name(), "error", upkeep.Clean(err))
+		select { // not at once
+		case <-time.After(retryStale):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// syncing is a sync at work.
+type syncing struct {
+	m *Mirror
+
+	mu    sync.Mutex
+	state wire.MirrorSync
+	pins  map[catalog.MirrorKey]int
+
+	awry atomic.Int64 // failures of upstream, one after the other
+}
+
+// sync caches what the mirror is to have: the versions of its lockfiles, and those of its crates and their dependencies. What is there already
+// is left alone, so a sync that was broken off goes on where it was.
+func (m *Mirror) sync(ctx context.Context) error {
+	row, err := m.Catalog.Mirror(ctx, m.Name())
+	if err != nil {
+		return err
+	}
+	last := readSync(row.Status)
+	now := time.Now().UTC()
+	s := &syncing{m: m, pins: map[catalog.MirrorKey]int{}, state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
+		LastEnded: last.LastEnded, LastSuccessful: last.LastSuccessful}}
+	wants, err := m.wants(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.tell(ctx); err != nil {
+		return err
+	}
+	quiet := len(wants.Lockfiles)+len(wants.Crates) == 0
+	if !quiet {
+		m.Log.Info("Sync of a mirror begins", "mirror", m.Name(), "lockfiles", len(wants.Lockfiles), "crates", len(wants.Crates))
+	}
+	telling, stop := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	told.Go(func() { s.keepTelling(telling) })
+	err = s.walk(ctx, wants)
+	stop()
+	told.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err() // the next one goes on
+	}
+	return s.end(ctx, row.Generation, quiet, err)
+}
+
+// wants reads what the mirror is to have.
+func (m *Mirror) wants(ctx context.Context) (w plan.Wants, err error) {
+	locks, err := m.Catalog.MirrorLockfiles(ctx, m.Row.ID)
+	if err != nil {
+		return w, err
+	}
+	for _, l := range locks {
+		var pins []pin
+		if err := json.Unmarshal([]byte(l.Pins), &pins); err != nil {
+			return w, fmt.Errorf("lockfile %s in the catalog: %w", l.Name, err)
+		}
+		want := plan.Lockfile{Name: l.Name}
+		for _, p := range pins {
+			want.Packages = append(want.Packages, lockfile.Package{Name: p[0], Version: p[1], SHA256: p[2]})
+		}
+		w.Lockfiles = append(w.Lockfiles, want)
+	}
+	for _, c := range m.Spec.Crates {
+		w.Crates = append(w.Crates, plan.Crate{Name: c.Name, Requirement: c.Versions, Latest: c.Latest})
+	}
+	return w, nil
+}
+
+// walk finds out which versions are wanted, and caches them while it goes on looking.
+func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
+	m := s.m
+	fetches, fctx := errgroup.WithContext(ctx)
+	fetches.SetLimit(m.Spec.Upstream.Concurrency)
+	_, err := plan.Walk(fctx, s, wants, plan.Options{
+		Dependencies: plan.Dependencies(m.Spec.Dependencies), Concurrency: m.Spec.Upstream.Concurrency,
+		IsUpstream: func(registry string) bool { return m.sources().Has(registry) },
+	}, plan.Out{
+		Version: func(v plan.Version) error {
+			s.note(func(st *wire.MirrorSync) { st.Total++ })
+			fetches.Go(func() error { return s.cache(fctx, v) })
+			return fctx.Err()
+		},
+		Failure: func(f plan.Failure) error {
+			s.fail(f.Crate, f.Version, f.From, f.Reason)
+			return nil
+		},
+	})
+	return errors.Join(err, fetches.Wait())
+}
+
+// Versions implements plan.Index: what the policy lets through of upstream's index.
+func (s *syncing) Versions(ctx context.Context, name string) ([]plan.Entry, error) {
+	if err := s.m.admitCrate(name); err != nil {
+		return nil, errors.Unwrap(err) // the text for people
+	}
+	e, err := s.m.fresh(ctx, indexKey(name))
+	if err != nil {
+		if fault.KindOf(err) == fault.Unavailable && s.awry.Add(1) >= giveUp {
+			return nil, errors.Join(err, plan.ErrStop)
+		}
+		return nil, err
+	}
+	s.awry.Store(0)
+	if e.file == nil {
+		return nil, plan.ErrNoCrate
+	}
+	return plan.ParseIndex(e.admitted()), nil
+}
+
+// cache has one version be there.
+func (s *syncing) cache(ctx context.Context, v plan.Version) error {
+	row, fetched, err := s.m.ensure(ctx, v.Crate, v.Num)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		s.fail(v.Crate, v.Num, v.From, people(err))
+		if fault.KindOf(err) == fault.Unavailable && s.awry.Add(1) >= giveUp {
+			return plan.ErrStop
+		}
+		return nil
+	}
+	s.awry.Store(0)
+	how := catalog.PinnedByList
+	if v.Pinned {
+		how = catalog.PinnedByLockfile
+	}
+	s.note(func(st *wire.MirrorSync) {
+		s.pins[catalog.MirrorKey{MirrorID: s.m.Row.ID, Name: row.Name, Num: row.Num}] = how
+		st.Done++
+		if fetched {
+			st.Fetched++
+			st.FetchedBytes += row.Size
+		}
+	})
+	return nil
+}
+
+// people is what of an error is for people.
+func people(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Internal {
+		return f.Detail
+	}
+	return upkeep.Clean(err)
+}
+
+func (s *syncing) note(change func(*wire.MirrorSync)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.state)
+}
+
+func (s *syncing) fail(crate, version, from, reason string) {
+	s.m.Log.Warn("A mirror cannot cache what it is to have", "mirror", s.m.Name(), "crate", crate, "version", version, "from", from, "reason", reason)
+	s.note(func(st *wire.MirrorSync) {
+		st.Failed++
+		if len(st.Failures) < maxProblems {
+			st.Failures = append(st.Failures, wire.MirrorFailure{Crate: crate, Version: version, From: from, Reason: reason})
+		}
+	})
+}
+
+func (s *syncing) keepTelling(ctx context.Context) {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := s.tell(ctx); err != nil && ctx.Err() == nil {
+				s.m.Log.Warn("Cannot tell how far a sync is", "mirror", s.m.Name(), "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *syncing) tell(ctx context.Context) error {
+	text, err := s.text()
+	if err != nil {
+		return err
+	}
+	return s.m.Catalog.SetMirrorStatus(ctx, s.m.Row.ID, text)
+}
+
+func (s *syncing) text() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text, err := json.Marshal(s.state)
+	return string(text), err
+}
+
+// end notes what is pinned and how the sync ended, and has all servers look at it.
+func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err error) error {
+	s.m.writer.settled(ctx)
+	if err == nil {
+		if perr := s.m.Catalog.PinMirrorCrates(ctx, s.m.Row.ID, s.pins); perr != nil {
+			return perr
+		}
+	}
+	now := time.Now().UTC()
+	s.note(func(st *wire.MirrorSync) {
+		st.Running, st.LastEnded, st.Generation = false, &now, generation
+		switch {
+		case errors.Is(err, plan.ErrStop):
+			st.Message = "upstream was of no help several times in a row; the rest is tried again later"
+			st.Failed = max(st.Failed, 1)
+		case err != nil:
+			st.Message = people(err)
+			st.Failed = max(st.Failed, 1)
+		case st.Failed == 0:
+			st.LastSuccessful = &now
+		}
+		if !quiet {
+			s.m.Log.Info("Sync of a mirror ended", "mirror", s.m.Name(), "total", st.Total, "cached", st.Done, "fetched", st.Fetched, "bytes", st.FetchedBytes,
+				"failed", st.Failed, "seconds", int(now.Sub(*st.LastStarted).Seconds()))
+		}
+	})
+	text, err := s.text()
+	if err != nil {
+		return err
+	}
+	return s.m.Catalog.EndMirrorSync(ctx, s.m.Name(), text)
+}
+
+// fresh gives an index file that is no older than MaxAge, or an older one where upstream is of no help.
+func (m *Mirror) fresh(ctx context.Context, name string) (*entry, error) {
+	e := m.cached(name)
+	if e == nil {
+		var err error
+		if e, err = m.load(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if e != nil && e.age() < m.maxAge() && (e.file != nil || e.age() < missingFor) {
+		return e, nil
+	}
+	newer, err := m.refresh(ctx, name, e)
+	if err != nil && e != nil && e.file != nil && ctx.Err() == nil {
+		m.Metrics.Served(m.Name(), "index", stale)
+		return e, nil
+	}
+	return newer, err
+}
+
+// ensure has a version in the cache, and reports whether it was fetched for that.
+func (m *Mirror) ensure(ctx context.Context, name, num string) (row *catalog.MirrorCrate, fetched bool, err error) {
+	if !checkName(name) {
+		return nil, false, m.noVersion(name, num)
+	}
+	if err := m.admitCrate(name); err != nil {
+		return nil, false, err
+	}
+	e, err := m.fresh(ctx, indexKey(name))
+	if err != nil {
+		return nil, false, err
+	}
+	l, ok := e.lines[num]
+	if !ok || l.Name != name {
+		return nil, false, m.noVersion(name, num)
+	}
+	if d, denied := e.denied[num]; denied && d.Rule != policyPinned {
+		return nil, false, m.refusal(d, name)
+	}
+	if row, err = m.stored(ctx, name, num); err != nil || row != nil {
+		return row, false, err
+	}
+	f, err := m.fetch(l)
+	if errors.Is(err, errStored) {
+		row, err = m.stored(ctx, name, num)
+		return row, false, err
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { _ = f.Close() }() // it was not read
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	if err := f.failure(); err != nil {
+		return nil, false, err
+	}
+	row, err = m.stored(ctx, name, num)
+	if err == nil && row == nil {
+		err = fault.New(fault.Unavailable, "it was fetched, and could not be stored; the server's log says why")
+	}
+	return row, true, err
+}

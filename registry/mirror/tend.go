@@ -1,0 +1,103 @@
+package mirror
+
+import (
+	"context"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/upkeep"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+const (
+	tendEvery  = 2 * time.Second  // how often it is looked whether there is work
+	retrySync  = 10 * time.Minute // after one with failures
+	sweepEvery = 24 * time.Hour
+	sweepFirst = 20 * time.Minute
+)
+
+// tend does the work that comes by itself: syncs that are due, retention, and cleaning up.
+func (m *Manager) tend(ctx context.Context) {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	retained, swept := time.Now(), time.Now().Add(sweepFirst-sweepEvery)
+	running := map[int64]bool{}
+	ended := make(chan int64)
+	advised := make(chan struct{}, 1)
+	advised <- struct{}{}
+	for {
+		select {
+		case <-advised:
+			m.work.Go(func() {
+				for _, mirror := range m.all() {
+					mirror.advise(ctx)
+				}
+				advised <- struct{}{}
+			})
+		default:
+		}
+		for _, mirror := range m.all() {
+			if running[mirror.Row.ID] || !mirror.due(ctx, time.Now()) {
+				continue
+			}
+			running[mirror.Row.ID] = true
+			m.work.Go(func() {
+				mirror.syncOnce(ctx)
+				select {
+				case ended <- mirror.Row.ID:
+				case <-ctx.Done():
+				}
+			})
+		}
+		if m.grew.Swap(false) || time.Since(retained) > retainEvery {
+			retained = time.Now()
+			if err := m.clean(ctx); err != nil && ctx.Err() == nil {
+				m.Log.Warn("Retention of mirrors failed; it is tried again", "error", upkeep.Clean(err))
+			}
+		}
+		if time.Since(swept) > sweepEvery {
+			swept = time.Now()
+			if err := m.sweep(ctx); err != nil && ctx.Err() == nil {
+				m.Log.Warn("What mirrors no longer need cannot be removed; it is tried again", "error", upkeep.Clean(err))
+			}
+		}
+		select {
+		case <-tick.C:
+		case id := <-ended:
+			delete(running, id)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// due reports whether a mirror is to be synced now: its spec or lockfiles changed, somebody asked, its schedule says so, or the last sync failed in
+// part a while ago.
+func (m *Mirror) due(ctx context.Context, now time.Time) bool {
+	row, err := m.Catalog.Mirror(ctx, m.Name())
+	if err != nil || row.ID != m.Row.ID || row.Generation != m.Row.Generation {
+		return false // it is read again soon
+	}
+	s := readSync(row.Status)
+	switch {
+	case s.LastStarted == nil, s.Running, row.RequestedAt.After(*s.LastStarted):
+		return true // one that runs by its own word and holds no lease has died
+	case s.Generation != row.Generation && s.LastEnded != nil:
+		return true
+	case s.Failed > 0 && s.LastEnded != nil && now.Sub(*s.LastEnded) > retrySync:
+		return true
+	}
+	return scheduled(m.Spec.Schedule, s, now)
+}
+
+func scheduled(schedule string, s wire.MirrorSync, now time.Time) bool {
+	if schedule == "" || s.LastStarted == nil {
+		return false
+	}
+	sched, err := backup.ParseSchedule(schedule)
+	if err != nil {
+		return false
+	}
+	next := sched.Next(*s.LastStarted)
+	return !next.IsZero() && !next.After(now)
+}

@@ -1,0 +1,392 @@
+package mirror
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
+
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/index"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+const (
+	headerWait   = 10 * time.Second // for upstream to begin an answer; it is asked again then
+	stallWait    = 30 * time.Second // for its next bytes
+	configFor    = time.Hour        // how long upstream's config.json is believed
+	maxConfig    = 64 << 10
+	maxIndexFile = 64 << 20 // of crates.io's the longest has some 3 MB
+	attempts     = 3        // of a request that upstream or the network fails
+	firstBackoff = 200 * time.Millisecond
+	maxPause     = 5 * time.Minute // that upstream can ask for (Retry-After)
+)
+
+// upstream speaks to one registry. It is safe for concurrent use.
+type upstream struct {
+	base    string // of the index, with a slash at its end, without "sparse+"
+	host    string // for people
+	token   string
+	agent   string
+	http    *http.Client
+	slots   chan struct{}
+	limiter *rate.Limiter // nil: no limit
+	metrics Metrics
+	name    string // of the mirror, for the metrics
+
+	pausedUntil atomic.Int64 // nanoseconds since 1970
+	health      atomic.Pointer[health]
+
+	configs singleflight.Group
+	mu      sync.Mutex
+	config  *registryConfig
+	read    time.Time
+}
+
+// health is how the last request ended.
+type health struct {
+	at  time.Time
+	err string // empty: upstream answered
+}
+
+// registryConfig is what counts of upstream's config.json.
+type registryConfig struct {
+	Download     string `json:"dl"`
+	AuthRequired bool   `json:"auth-required"`
+}
+
+func newUpstream(name string, s wire.MirrorUpstream, token, version string, m Metrics) (*upstream, error) {
+	base := strings.TrimPrefix(s.Index, "sparse+")
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, err
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone() // with HTTP/2, and the proxies of the environment
+	t.MaxIdleConnsPerHost = s.Concurrency
+	t.ResponseHeaderTimeout = headerWait
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second}
+	if s.CABundle != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		pool.AppendCertsFromPEM([]byte(s.CABundle))
+		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	up := &upstream{base: base, host: u.Host, token: token, agent: "crateyard/" + version, http: &http.Client{Transport: t},
+		slots: make(chan struct{}, s.Concurrency), metrics: m, name: name}
+	if s.Contact != "" {
+		up.agent += " (" + s.Contact + ")"
+	}
+	if s.RequestsPerSecond > 0 {
+		up.limiter = rate.NewLimiter(rate.Limit(s.RequestsPerSecond), s.RequestsPerSecond)
+	}
+	return up, nil
+}
+
+func (u *upstream) close() { u.http.CloseIdleConnections() }
+
+// statusError is an answer that is no use.
+type statusError struct {
+	code int
+	wait time.Duration // that upstream asked for
+}
+
+func (e *statusError) Error() string {
+	if e.code == http.StatusUnauthorized || e.code == http.StatusForbidden {
+		return fmt.Sprintf("it refuses the mirror with %d: it wants a token, or another one", e.code)
+	}
+	return fmt.Sprintf("upstream answered %d %s", e.code, http.StatusText(e.code))
+}
+
+// again reports whether a failure may pass.
+func again(err error) bool {
+	if s, ok := errors.AsType[*statusError](err); ok {
+		return s.code == http.StatusTooManyRequests || s.code >= 500
+	}
+	return !errors.Is(err, context.Canceled) && !errors.Is(err, errNoUse)
+}
+
+// errNoUse marks answers that will not get better by asking again.
+var errNoUse = errors.New("no use")
+
+// get asks for an address, some times when that may help, and gives an answer of one of the codes. The caller closes its body, which gives the slot
+// back. what names the kind of request in the metrics.
+func (u *upstream) get(ctx context.Context, what, address string, header http.Header, codes ...int) (*http.Response, error) {
+	wait := firstBackoff
+	for attempt := 1; ; attempt++ {
+		resp, err := u.once(ctx, what, address, header, codes)
+		if err == nil || attempt == attempts || !again(err) || ctx.Err() != nil {
+			if err != nil {
+				err = u.failed(err)
+			}
+			return resp, err
+		}
+		if s, ok := errors.AsType[*statusError](err); ok && s.wait > 0 {
+			wait = s.wait
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+			return nil, u.failed(err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		wait = min(4*wait, 5*time.Second)
+	}
+}
+
+func (u *upstream) once(ctx context.Context, what, address string, header http.Header, codes []int) (*http.Response, error) {
+	if err := u.admit(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	release := sync.OnceFunc(func() { cancel(); <-u.slots })
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("%w: %w", errNoUse, err)
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	req.Header.Set("User-Agent", u.agent)
+	begin := time.Now()
+	resp, err := u.http.Do(req)
+	code := "error"
+	if err == nil {
+		code = strconv.Itoa(resp.StatusCode)
+	}
+	u.metrics.UpstreamRequest(u.name, what, code, time.Since(begin))
+	if err != nil {
+		release()
+		return nil, withoutAddress(err)
+	}
+	resp.Body = &body{ReadCloser: resp.Body, release: release, cancel: cancel}
+	for _, c := range codes {
+		if resp.StatusCode == c {
+			u.health.Store(&health{at: time.Now()})
+			return resp, nil
+		}
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // so that the connection can be used again
+	_ = resp.Body.Close()
+	e := &statusError{code: resp.StatusCode, wait: retryAfter(resp)}
+	if e.wait > 0 && (e.code == http.StatusTooManyRequests || e.code == http.StatusServiceUnavailable) {
+		u.pausedUntil.Store(time.Now().Add(e.wait).UnixNano())
+	}
+	return nil, e
+}
+
+// admit waits for a slot, and for upstream's own pauses and the rate that it is to be asked at.
+func (u *upstream) admit(ctx context.Context) error {
+	if pause := time.Until(time.Unix(0, u.pausedUntil.Load())); pause > 0 {
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < pause {
+			return fmt.Errorf("%w: it asked to be left alone for another %s", errNoUse, pause.Round(time.Second))
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case u.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if u.limiter != nil {
+		if err := u.limiter.Wait(ctx); err != nil {
+			<-u.slots
+			return err
+		}
+	}
+	return nil
+}
+
+// failed notes a failure and tells it to people. The address stays out of it, which may hold what is not theirs.
+func (u *upstream) failed(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	text := err.Error()
+	if errors.Is(err, context.DeadlineExceeded) {
+		text = "it does not answer in time"
+	}
+	u.health.Store(&health{at: time.Now(), err: text})
+	return fault.Wrap(fault.Unavailable, err, "the upstream registry at %s is of no help at the moment (%s); what is cached goes on working, try again for the rest", u.host, text)
+}
+
+// troubled reports whether upstream was of no help within the given time: then nobody who has an old file waits for it.
+func (u *upstream) troubled(within time.Duration) bool {
+	h := u.health.Load()
+	return h != nil && h.err != "" && time.Since(h.at) < within
+}
+
+// body is an answer's body that gives its slot back, and is given up when no byte comes for a while.
+type body struct {
+	io.ReadCloser
+	release, cancel func()
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	stalled := time.AfterFunc(stallWait, b.cancel)
+	defer stalled.Stop()
+	return b.ReadCloser.Read(p)
+}
+
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.release()
+	return err
+}
+
+func retryAfter(resp *http.Response) time.Duration {
+	h := resp.Header.Get("Retry-After")
+	if n, err := strconv.Atoi(h); err == nil && n >= 0 {
+		return min(time.Duration(n)*time.Second, maxPause)
+	}
+	if t, err := http.ParseTime(h); err == nil {
+		return min(max(time.Until(t), 0), maxPause)
+	}
+	return 0
+}
+
+// withoutAddress takes the address out of an error of net/http.
+func withoutAddress(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
+}
+
+// registry gives upstream's config.json.
+func (u *upstream) registry(ctx context.Context) (*registryConfig, error) {
+	u.mu.Lock()
+	c, fresh := u.config, time.Since(u.read) < configFor
+	u.mu.Unlock()
+	if fresh {
+		return c, nil
+	}
+	v, err, _ := u.configs.Do("", func() (any, error) { return u.readConfig(ctx) })
+	switch {
+	case err == nil:
+		return v.(*registryConfig), nil
+	case c != nil:
+		return c, nil // addresses of files hold for ever
+	}
+	return nil, err
+}
+
+func (u *upstream) readConfig(ctx context.Context) (*registryConfig, error) {
+	header := http.Header{"Accept": {"application/json"}}
+	u.authorize(header, true)
+	resp, err := u.get(ctx, "config", u.base+"config.json", header, http.StatusOK)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxConfig))
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, u.failed(err)
+	}
+	var c registryConfig
+	dl, perr := url.Parse("")
+	if err = json.Unmarshal(data, &c); err == nil {
+		dl, perr = url.Parse(c.Download)
+	}
+	if err = errors.Join(err, perr); err != nil || dl.Scheme != "http" && dl.Scheme != "https" || dl.Host == "" {
+		return nil, u.failed(cmp.Or(err, errors.New("its config.json names no address of downloads: is it a sparse index?")))
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.config, u.read = &c, time.Now()
+	return &c, nil
+}
+
+func (u *upstream) authorize(h http.Header, needed bool) {
+	if u.token != "" && needed {
+		h.Set("Authorization", u.token)
+	}
+}
+
+// indexAnswer is what upstream says of an index file.
+type indexAnswer struct {
+	same               bool   // it is still the one with the validators that were sent
+	file               []byte // nil and not same: there is no such crate
+	etag, lastModified string
+}
+
+// index asks for an index file, unless it is still the one that the validators name.
+func (u *upstream) index(ctx context.Context, name, etag, lastModified string) (a indexAnswer, err error) {
+	header := http.Header{"Accept": {"text/plain"}, "Cargo-Protocol": {"version=1"}}
+	if etag != "" {
+		header.Set("If-None-Match", etag)
+	} else if lastModified != "" {
+		header.Set("If-Modified-Since", lastModified)
+	}
+	u.authorize(header, true)
+	resp, err := u.get(ctx, "index", u.base+index.Path(name), header, http.StatusOK, http.StatusNotModified,
+		http.StatusNotFound, http.StatusGone, http.StatusUnavailableForLegalReasons)
+	if err != nil {
+		return a, err
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read, or is of no interest
+	switch resp.StatusCode {
+	case http.StatusNotModified:
+		return indexAnswer{same: true}, nil
+	case http.StatusOK:
+	default:
+		return a, nil
+	}
+	a.etag, a.lastModified = resp.Header.Get("Etag"), resp.Header.Get("Last-Modified")
+	a.file, err = io.ReadAll(io.LimitReader(resp.Body, maxIndexFile+1))
+	switch {
+	case err != nil:
+		return a, u.failed(err)
+	case len(a.file) > maxIndexFile:
+		return a, u.failed(fmt.Errorf("%w: its index file of %s has more than %d bytes", errNoUse, name, maxIndexFile))
+	}
+	u.metrics.UpstreamBytes(u.name, "index", int64(len(a.file)))
+	return a, nil
+}
+
+// download gives the address of an archive, as cargo makes it from upstream's config.json, and whether it needs the token.
+func (u *upstream) download(ctx context.Context, name, num, sum string) (address string, token bool, err error) {
+	c, err := u.registry(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	prefix := func(n string) string { p := index.Path(n); return p[:strings.LastIndexByte(p, '/')] }
+	filled := strings.NewReplacer("{crate}", name, "{version}", num, "{prefix}", originalPrefix(name), "{lowerprefix}", prefix(name),
+		"{sha256-checksum}", sum).Replace(c.Download)
+	if filled == c.Download {
+		filled += "/" + name + "/" + num + "/download"
+	}
+	return filled, c.AuthRequired, nil
+}
+
+// originalPrefix is the folder of an index file in the case that the name has, as cargo fills it in for {prefix}.
+func originalPrefix(name string) string {
+	switch len(name) {
+	case 1, 2:
+		return strconv.Itoa(len(name))
+	case 3:
+		return "3/" + name[:1]
+	}
+	return name[:2] + "/" + name[2:4]
+}

@@ -1,0 +1,172 @@
+package mirror
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+)
+
+const (
+	writeEvery = 50 * time.Millisecond // the longest that a write waits for others to go with it
+	touchEvery = 10 * time.Second      // the same of times alone
+	writeMost  = 8 << 20               // bytes of index files that wait at most; then whoever brings more waits
+	writeTries = 10                    // until what the catalog does not take is dropped
+)
+
+// writer gathers what mirrors have cached into few transactions. What it drops is fetched again.
+type writer struct {
+	catalog interface {
+		WriteMirrors(ctx context.Context, w *catalog.MirrorWrites) error
+	}
+	log *slog.Logger
+
+	mu      sync.Mutex
+	pending *catalog.MirrorWrites
+	stored  []storing
+	bytes   int
+	written chan struct{} // closed when pending is
+	room    *sync.Cond
+	wake    chan struct{}
+}
+
+func newWriter(c *catalog.Catalog, log *slog.Logger) *writer {
+	w := &writer{catalog: c, log: log, wake: make(chan struct{}, 1)}
+	w.room = sync.NewCond(&w.mu)
+	w.reset()
+	return w
+}
+
+func (w *writer) reset() {
+	w.pending = &catalog.MirrorWrites{Index: map[int64][]catalog.MirrorIndexFile{}, Checked: map[int64]map[string]time.Time{},
+		Crates: map[int64][]catalog.MirrorCrate{}, Used: map[catalog.MirrorKey]time.Time{}}
+	w.stored, w.bytes, w.written = nil, 0, make(chan struct{})
+}
+
+// add has f add to what is written next, and gives a channel that is closed when that is done, or was given up. size is of what f adds.
+func (w *writer) add(size int, f func(p *catalog.MirrorWrites)) <-chan struct{} {
+	defer func() {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}()
+	return w.touch(size, f)
+}
+
+// touch is add for what may wait for long.
+func (w *writer) touch(size int, f func(p *catalog.MirrorWrites)) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.bytes > 0 && w.bytes+size > writeMost {
+		w.room.Wait()
+	}
+	f(w.pending)
+	w.bytes += size
+	return w.written
+}
+
+func (w *writer) index(id int64, f catalog.MirrorIndexFile) {
+	w.add(len(f.File)+200, func(p *catalog.MirrorWrites) { p.Index[id] = append(p.Index[id], f) })
+}
+
+func (w *writer) checked(id int64, name string, at time.Time) {
+	w.touch(0, func(p *catalog.MirrorWrites) {
+		if p.Checked[id] == nil {
+			p.Checked[id] = map[string]time.Time{}
+		}
+		p.Checked[id][name] = at
+	})
+}
+
+// crate notes that an archive is stored, once it is durable.
+func (w *writer) crate(id int64, m catalog.MirrorCrate, durable func() error) <-chan struct{} {
+	return w.add(200, func(*catalog.MirrorWrites) { w.stored = append(w.stored, storing{id, m, durable}) })
+}
+
+// storing is an archive that is on its way to the disk.
+type storing struct {
+	id      int64
+	crate   catalog.MirrorCrate
+	durable func() error
+}
+
+// settle moves what is durable among the writes. What is not durable is not noted, and so fetched again.
+func (w *writer) settle(stored []storing, p *catalog.MirrorWrites) {
+	for _, s := range stored {
+		if err := s.durable(); err != nil {
+			w.log.Error("An archive of a mirror cannot be stored", "crate", s.crate.Name, "version", s.crate.Num, "error", err)
+			continue
+		}
+		p.Crates[s.id] = append(p.Crates[s.id], s.crate)
+	}
+}
+
+func (w *writer) used(k catalog.MirrorKey, at time.Time) {
+	w.touch(0, func(p *catalog.MirrorWrites) { p.Used[k] = at })
+}
+
+func (w *writer) denied(r catalog.Record) {
+	w.add(200, func(p *catalog.MirrorWrites) { p.Denials = append(p.Denials, r) })
+}
+
+// run writes until ctx ends, and then what is left.
+func (w *writer) run(ctx context.Context) {
+	tick := time.NewTicker(touchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			w.flush(context.WithoutCancel(ctx))
+		case <-w.wake:
+			select {
+			case <-time.After(writeEvery):
+			case <-ctx.Done():
+			}
+			w.flush(context.WithoutCancel(ctx))
+		case <-ctx.Done():
+			w.flush(context.WithoutCancel(ctx))
+			return
+		}
+	}
+}
+
+// flush writes what waits.
+func (w *writer) flush(ctx context.Context) {
+	w.mu.Lock()
+	p, stored, done := w.pending, w.stored, w.written
+	w.reset()
+	w.room.Broadcast()
+	w.mu.Unlock()
+	defer close(done)
+	w.settle(stored, p)
+	if p.Empty() {
+		return
+	}
+	for try := 1; ; try++ {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		err := w.catalog.WriteMirrors(ctx, p)
+		cancel()
+		if err == nil {
+			return
+		}
+		if try == writeTries {
+			w.log.Error("What mirrors fetched cannot be noted in the catalog; it is fetched again when it is needed", "error", err)
+			return
+		}
+		select {
+		case <-time.After(time.Duration(try) * 200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// settled waits until all that was added before the call is written.
+func (w *writer) settled(ctx context.Context) {
+	select {
+	case <-w.add(0, func(*catalog.MirrorWrites) {}):
+	case <-ctx.Done():
+	}
+}
