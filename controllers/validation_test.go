@@ -68,6 +68,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"profile", "Registry", "acme", "{publishing: {profile: public}}", "Unsupported value"},
 		{"required field", "Registry", "acme", "{publishing: {requiredFields: [authors]}}", "Unsupported value"},
 		{"licenses", "Registry", "acme", "{publishing: {licenses: MIT}}", "Unsupported value"},
+		{"shadowing", "Registry", "acme", "{publishing: {shadowing: Deny}}", "Unsupported value"},
 		{"burst of none", "Registry", "acme", "{rateLimits: {publishNew: {burst: 0, every: 1m}}}", "greater than or equal to 1"},
 		{"half a limit", "Registry", "acme", "{rateLimits: {yank: {burst: 5}}}", "spec.rateLimits.yank.every"},
 		{"limit over no time", "Registry", "acme", "{rateLimits: {yank: {burst: 5, every: 0s}}}", "every must lie between 1s and 720h"},

@@ -119,12 +119,13 @@ func (s *scope) observe(ctx context.Context) error {
 	return nil
 }
 
-// cargoConfig gives the lines for cargo's config.toml that make it use a mirror. The mirror is named as a registry, too, since by that cargo
-// finds a token, where the Registry asks for one.
+// cargoConfig gives the lines for cargo's config.toml that make it use a mirror. An upstream other than crates.io is named by its address.
 func cargoConfig(upstream string, m wire.Mirror) string {
-	source := "[source.crates-io]\n"
-	if upstream != "" {
-		source = fmt.Sprintf("[source.%s-upstream]\nregistry = %q\n", m.Name, upstream)
+	url := strings.TrimSuffix(strings.TrimPrefix(m.IndexURL, "sparse+"), "/mirrors/"+m.Name+"/")
+	if upstream == "" {
+		return wire.MirrorConfig(reservedName, m.Name, url)
 	}
-	return source + fmt.Sprintf("replace-with = %q\n\n[registries.%s]\nindex = %q\ncredential-provider = \"cargo:token\"\n", m.Name, m.Name, m.IndexURL)
+	source := m.Name + "-upstream"
+	lines := strings.TrimPrefix(wire.MirrorConfig(source, m.Name, url), "[source."+source+"]\n")
+	return fmt.Sprintf("[source.%s]\nregistry = %q\n%s", source, upstream, lines)
 }
