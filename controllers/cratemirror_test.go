@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
@@ -199,6 +202,9 @@ func TestMirrorCachesAhead(t *testing.T) {
 		}
 	}
 
+	if got, want := h.columns("cratemirrors", 8), "[deps True acme Pinned 2/2 0 "+st.Size; !strings.HasPrefix(got, want) || strings.Contains(got, "<unknown>") {
+		t.Errorf("kubectl would show %s, want %s …", got, want)
+	}
 	up.down.Store(true) // what is cached needs no upstream
 	if !h.served(up, "one@1.1.0") || !h.served(up, "two@0.1.0") {
 		t.Error("what is cached is not served without upstream")
@@ -243,6 +249,20 @@ func TestMirrorThatIsAsItShouldBe(t *testing.T) {
 		t.Errorf("schedule = %q", got)
 	}
 	h.wantSaid("Updated mirror deps: schedule")
+}
+
+// columns gives the first n cells of what `kubectl get` shows of the first object of a resource.
+func (h *harness) columns(resource string, n int) string {
+	h.Helper()
+	c := rest.CopyConfig(config)
+	c.APIPath, c.GroupVersion, c.NegotiatedSerializer = "/apis", &v1alpha1.GroupVersion, scheme.Codecs.WithoutConversion()
+	api, err := rest.RESTClientFor(c)
+	h.must(err)
+	text, err := api.Get().Namespace(h.ns).Resource(resource).SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").DoRaw(h.Context())
+	h.must(err)
+	var table metav1.Table
+	h.must(json.Unmarshal(text, &table))
+	return fmt.Sprint(table.Rows[0].Cells[:n])
 }
 
 // front puts something between the operator and the Registry's server. What it gives no status for goes on to the server.
