@@ -628,9 +628,13 @@ func TestMirrorDeletion(t *testing.T) {
 		h.front(func(*http.Request) (int, string) { return http.StatusServiceUnavailable, "away" })
 		h.must(h.client.Delete(t.Context(), get(h, "deps", &v1alpha1.CrateMirror{})))
 		m, result := h.mirror("deps")
-		h.want(m, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotReady)
+		h.wantContains(h.want(m, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotReady), "set spec.deletionPolicy to Retain")
 		if result.RequeueAfter == 0 {
 			t.Error("nobody looks again")
+		}
+		h.changeMirror("deps", func(m *v1alpha1.CrateMirror) { m.Spec.DeletionPolicy = v1alpha1.DeletionRetain })
+		if _, err := h.mirrors.Reconcile(t.Context(), ctrl.Request{NamespacedName: h.key("deps")}); err != nil || h.exists("deps", &v1alpha1.CrateMirror{}) {
+			t.Errorf("it is still there: %v", err)
 		}
 	})
 }

@@ -100,15 +100,26 @@ func (s *scope) finalize(ctx context.Context) error {
 	if parent.Gone(s.registry, err) {
 		return s.release(ctx)
 	}
+	if err == nil {
+		err = s.deleteMirror(ctx)
+	}
+	if wait, ok := outcome.IsWait(err); ok {
+		return outcome.WaitFor(wait.After, wait.Reason, "the deletion waits until mirror %s can be removed: %s. To go on without that, set spec.deletionPolicy to Retain: the mirror then stays at the registry, with all that it cached", s.mirror.MirrorName(), wait.Message)
+	}
 	if err != nil {
 		return err
 	}
+	return s.release(ctx)
+}
+
+// deleteMirror removes the mirror at the registry. One that is gone already is as good.
+func (s *scope) deleteMirror(ctx context.Context) error {
 	name := s.mirror.MirrorName()
 	if err := s.server.DeleteMirror(ctx, name); err != nil && !api.IsNotFound(err) {
 		return parent.FromServer(err, "deleting mirror "+name)
 	}
 	s.apply.Say(s.mirror, "DeletedMirror", "Deleted mirror %s with all that it cached", name)
-	return s.release(ctx)
+	return nil
 }
 
 func (s *scope) release(ctx context.Context) error {
