@@ -93,7 +93,7 @@ func TestChart(t *testing.T) {
 					t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 				}
 			}
-			want := append([]string{"CustomResourceDefinition", "CustomResourceDefinition", "ServiceAccount", "Service", "Deployment",
+			want := append([]string{"CustomResourceDefinition", "CustomResourceDefinition", "CustomResourceDefinition", "ServiceAccount", "Service", "Deployment",
 				"Role", "RoleBinding", "ClusterRole", "ClusterRole"}, mode.kinds...)
 			slices.Sort(kinds)
 			slices.Sort(want)
