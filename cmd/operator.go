@@ -36,7 +36,7 @@ func newOperatorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "operator",
 		Short: "Run the Kubernetes operator",
-		Long: `operator watches Registry and RegistryUser objects and makes registries of them.
+		Long: `operator watches Registry, RegistryUser and CrateMirror objects and makes registries of them.
 
 It finds its cluster as kubectl does: in a pod by the service account, elsewhere by $KUBECONFIG or ~/.kube/config.
 Registries run --image, which should be the image that the operator runs itself.`,

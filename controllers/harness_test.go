@@ -19,6 +19,7 @@ import (
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers"
+	"github.com/crateyard/crateyard/controllers/cratemirror"
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
 	"github.com/crateyard/crateyard/controllers/registry"
 	"github.com/crateyard/crateyard/controllers/registryuser"
@@ -37,6 +38,7 @@ type harness struct {
 
 	registries *registry.Reconciler
 	users      *registryuser.Reconciler
+	mirrors    *cratemirror.Reconciler
 }
 
 func newHarness(t *testing.T) *harness {
@@ -54,6 +56,7 @@ func newHarness(t *testing.T) *harness {
 	now := func() time.Time { return h.now }
 	h.registries = &registry.Reconciler{Client: counted, Live: plain, Events: h.events, Image: "crateyard:test", Version: "test", Address: address, Now: now}
 	h.users = &registryuser.Reconciler{Client: counted, Live: plain, Events: h.events, Version: "test", Address: address, Now: now}
+	h.mirrors = &cratemirror.Reconciler{Client: counted, Live: plain, Events: h.events, Version: "test", Address: address, Now: now}
 	return h
 }
 
@@ -136,6 +139,20 @@ func (h *harness) user(name string) (*v1alpha1.RegistryUser, ctrl.Result) {
 		h.Errorf("conditions of RegistryUser %s: %s", name, broken)
 	}
 	return u, result
+}
+
+// mirror reconciles a CrateMirror once and gives it as it is then. Its conditions must keep the rules.
+func (h *harness) mirror(name string) (*v1alpha1.CrateMirror, ctrl.Result) {
+	h.Helper()
+	result, err := h.mirrors.Reconcile(h.Context(), ctrl.Request{NamespacedName: h.key(name)})
+	if err != nil {
+		h.Logf("reconcile of CrateMirror %s: %v", name, err)
+	}
+	m := get(h, name, &v1alpha1.CrateMirror{})
+	for _, broken := range conditions.Check(m, m.Status.ObservedGeneration) {
+		h.Errorf("conditions of CrateMirror %s: %s", name, broken)
+	}
+	return m, result
 }
 
 // ready makes a Registry with a real server behind it, and plays kubelet until it is ready.

@@ -93,6 +93,12 @@ func TestOperatorFollowsTheCluster(t *testing.T) {
 	h := newHarness(t)
 	// The user comes first, as in `kubectl apply -f folder/`: order must not matter.
 	h.makeUser("ci", nil)
+	up := h.startUpstream("Enabled", "one@1.0.0", "one@1.1.0")
+	h.makeMirror("deps", v1alpha1.CrateMirrorSpec{
+		Upstream:  v1alpha1.MirrorUpstreamSpec{Index: up.index, TokenSecretRef: &v1alpha1.SecretKeyReference{Name: "upstream"}},
+		Lockfiles: []v1alpha1.LockfileSource{lockOf("app")},
+	})
+	h.makeMirror("other", v1alpha1.CrateMirrorSpec{Name: "deps"}) // waits for the name
 	h.urls["acme"] = "http://127.0.0.1:1"
 	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
 	token := "cy_0123456789012345678901234567890123456789"
@@ -141,6 +147,28 @@ func TestOperatorFollowsTheCluster(t *testing.T) {
 	})
 	h.must(h.client.Delete(t.Context(), get(h, "acme-metrics", &corev1.Service{})))
 	h.eventually("the Service again", func() bool { return h.exists("acme-metrics", &corev1.Service{}) })
+
+	mirror := func(what, typ string, status metav1.ConditionStatus, reason string) {
+		h.eventually("a mirror with "+what, func() bool {
+			c := meta.FindStatusCondition(get(h, "deps", &v1alpha1.CrateMirror{}).Status.Conditions, typ)
+			return c != nil && c.Status == status && c.Reason == reason
+		})
+	}
+	mirror("no token", v1alpha1.UpstreamReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonSecretMissing)
+	h.must(h.client.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: h.ns, Name: "upstream"}, Data: map[string][]byte{"token": []byte(upstreamToken)}}))
+	mirror("no lockfile", v1alpha1.LockfilesReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonConfigMapMissing)
+	h.putConfigMap("app", "Cargo.lock", up.lock("one@1.0.0"))
+	mirror("a lockfile", v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	h.putConfigMap("app", "Cargo.lock", up.lock("one@1.0.0", "one@1.1.0"))
+	h.eventually("a mirror with a larger lockfile", func() bool {
+		st := get(h, "deps", &v1alpha1.CrateMirror{}).Status
+		return len(st.Lockfiles) == 1 && st.Lockfiles[0].Versions == 2
+	})
+	h.eventually("all that the lockfile names", func() bool { return h.served(up, "one@1.0.0") && h.served(up, "one@1.1.0") })
+	h.must(h.client.Delete(t.Context(), get(h, "deps", &v1alpha1.CrateMirror{})))
+	h.eventually("another mirror in its place", func() bool {
+		return meta.IsStatusConditionTrue(get(h, "other", &v1alpha1.CrateMirror{}).Status.Conditions, v1alpha1.ReadyCondition)
+	})
 
 	h.eventually("quiet", func() bool {
 		before := h.writes.Load()

@@ -93,7 +93,7 @@ func TestChart(t *testing.T) {
 					t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 				}
 			}
-			want := append([]string{"CustomResourceDefinition", "CustomResourceDefinition", "ServiceAccount", "Service", "Deployment",
+			want := append([]string{"CustomResourceDefinition", "CustomResourceDefinition", "CustomResourceDefinition", "ServiceAccount", "Service", "Deployment",
 				"Role", "RoleBinding", "ClusterRole", "ClusterRole"}, mode.kinds...)
 			slices.Sort(kinds)
 			slices.Sort(want)
@@ -145,12 +145,19 @@ func TestManifests(t *testing.T) {
 			t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 		}
 	}
-	for _, name := range []string{"registry_full", "registry_private", "registry_production", "registry_restore", "registryuser_team"} { // those that no kustomization names
-		sample, err := os.ReadFile("../config/samples/" + name + ".yaml")
+	for _, name := range []string{"cratemirror_pinned", "cratemirror_policy", "registry_full", "registry_private", "registry_production", "registry_restore", "registryuser_team"} { // those that no kustomization names
+		sample, err := os.Open("../config/samples/" + name + ".yaml")
 		h.must(err)
-		u := &unstructured.Unstructured{}
-		h.must(utilyaml.Unmarshal(sample, &u.Object))
-		u.SetNamespace(h.ns)
-		h.must(h.client.Create(t.Context(), u, client.FieldValidation("Strict")))
+		for d := utilyaml.NewYAMLOrJSONDecoder(sample, 4096); ; {
+			u := &unstructured.Unstructured{}
+			if err := d.Decode(&u.Object); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			u.SetNamespace(h.ns)
+			h.must(h.client.Create(t.Context(), u, client.FieldValidation("Strict")))
+		}
+		h.must(sample.Close())
 	}
 }

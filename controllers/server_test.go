@@ -23,10 +23,13 @@ func (h *harness) admin(name string) *client.Client {
 }
 
 // startServer is the one place here that knows how a server starts. It gives the server's address.
-func startServer(t *testing.T, name, adminToken string) string {
+func startServer(t *testing.T, name, adminToken string, changes ...func(*registry.Config)) string {
 	t.Helper()
 	c := registry.DefaultConfig()
 	c.Name, c.Data, c.Listen, c.OpsListen, c.AdminToken = name, t.TempDir(), "127.0.0.1:0", "", adminToken
+	for _, change := range changes {
+		change(&c)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	s, err := registry.Open(ctx, c, "v0.0.0-test", t.Output())
 	if err != nil {
@@ -40,5 +43,5 @@ func startServer(t *testing.T, name, adminToken string) string {
 			t.Errorf("server: %v", err)
 		}
 	})
-	return s.URL()
+	return "http://" + s.Addr()
 }

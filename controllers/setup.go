@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/cratemirror"
 	"github.com/crateyard/crateyard/controllers/internal/names"
 	"github.com/crateyard/crateyard/controllers/internal/watch"
 	"github.com/crateyard/crateyard/controllers/registry"
@@ -53,7 +55,7 @@ func CacheOptions(namespaces ...string) cache.Options {
 	o := cache.Options{
 		DefaultTransform:     cache.TransformStripManagedFields(),
 		DefaultLabelSelector: names.Managed(),
-		ByObject:             map[client.Object]cache.ByObject{&v1alpha1.Registry{}: all, &v1alpha1.RegistryUser{}: all},
+		ByObject:             map[client.Object]cache.ByObject{&v1alpha1.Registry{}: all, &v1alpha1.RegistryUser{}: all, &v1alpha1.CrateMirror{}: all},
 	}
 	o.DefaultNamespaces = only(namespaces)
 	return o
@@ -71,14 +73,14 @@ func only(namespaces []string) map[string]cache.Config {
 	return configs
 }
 
-// secretMetadata is a cache that knows which Secrets there are and when they change, and nothing that is in them. Registries name
-// Secrets of others, which the manager's cache does not hold.
-type secretMetadata struct{ cache.Cache }
+// metadata is a cache that knows which Secrets and ConfigMaps there are and when they change, and nothing that is in them. Registries and
+// CrateMirrors name those of others, which the manager's cache does not hold.
+type metadata struct{ cache.Cache }
 
 // GetCache makes the manager start it with its own.
-func (s secretMetadata) GetCache() cache.Cache { return s.Cache }
+func (m metadata) GetCache() cache.Cache { return m.Cache }
 
-func newSecretMetadata(mgr ctrl.Manager, namespaces []string) (secretMetadata, error) {
+func newMetadata(mgr ctrl.Manager, namespaces []string) (metadata, error) {
 	c, err := cache.New(mgr.GetConfig(), cache.Options{
 		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(),
 		DefaultNamespaces: only(namespaces),
@@ -92,33 +94,48 @@ func newSecretMetadata(mgr ctrl.Manager, namespaces []string) (secretMetadata, e
 			return obj, nil
 		},
 	})
-	return secretMetadata{c}, err
+	return metadata{c}, err
+}
+
+// indexes lets the reconcilers find objects by what they name.
+func indexes(ctx context.Context, mgr ctrl.Manager) error {
+	var errs []error
+	index := func(obj client.Object, name string, of client.IndexerFunc) {
+		errs = append(errs, mgr.GetFieldIndexer().IndexField(ctx, obj, name, of))
+	}
+	index(&v1alpha1.RegistryUser{}, watch.UsersByRegistry, func(obj client.Object) []string {
+		return []string{obj.(*v1alpha1.RegistryUser).Spec.RegistryRef.Name}
+	})
+	index(&v1alpha1.CrateMirror{}, watch.MirrorsByRegistry, func(obj client.Object) []string {
+		return []string{obj.(*v1alpha1.CrateMirror).Spec.RegistryRef.Name}
+	})
+	index(&v1alpha1.Registry{}, watch.BySecret, func(obj client.Object) []string {
+		return registry.ReferencedSecrets(obj.(*v1alpha1.Registry))
+	})
+	index(&v1alpha1.CrateMirror{}, watch.BySecret, func(obj client.Object) []string {
+		return cratemirror.ReferencedSecrets(obj.(*v1alpha1.CrateMirror))
+	})
+	index(&v1alpha1.CrateMirror{}, watch.ByConfigMap, func(obj client.Object) []string {
+		return cratemirror.ReferencedConfigMaps(obj.(*v1alpha1.CrateMirror))
+	})
+	return errors.Join(errs...)
 }
 
 // Setup adds all reconcilers to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.RegistryUser{}, watch.UsersByRegistry, func(obj client.Object) []string {
-		return []string{obj.(*v1alpha1.RegistryUser).Spec.RegistryRef.Name}
-	})
-	if err != nil {
-		return fmt.Errorf("indexing RegistryUsers: %w", err)
+	if err := indexes(ctx, mgr); err != nil {
+		return fmt.Errorf("indexing: %w", err)
 	}
-	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.Registry{}, watch.RegistriesBySecret, func(obj client.Object) []string {
-		return registry.ReferencedSecrets(obj.(*v1alpha1.Registry))
-	})
+	others, err := newMetadata(mgr, o.Namespaces)
 	if err != nil {
-		return fmt.Errorf("indexing Registries: %w", err)
+		return fmt.Errorf("cache of Secrets and ConfigMaps: %w", err)
 	}
-	secrets, err := newSecretMetadata(mgr, o.Namespaces)
-	if err != nil {
-		return fmt.Errorf("cache of Secrets: %w", err)
-	}
-	if err := mgr.Add(secrets); err != nil {
-		return fmt.Errorf("cache of Secrets: %w", err)
+	if err := mgr.Add(others); err != nil {
+		return fmt.Errorf("cache of Secrets and ConfigMaps: %w", err)
 	}
 	registries := &registry.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("registry-controller"),
-		Image: o.Image, Version: o.Version, Address: o.Address, OpsAddress: o.OpsAddress, Secrets: secrets, Now: o.Now,
+		Image: o.Image, Version: o.Version, Address: o.Address, OpsAddress: o.OpsAddress, Metadata: others, Now: o.Now,
 	}
 	if err := registries.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("registry controller: %w", err)
@@ -129,6 +146,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	if err := users.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("registryuser controller: %w", err)
+	}
+	mirrors := &cratemirror.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("cratemirror-controller"),
+		Version: o.Version, Address: o.Address, Metadata: others, Now: o.Now,
+	}
+	if err := mirrors.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("cratemirror controller: %w", err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -20,7 +21,10 @@ func (h *harness) object(kind, name, spec string) *unstructured.Unstructured {
 }
 
 func TestSchemaRefuses(t *testing.T) {
-	const user = "{registryRef: {name: acme}, tokens: [{name: ci, "
+	const (
+		user   = "{registryRef: {name: acme}, tokens: [{name: ci, "
+		mirror = "{registryRef: {name: acme}, "
+	)
 	for _, tt := range []struct{ name, kind, object, spec, want string }{
 		{"three replicas on SQLite", "Registry", "acme", "{replicas: 3}", "replicas above 1 need spec.catalog.postgres, and spec.storage.s3 or a volume with spec.storage.filesystem.accessMode ReadWriteMany; set them, or set replicas to 1"},
 		{"three replicas on one node's volume", "Registry", "acme", "{replicas: 3, catalog: {postgres: {uriSecretRef: {name: pg}}}}", "replicas above 1 need"},
@@ -64,6 +68,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"profile", "Registry", "acme", "{publishing: {profile: public}}", "Unsupported value"},
 		{"required field", "Registry", "acme", "{publishing: {requiredFields: [authors]}}", "Unsupported value"},
 		{"licenses", "Registry", "acme", "{publishing: {licenses: MIT}}", "Unsupported value"},
+		{"shadowing", "Registry", "acme", "{publishing: {shadowing: Deny}}", "Unsupported value"},
 		{"burst of none", "Registry", "acme", "{rateLimits: {publishNew: {burst: 0, every: 1m}}}", "greater than or equal to 1"},
 		{"half a limit", "Registry", "acme", "{rateLimits: {yank: {burst: 5}}}", "spec.rateLimits.yank.every"},
 		{"limit over no time", "Registry", "acme", "{rateLimits: {yank: {burst: 5, every: 0s}}}", "every must lie between 1s and 720h"},
@@ -87,6 +92,51 @@ func TestSchemaRefuses(t *testing.T) {
 		{"pattern", "RegistryUser", "ci", user + "crates: ['*-sys']}]}", "spec.tokens[0].crates[0]"},
 		{"two tokens of one name", "RegistryUser", "ci", "{registryRef: {name: acme}, tokens: [{name: a}, {name: a}]}", "Duplicate value"},
 		{"two tokens in one Secret", "RegistryUser", "ci", "{registryRef: {name: acme}, tokens: [{name: a, secretName: s}, {name: b, secretName: s}]}", "secretName stands twice"},
+
+		{"mirror of nobody", "CrateMirror", "deps", "{}", "registryRef"},
+		{"mirror with a dot", "CrateMirror", "a.b", "{registryRef: {name: acme}}", "at most 63 lower-case letters, digits and dashes; set spec.name"},
+		{"long mirror", "CrateMirror", strings.Repeat("a", 64), "{registryRef: {name: acme}}", "set spec.name"},
+		{"mirror called as cargo's own", "CrateMirror", "crates-io", "{registryRef: {name: acme}}", "could not tell a mirror of that name from it"},
+		{"mirror named as cargo's own", "CrateMirror", "deps", "{registryRef: {name: acme}, name: crates-io}", "could not tell a mirror of that name from it"},
+		{"mirror mode", "CrateMirror", "deps", "{registryRef: {name: acme}, mode: Lazy}", "Unsupported value"},
+		{"pinned to nothing", "CrateMirror", "deps", "{registryRef: {name: acme}, mode: Pinned}", "a mirror with mode Pinned serves only what is cached, so it needs crates or lockfiles"},
+		{"upstream over git", "CrateMirror", "deps", mirror + "upstream: {index: 'https://github.com/rust-lang/crates.io-index'}}", "index must be a sparse index with a slash at its end"},
+		{"upstream without slash", "CrateMirror", "deps", mirror + "upstream: {index: 'sparse+https://crates.example.com/index'}}", "with a slash at its end"},
+		{"upstream with a password", "CrateMirror", "deps", mirror + "upstream: {index: 'sparse+https://me:pw@crates.example.com/index/'}}", "a token belongs in the Secret of tokenSecretRef"},
+		{"upstream with a query", "CrateMirror", "deps", mirror + "upstream: {index: 'sparse+https://crates.example.com/index/?a=b'}}", "index must be a sparse index"},
+		{"token for crates.io", "CrateMirror", "deps", mirror + "upstream: {tokenSecretRef: {name: t}}}", "tokenSecretRef needs index"},
+		{"two CAs", "CrateMirror", "deps", mirror + "upstream: {caSecretRef: {name: a}, caConfigMapRef: {name: a}}}", "come from caSecretRef or from caConfigMapRef"},
+		{"contact of two lines", "CrateMirror", "deps", mirror + `upstream: {contact: "a\nb"}}`, "spec.upstream.contact"},
+		{"no request at once", "CrateMirror", "deps", mirror + "upstream: {concurrency: -1}}", "greater than or equal to 1"},
+		{"too many requests at once", "CrateMirror", "deps", mirror + "upstream: {concurrency: 257}}", "less than or equal to 256"},
+		{"index never asked for again", "CrateMirror", "deps", mirror + "upstream: {maxAge: 10000h}}", "maxAge must lie between 1s and 720h"},
+		{"crate without name", "CrateMirror", "deps", mirror + "crates: [{versions: '1'}]}", "spec.crates[0].name"},
+		{"crate with a slash", "CrateMirror", "deps", mirror + "crates: [{name: a/b}]}", "spec.crates[0].name"},
+		{"requirement", "CrateMirror", "deps", mirror + "crates: [{name: serde, versions: '1 || 2'}]}", "spec.crates[0].versions"},
+		{"no version", "CrateMirror", "deps", mirror + "crates: [{name: serde, latest: -1}]}", "greater than or equal to 1"},
+		{"crate twice", "CrateMirror", "deps", mirror + "crates: [{name: serde}, {name: serde, versions: '*'}]}", "Duplicate value"},
+		{"lockfile of nowhere", "CrateMirror", "deps", mirror + "lockfiles: [{}]}", "spec.lockfiles[0].configMapKeyRef"},
+		{"lockfile key", "CrateMirror", "deps", mirror + "lockfiles: [{configMapKeyRef: {name: a, key: a/b}}]}", "spec.lockfiles[0].configMapKeyRef.key"},
+		{"dependencies", "CrateMirror", "deps", mirror + "dependencies: Some}", "Unsupported value"},
+		{"mirror at no time", "CrateMirror", "deps", mirror + "schedule: '@daily at three'}", "schedule must have five fields"},
+		{"pattern of a mirror", "CrateMirror", "deps", mirror + "policy: {deny: ['a b']}}", "spec.policy.deny[0]"},
+		{"denied and allowed", "CrateMirror", "deps", mirror + "policy: {allow: [a, b], deny: [b]}}", "a pattern stands in allow and in deny"},
+		{"all denied", "CrateMirror", "deps", mirror + "policy: {deny: ['*']}}", "so that nothing could enter"},
+		{"nothing allowed", "CrateMirror", "deps", mirror + "policy: {allow: []}}", "should have at least 1 items"},
+		{"exception from no age", "CrateMirror", "deps", mirror + "policy: {minimumAgeExceptions: [a]}}", "minimumAgeExceptions need minimumAge"},
+		{"exception from no license", "CrateMirror", "deps", mirror + "policy: {licenseExceptions: [a]}}", "licenseExceptions need licenses"},
+		{"age in days", "CrateMirror", "deps", mirror + "policy: {minimumAge: 3d}}", "days are not known"},
+		{"no age", "CrateMirror", "deps", mirror + "policy: {minimumAge: 0s}}", "minimumAge must be more than 0s"},
+		{"licenses in one", "CrateMirror", "deps", mirror + "policy: {licenses: ['MIT OR Apache-2.0']}}", "spec.policy.licenses[0]"},
+		{"no crate size", "CrateMirror", "deps", mirror + "policy: {maxCrateSize: '0'}}", "maxCrateSize must be at least 1Ki"},
+		{"advisories of nowhere", "CrateMirror", "deps", mirror + "policy: {advisories: {action: Warn}}}", "spec.policy.advisories.source"},
+		{"advisories over ssh", "CrateMirror", "deps", mirror + "policy: {advisories: {source: 'git@github.com:rustsec/advisory-db'}}}", "source must be the https address of a git repository"},
+		{"severity", "CrateMirror", "deps", mirror + "policy: {advisories: {source: /db, minimumSeverity: Worst}}}", "Unsupported value"},
+		{"exception without reason", "CrateMirror", "deps", mirror + "policy: {advisories: {source: /db, exceptions: [{id: RUSTSEC-2020-0071, reason: ' '}]}}}", "reason must say why"},
+		{"exception twice", "CrateMirror", "deps", mirror + "policy: {advisories: {source: /db, exceptions: [{id: A, reason: a}, {id: A, reason: b}]}}}", "Duplicate value"},
+		{"no cache", "CrateMirror", "deps", mirror + "retention: {maxSize: '0'}}", "maxSize must be at least 1Mi"},
+		{"cache for no time", "CrateMirror", "deps", mirror + "retention: {unusedFor: 1m}}", "unusedFor must be at least 1h"},
+		{"kept from nothing", "CrateMirror", "deps", mirror + "retention: {keepPinned: true}}", "keepPinned needs maxSize or unusedFor"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHarness(t)
@@ -98,6 +148,15 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
+// patterns lists n names that begin so.
+func patterns(begin string, n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf("%s%d", begin, i))
+	}
+	return strings.Join(list, ", ")
+}
+
 func TestSchemaRefusesChanges(t *testing.T) {
 	const (
 		onPostgres = "{catalog: {postgres: {uriSecretRef: {name: pg}}}}"
@@ -105,6 +164,11 @@ func TestSchemaRefusesChanges(t *testing.T) {
 		fromBackup = "{restoreFrom: {s3: {bucket: backup}}}"
 		fromOther  = "{restoreFrom: {s3: {bucket: backup}, name: '2026-01-01'}}"
 	)
+	full := "{registryRef: {name: a}, policy: {allow: [" + patterns("a", 512) + "], deny: [" + patterns("d", 512) + "]}, crates: ["
+	for i := range 10_000 {
+		full += fmt.Sprintf("{name: c%d, versions: '^1.2.3'},", i)
+	}
+	full += "]}"
 	for _, tt := range []struct{ name, kind, was, now, want string }{
 		{"SQLite to PostgreSQL", "Registry", "{}", onPostgres, "a registry that has served cannot move between sqlite and postgres: what it knows would not move along. Back it up and restore it into a new Registry, see docs/operations.md"},
 		{"PostgreSQL to SQLite", "Registry", onPostgres, "{catalog: {sqlite: {}}}", "cannot move between sqlite and postgres"},
@@ -126,6 +190,12 @@ func TestSchemaRefusesChanges(t *testing.T) {
 		{"another registry", "RegistryUser", "{registryRef: {name: a}}", "{registryRef: {name: b}}", "registryRef cannot change"},
 		{"another name", "RegistryUser", "{registryRef: {name: a}, name: one}", "{registryRef: {name: a}, name: two}", "name cannot change"},
 		{"a name at last", "RegistryUser", "{registryRef: {name: a}}", "{registryRef: {name: a}, name: two}", "name cannot change"},
+		{"another registry of a mirror", "CrateMirror", "{registryRef: {name: a}}", "{registryRef: {name: b}}", "registryRef cannot change"},
+		{"another name of a mirror", "CrateMirror", "{registryRef: {name: a}, name: one}", "{registryRef: {name: a}}", "name cannot change"},
+		{"another upstream", "CrateMirror", "{registryRef: {name: a}}", "{registryRef: {name: a}, upstream: {index: 'sparse+http://a.example:8080/index/'}}", ""},
+		{"pinned to an imported bundle", "CrateMirror", "{registryRef: {name: a}}", "{registryRef: {name: a}, mode: Pinned, crates: []}", ""},
+		{"one crate, two requirements", "CrateMirror", "{registryRef: {name: a}}", "{registryRef: {name: a}, crates: [{name: rand, versions: '>=0.7, <0.9'}, {name: rand, versions: '0.6.*', latest: 3}]}", ""},
+		{"full lists", "CrateMirror", "{registryRef: {name: a}}", full, ""},
 		{"another role", "RegistryUser", "{registryRef: {name: a}}", "{registryRef: {name: a}, role: Reader}", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -165,16 +235,18 @@ func TestSchemaLetsMistakesBeMended(t *testing.T) {
 	}
 }
 
-func TestUsersCanBeSelectedByRegistry(t *testing.T) {
-	h := newHarness(t)
-	h.makeUser("ci", nil)
-	list := &unstructured.UnstructuredList{}
-	list.SetAPIVersion("crateyard.dev/v1alpha1")
-	list.SetKind("RegistryUserList")
-	for registry, want := range map[string]int{"acme": 1, "other": 0} {
-		h.must(h.client.List(t.Context(), list, client.InNamespace(h.ns), client.MatchingFields{"spec.registryRef.name": registry}))
-		if len(list.Items) != want {
-			t.Errorf("%d users of %s, want %d", len(list.Items), registry, want)
+func TestSelectionByRegistry(t *testing.T) {
+	for _, kind := range []string{"RegistryUser", "CrateMirror"} {
+		h := newHarness(t)
+		h.must(h.client.Create(t.Context(), h.object(kind, "it", "{registryRef: {name: acme}}")))
+		list := &unstructured.UnstructuredList{}
+		list.SetAPIVersion("crateyard.dev/v1alpha1")
+		list.SetKind(kind + "List")
+		for registry, want := range map[string]int{"acme": 1, "other": 0} {
+			h.must(h.client.List(t.Context(), list, client.InNamespace(h.ns), client.MatchingFields{"spec.registryRef.name": registry}))
+			if len(list.Items) != want {
+				t.Errorf("%d of %s of %s, want %d", len(list.Items), kind, registry, want)
+			}
 		}
 	}
 }

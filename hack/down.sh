@@ -17,8 +17,9 @@ stuck() {
   step "Namespace $1 is not gone: $2"
   failed=yes
 }
-known=no
+known=no kinds=registries,registryusers
 ! exists crd registries.crateyard.dev || known=yes
+! exists crd cratemirrors.crateyard.dev || kinds=cratemirrors,$kinds
 
 if ! exists namespace crateyard-demo; then
   step "There is no demo"
@@ -30,20 +31,20 @@ elif is_ours crateyard-demo; then
     step "These users are not gone after $patience: their registry does not answer, or no operator runs. Going on with the namespace"
   }
   kubectl delete namespace crateyard-demo --ignore-not-found --timeout=120s ||
-    stuck crateyard-demo "kubectl -n crateyard-demo describe registries,registryusers says what they wait for; without an operator remove their finalizers"
+    stuck crateyard-demo "kubectl -n crateyard-demo describe $kinds says what they wait for; without an operator remove their finalizers"
 else
   step "Leaving namespace crateyard-demo alone: make up did not make it"
 fi
 
 if ! exists namespace crateyard-system || ! is_ours crateyard-system; then
   step "Leaving the operator alone: make up did not bring one"
-elif [ $known = yes ] && exists registries,registryusers -A; then
-  kubectl get registries,registryusers -A >&2
+elif [ $known = yes ] && exists "$kinds" -A; then
+  kubectl get "$kinds" -A >&2
   step "Leaving the operator: what is listed above needs it. Delete that, and run make down CLUSTER=current again"
 else
   step "Deleting the operator: namespace crateyard-system and its rights"
   kubectl delete --ignore-not-found -k "$root/config/rbac"
   kubectl delete namespace crateyard-system --ignore-not-found --timeout=120s || stuck crateyard-system "kubectl get namespace crateyard-system -o yaml says why"
 fi
-[ $known = no ] || step "The resource definitions stay; without any Registry left: kubectl delete crd registries.crateyard.dev registryusers.crateyard.dev"
+[ $known = no ] || step "The resource definitions stay; without any Registry left: kubectl delete crd cratemirrors.crateyard.dev registries.crateyard.dev registryusers.crateyard.dev"
 [ -z "$failed" ] || die "not all is gone; what is left is said above"

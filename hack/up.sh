@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole way, end to end: a cluster, the operator, a Registry and a RegistryUser from config/samples; then a crate is published
+# The whole way, end to end: a cluster, the operator, a Registry, a RegistryUser and a CrateMirror from config/samples; then a crate is published
 # with the user's Secret, and another built from it with a fresh CARGO_HOME. Ends with the lines to do the same by hand.
 #
 # With CLUSTER=current, in the cluster of kubectl's context: an operator that is there already is used as it is; else one is
@@ -76,7 +76,7 @@ if [ $install = yes ]; then
   done
 fi
 
-step "Applying a Registry and a RegistryUser (config/samples) in namespace crateyard-demo"
+step "Applying a Registry, a RegistryUser and a CrateMirror (config/samples) in namespace crateyard-demo"
 kubectl kustomize "$root/hack/demo" | sed "s|DEMO_ADDRESS|$address|" | kubectl apply --server-side -f -
 wait_ready() {
   step "Waiting until $1 is ready"
@@ -85,7 +85,8 @@ wait_ready() {
 }
 wait_ready registry/acme
 wait_ready registryuser/ci
-kubectl -n crateyard-demo get registries,registryusers
+wait_ready cratemirror/deps
+kubectl -n crateyard-demo get cratemirrors,registries,registryusers
 
 step "Forwarding $address to the registry"
 if [ "$cluster" = local ]; then
@@ -108,7 +109,7 @@ Crateyard is up. In another terminal, this does the same again:
 
   export KUBECONFIG=${KUBECONFIG:-$HOME/.kube/config}
   CRATEYARD_CLUSTER=$cluster $root/hack/try.sh
-  ${KUBECTL:-$(command -v kubectl)} -n crateyard-demo get registries,registryusers
+  ${KUBECTL:-$(command -v kubectl)} -n crateyard-demo get cratemirrors,registries,registryusers
 
 or step by step:
 

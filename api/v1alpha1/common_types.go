@@ -37,6 +37,23 @@ type SecretKeyReference struct {
 	Key string `json:"key,omitempty"`
 }
 
+// ConfigMapKeyReference names a key of a ConfigMap in the same namespace.
+type ConfigMapKeyReference struct {
+	// Name of the ConfigMap.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Name string `json:"name"`
+
+	// Key in the ConfigMap. Left out, it is the one that such ConfigMaps have by custom: Cargo.lock, or ca.crt.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key,omitempty"`
+}
+
 // Switch turns something on or off.
 // +kubebuilder:validation:Enum=Enabled;Disabled
 type Switch string
@@ -62,6 +79,10 @@ const (
 // RequestedAtAnnotation on an object makes the operator look at it at once, whenever its value changes. The value, by custom
 // the time, comes back as status.lastHandledReconcileAt.
 const RequestedAtAnnotation = "crateyard.dev/requested-at"
+
+// SyncRequestedAtAnnotation on a CrateMirror has it look at once for what it is to cache, whenever its value changes. The value, by
+// custom the time, comes back as status.lastHandledSyncAt.
+const SyncRequestedAtAnnotation = "crateyard.dev/sync-requested-at"
 
 // TakeOverAnnotation on a Registry, with the value "true", lets it take a database, bucket or volume that says that it belongs to
 // another Registry. Remove it when the Registry is Ready: it is for one start.

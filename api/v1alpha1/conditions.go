@@ -31,10 +31,22 @@ const (
 	// be. Ready does not wait for it: the others are served.
 	CratesIntactCondition = "CratesIntact"
 
-	// RegistryReadyCondition says whether the Registry of a RegistryUser is there and ready.
+	// RegistryReadyCondition says whether the Registry of a RegistryUser or CrateMirror is there and ready.
 	RegistryReadyCondition = "RegistryReady"
 	// UserReadyCondition says whether the user of a RegistryUser is at the registry as the spec says.
 	UserReadyCondition = "UserReady"
 	// TokensReadyCondition says whether all tokens of a RegistryUser are valid and lie in their Secrets.
 	TokensReadyCondition = "TokensReady"
+
+	// PolicyValidCondition says whether the policy of a CrateMirror can be read, and does not contradict itself.
+	PolicyValidCondition = "PolicyValid"
+	// UpstreamReadyCondition says whether the upstream of a CrateMirror answers, and what the spec names for it is there. Ready does
+	// not wait for it once something is cached, which is served.
+	UpstreamReadyCondition = "UpstreamReady"
+	// LockfilesReadyCondition is there when spec.lockfiles is set, and says whether all of them are in effect. One that is not
+	// holds up no other.
+	LockfilesReadyCondition = "LockfilesReady"
+	// SyncedCondition says whether all that crates and lockfiles of a CrateMirror name is cached. Ready waits for it with mode
+	// Pinned only, and then only for the first sync to end.
+	SyncedCondition = "Synced"
 )

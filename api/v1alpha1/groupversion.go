@@ -16,6 +16,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&Registry{}, &RegistryList{},
 		&RegistryUser{}, &RegistryUserList{},
+		&CrateMirror{}, &CrateMirrorList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

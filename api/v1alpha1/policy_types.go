@@ -32,6 +32,12 @@ type PublishingSpec struct {
 	// +optional
 	// +kubebuilder:validation:Enum=Open;Restricted
 	NewCrates string `json:"newCrates,omitempty"`
+
+	// Shadowing says what becomes of a new crate whose name the upstream of a CrateMirror has, too, so that a build may get the wrong
+	// one: Warn where that is known, Refuse, for which the upstreams are asked and so learn the name, or Allow. Left out, it is Warn.
+	// +optional
+	// +kubebuilder:validation:Enum=Warn;Refuse;Allow
+	Shadowing string `json:"shadowing,omitempty"`
 }
 
 // PublishingProfile is a set of rules for what is published.

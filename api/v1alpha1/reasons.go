@@ -1,6 +1,6 @@
 package v1alpha1
 
-// Reasons of conditions that both kinds share.
+// Reasons of conditions that several kinds share.
 const (
 	// ReasonSucceeded: everything is as the spec says.
 	ReasonSucceeded = "Succeeded"
@@ -92,7 +92,7 @@ const (
 	ReasonServiceMonitorMissing = "ServiceMonitorsUnknown"
 )
 
-// Reasons of a RegistryUser's conditions.
+// Reasons of the conditions of what belongs to a Registry: RegistryUsers and CrateMirrors.
 const (
 	// ReasonRegistryNotFound: no Registry has the name in spec.registryRef.
 	ReasonRegistryNotFound = "RegistryNotFound"
@@ -100,6 +100,12 @@ const (
 	ReasonRegistryNotReady = "RegistryNotReady"
 	// ReasonRegistryReady: the Registry works.
 	ReasonRegistryReady = "RegistryReady"
+	// ReasonServerTooOld: the Registry's server is of a version that does not know what the spec asks for.
+	ReasonServerTooOld = "ServerTooOld"
+)
+
+// Reasons of a RegistryUser's conditions.
+const (
 	// ReasonUserNameReserved: the user's name belongs to the registry itself.
 	ReasonUserNameReserved = "UserNameReserved"
 	// ReasonUserNameTaken: an older RegistryUser stands for the user of that name.
@@ -108,8 +114,38 @@ const (
 	ReasonUserActive = "Active"
 	// ReasonUserSuspended: the user is there, and its tokens are refused, as the spec asks.
 	ReasonUserSuspended = "Suspended"
-	// ReasonServerTooOld: the Registry's server is of a version that does not know what the spec asks for.
-	ReasonServerTooOld = "ServerTooOld"
 	// ReasonTokensIssued: all tokens lie in their Secrets.
 	ReasonTokensIssued = "TokensIssued"
+)
+
+// Reasons of a CrateMirror's conditions.
+const (
+	// ReasonMirrorNameTaken: an older CrateMirror stands for the mirror of that name.
+	ReasonMirrorNameTaken = "MirrorNameTaken"
+	// ReasonPolicyAccepted: the policy is in effect.
+	ReasonPolicyAccepted = "PolicyAccepted"
+	// ReasonPolicyInvalid: the policy holds something that cannot be read, or contradicts itself. The one from before is in effect.
+	ReasonPolicyInvalid = "PolicyInvalid"
+	// ReasonUpstreamAnswers: the last request to upstream was answered, or there was none yet.
+	ReasonUpstreamAnswers = "UpstreamAnswers"
+	// ReasonUpstreamUnreachable: the last request to upstream was not answered as by a registry. What is cached is served.
+	ReasonUpstreamUnreachable = "UpstreamUnreachable"
+	// ReasonConfigMapMissing: a ConfigMap that the spec names is not there.
+	ReasonConfigMapMissing = "ConfigMapMissing"
+	// ReasonConfigMapKeyMissing: a ConfigMap that the spec names lacks a key, or holds nothing under it.
+	ReasonConfigMapKeyMissing = "ConfigMapKeyMissing"
+	// ReasonLockfileInvalid: the registry cannot read a lockfile. The one from before is in effect.
+	ReasonLockfileInvalid = "LockfileInvalid"
+	// ReasonLockfilesRead: all lockfiles are in effect.
+	ReasonLockfilesRead = "LockfilesRead"
+	// ReasonPackagesSkipped: all lockfiles are in effect, and name packages of sources that the mirror cannot have, such as git.
+	ReasonPackagesSkipped = "PackagesSkipped"
+	// ReasonSyncing: what crates and lockfiles name is being cached.
+	ReasonSyncing = "Syncing"
+	// ReasonSynced: what crates and lockfiles name is cached.
+	ReasonSynced = "Synced"
+	// ReasonNothingToSync: there are no crates and lockfiles, so nothing is cached ahead.
+	ReasonNothingToSync = "NothingToSync"
+	// ReasonSyncFailed: some of what crates and lockfiles name could not be cached. It is tried again.
+	ReasonSyncFailed = "SyncFailed"
 )

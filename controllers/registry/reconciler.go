@@ -61,8 +61,8 @@ type Reconciler struct {
 
 	// OpsAddress gives where the operator asks a pod that is not ready why, as host:port. Nil: the pod's own address.
 	OpsAddress func(*corev1.Pod) string
-	// Secrets tells of changes to Secrets of others, by their metadata. Nil: nobody does, and they are looked at now and then.
-	Secrets cache.Cache
+	// Metadata tells of changes to Secrets of others. Nil: nobody does, and they are looked at now and then.
+	Metadata cache.Cache
 
 	monitors lateWatch // of ServiceMonitors
 }

@@ -38,9 +38,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.ServiceAccount{}, child, changed).
 		Watches(&networkingv1.Ingress{}, child, changed).
 		Watches(&policyv1.PodDisruptionBudget{}, child, changed)
-	if r.Secrets != nil {
-		b.WatchesRawSource(source.Kind[client.Object](r.Secrets, watch.SecretMetadata(),
-			handler.EnqueueRequestsFromMapFunc(watch.ByIndex(r.Client, watch.RegistriesBySecret, &v1alpha1.RegistryList{})), watch.Changed()))
+	if r.Metadata != nil {
+		b.WatchesRawSource(source.Kind[client.Object](r.Metadata, watch.Metadata("Secret"),
+			handler.EnqueueRequestsFromMapFunc(watch.ByIndex(r.Client, watch.BySecret, &v1alpha1.RegistryList{})), watch.Changed()))
 	}
 	c, err := b.
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: time.Minute}).

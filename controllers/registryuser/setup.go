@@ -5,18 +5,16 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/names"
+	"github.com/crateyard/crateyard/controllers/internal/parent"
 	"github.com/crateyard/crateyard/controllers/internal/watch"
 )
 
@@ -26,8 +24,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("registryuser").
 		For(&v1alpha1.RegistryUser{}, builder.WithPredicates(watch.Wanted())).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(watch.ByLabel(names.UserLabel)), builder.WithPredicates(watch.Changed())).
-		Watches(&v1alpha1.Registry{}, handler.EnqueueRequestsFromMapFunc(r.usersOf), builder.WithPredicates(registryChanged())).
-		Watches(&v1alpha1.RegistryUser{}, handler.EnqueueRequestsFromMapFunc(r.siblings), builder.WithPredicates(deleted())).
+		Watches(&v1alpha1.Registry{}, handler.EnqueueRequestsFromMapFunc(r.usersOf), builder.WithPredicates(parent.Changed())).
+		Watches(&v1alpha1.RegistryUser{}, handler.EnqueueRequestsFromMapFunc(r.siblings), builder.WithPredicates(parent.Deleted())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: time.Minute}).
 		Complete(r)
 }
@@ -56,33 +54,4 @@ func (r *Reconciler) ofRegistry(ctx context.Context, namespace, registry string)
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&users.Items[i])})
 	}
 	return requests
-}
-
-// registryChanged lets through what matters to a Registry's users: that it comes and goes, its address and its readiness.
-func registryChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		was, ok := e.ObjectOld.(*v1alpha1.Registry)
-		now, ok2 := e.ObjectNew.(*v1alpha1.Registry)
-		if !ok || !ok2 {
-			return false
-		}
-		return was.Generation != now.Generation || was.Status.URL != now.Status.URL || readiness(was) != readiness(now) ||
-			(was.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil)
-	}}
-}
-
-func readiness(r *v1alpha1.Registry) string {
-	if c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ReadyCondition); c != nil {
-		return string(c.Status) + c.Reason
-	}
-	return ""
-}
-
-func deleted() predicate.Predicate {
-	return predicate.Funcs{
-		CreateFunc:  func(event.CreateEvent) bool { return false },
-		UpdateFunc:  func(event.UpdateEvent) bool { return false },
-		GenericFunc: func(event.GenericEvent) bool { return false },
-		DeleteFunc:  func(event.DeleteEvent) bool { return true },
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
+	"github.com/crateyard/crateyard/controllers/internal/parent"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -69,21 +70,10 @@ func status(u *v1alpha1.RegistryUser, f facts, err error, now time.Time) v1alpha
 		st.ObservedGeneration = u.Generation
 	}
 	conds := conditions.Summary(err, nil, fmt.Sprintf("user %s is at Registry %s with %d tokens", u.UserName(), u.Spec.RegistryRef.Name, len(u.Spec.Tokens)))
-	conds = append(conds, registryReady(u, f, err), userReady(u, f, err), tokensReady(u, f, err))
+	was := meta.FindStatusCondition(u.Status.Conditions, v1alpha1.RegistryReadyCondition)
+	conds = append(conds, parent.Ready(u.Spec.RegistryRef.Name, f.registryReady, err, was), userReady(u, f, err), tokensReady(u, f, err))
 	st.Conditions = conditions.Merge(u.Status.Conditions, conds, u.Generation, now)
 	return st
-}
-
-func registryReady(u *v1alpha1.RegistryUser, f facts, err error) metav1.Condition {
-	const typ = v1alpha1.RegistryReadyCondition
-	wait, waiting := outcome.IsWait(err)
-	switch {
-	case waiting && (wait.Reason == v1alpha1.ReasonRegistryNotFound || wait.Reason == v1alpha1.ReasonRegistryNotReady):
-		return conditions.False(typ, wait.Reason, wait.Message)
-	case f.registryReady:
-		return conditions.True(typ, v1alpha1.ReasonRegistryReady, fmt.Sprintf("Registry %s is ready", u.Spec.RegistryRef.Name))
-	}
-	return kept(u, typ)
 }
 
 // readySays keeps one trouble from being told by several conditions.
@@ -126,10 +116,6 @@ func kept(u *v1alpha1.RegistryUser, typ string) metav1.Condition {
 		return *was
 	}
 	return conditions.Unknown(typ, v1alpha1.ReasonUnknown, "not looked at yet")
-}
-
-func conditionOf(r *v1alpha1.Registry, typ string) *metav1.Condition {
-	return meta.FindStatusCondition(r.Status.Conditions, typ)
 }
 
 func replaceToken(list []v1alpha1.TokenStatus, t v1alpha1.TokenStatus) []v1alpha1.TokenStatus {

@@ -2,12 +2,9 @@ package registryuser
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -15,8 +12,8 @@ import (
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/names"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
+	"github.com/crateyard/crateyard/controllers/internal/parent"
 	"github.com/crateyard/crateyard/controllers/internal/watch"
-	"github.com/crateyard/crateyard/controllers/registry"
 	api "github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -46,49 +43,11 @@ func (s *scope) validate(context.Context) error {
 	return nil
 }
 
-// findRegistry finds the Registry and makes a client for it. Neither its absence nor its troubles are tried again in haste:
-// a watch tells when they end.
-func (s *scope) findRegistry(ctx context.Context) error {
-	name := s.user.Spec.RegistryRef.Name
-	r := &v1alpha1.Registry{}
-	err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.user.Namespace, Name: name}, r)
-	if apierrors.IsNotFound(err) {
-		return outcome.WaitFor(0, v1alpha1.ReasonRegistryNotFound, "there is no Registry %s in namespace %s; make it, or delete this RegistryUser and make one with another spec.registryRef", name, s.user.Namespace)
-	}
-	if err != nil {
-		return fmt.Errorf("reading Registry %s: %w", name, err)
-	}
-	s.registry = r
-	ready := conditionOf(r, v1alpha1.ReadyCondition)
-	switch {
-	case r.DeletionTimestamp != nil:
-		return outcome.WaitFor(0, v1alpha1.ReasonRegistryNotReady, "Registry %s is being deleted", name)
-	case ready == nil:
-		return outcome.WaitFor(0, v1alpha1.ReasonRegistryNotReady, "Registry %s is not ready yet", name)
-	case ready.Status != "True":
-		return outcome.WaitFor(0, v1alpha1.ReasonRegistryNotReady, "Registry %s is not ready: %s", name, ready.Reason)
-	}
-	return s.connect(ctx)
-}
-
-// connect makes a client for the Registry with its admin token.
-func (s *scope) connect(ctx context.Context) error {
-	secret := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: s.user.Namespace, Name: names.AdminSecret(s.registry.Name)}
-	err := s.Client.Get(ctx, key, secret)
-	if apierrors.IsNotFound(err) {
-		return outcome.WaitFor(pollWaiting, v1alpha1.ReasonRegistryNotReady, "Registry %s has no admin Secret yet", s.registry.Name)
-	}
-	if err != nil {
-		return fmt.Errorf("reading Secret %s: %w", key.Name, err)
-	}
-	address := registry.ServiceAddress
-	if s.Address != nil {
-		address = s.Address
-	}
-	token := strings.TrimSpace(string(secret.Data["token"]))
-	s.server = api.New(address(s.registry), token, api.WithVersion(s.Version))
-	return nil
+// findRegistry finds the Registry and makes a client for it.
+func (s *scope) findRegistry(ctx context.Context) (err error) {
+	find := parent.Finder{Client: s.Client, Version: s.Version, Address: s.Address}
+	s.registry, s.server, err = find.Find(ctx, "RegistryUser", s.user.Namespace, s.user.Spec.RegistryRef.Name)
+	return err
 }
 
 // claimName makes sure that no older RegistryUser stands for the same user, and notes with a finalizer that this one does:
@@ -100,7 +59,7 @@ func (s *scope) claimName(ctx context.Context) error {
 		return fmt.Errorf("listing RegistryUsers: %w", err)
 	}
 	for i := range others.Items {
-		if o := &others.Items[i]; o.UID != s.user.UID && o.UserName() == s.user.UserName() && older(o, s.user) {
+		if o := &others.Items[i]; o.UID != s.user.UID && o.UserName() == s.user.UserName() && parent.Older(o, s.user) {
 			return outcome.Stall(v1alpha1.ReasonUserNameTaken, "RegistryUser %s already stands for user %s of Registry %s; delete one of the two", o.Name, s.user.UserName(), s.registry.Name)
 		}
 	}
@@ -115,14 +74,6 @@ func (s *scope) claimName(ctx context.Context) error {
 		return outcome.FromAPI(err, "adding the finalizer")
 	}
 	return nil
-}
-
-// older reports whether a was made before b; of two that were made in one second, the one whose name sorts first.
-func older(a, b *v1alpha1.RegistryUser) bool {
-	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
-		return a.CreationTimestamp.Before(&b.CreationTimestamp)
-	}
-	return a.Name < b.Name
 }
 
 // noteCreated remembers that the user at the registry is this object's own. One that was there before may have crates and
@@ -140,7 +91,7 @@ func (s *scope) finalize(ctx context.Context) error {
 		return nil
 	}
 	err := s.findRegistry(ctx)
-	if wait, ok := outcome.IsWait(err); ok && wait.Reason == v1alpha1.ReasonRegistryNotFound || s.registry != nil && s.registry.DeletionTimestamp != nil {
+	if parent.Gone(s.registry, err) {
 		return s.release(ctx)
 	}
 	if err != nil {
@@ -156,7 +107,7 @@ func (s *scope) finalize(ctx context.Context) error {
 		}
 	}
 	if err != nil && !api.IsNotFound(err) {
-		return s.held(fromServer(err, "deleting user "+s.user.UserName()))
+		return s.held(parent.FromServer(err, "deleting user "+s.user.UserName()))
 	}
 	return s.release(ctx)
 }
@@ -177,18 +128,4 @@ func (s *scope) release(ctx context.Context) error {
 	// Locked, because a merge patch replaces the whole list, and another controller may have added to it.
 	patch := client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
 	return client.IgnoreNotFound(s.Client.Patch(ctx, s.user, patch, client.FieldOwner(names.FieldOwner)))
-}
-
-// fromServer tells what the registry will refuse again from what trying again may mend.
-func fromServer(err error, what string) error {
-	e, isAnswer := errors.AsType[*api.Error](err)
-	switch {
-	case api.IsUnauthorized(err), api.IsForbidden(err):
-		return outcome.WaitFor(pollWaiting, v1alpha1.ReasonRegistryNotReady, "the registry does not accept its admin token yet: %s", e.Detail)
-	case api.IsInvalid(err):
-		return outcome.Stall(v1alpha1.ReasonInvalidSpec, "%s: the registry refuses it: %s", what, e.Detail)
-	case isAnswer && e.StatusCode == 503:
-		return outcome.WaitFor(pollWaiting, v1alpha1.ReasonRegistryNotReady, "the registry is not available: %s", e.Detail)
-	}
-	return fmt.Errorf("%s: %w", what, err)
 }

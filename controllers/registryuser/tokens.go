@@ -15,6 +15,7 @@ import (
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/names"
+	"github.com/crateyard/crateyard/controllers/internal/parent"
 	api "github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -23,7 +24,7 @@ import (
 func (s *scope) ensureTokens(ctx context.Context) error {
 	all, err := s.server.Tokens(ctx, s.user.UserName())
 	if err != nil {
-		return fromServer(err, "listing tokens")
+		return parent.FromServer(err, "listing tokens")
 	}
 	for _, t := range all {
 		name, ours := strings.CutPrefix(t.Name, names.TokenPrefix)
@@ -82,7 +83,7 @@ func (s *scope) issue(ctx context.Context, in input, why decision) (decision, er
 	}
 	t, err := s.server.CreateToken(ctx, body)
 	if err != nil {
-		return why, fromServer(err, "creating token "+in.spec.Name)
+		return why, parent.FromServer(err, "creating token "+in.spec.Name)
 	}
 	h.id, h.token = t.ID, t.Secret
 	if err := s.writeSecret(ctx, in.spec, h); err != nil {
@@ -117,7 +118,7 @@ func (s *scope) revoke(ctx context.Context, id int64, name, why string) error {
 		return nil
 	}
 	if err != nil {
-		return fromServer(err, "revoking token "+name)
+		return parent.FromServer(err, "revoking token "+name)
 	}
 	s.apply.Say(s.user, "RevokedToken", "Revoked token %s (id %d): %s", name, id, why)
 	return nil

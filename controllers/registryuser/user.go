@@ -8,6 +8,7 @@ import (
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
+	"github.com/crateyard/crateyard/controllers/internal/parent"
 	api "github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -27,7 +28,7 @@ func (s *scope) ensureUser(ctx context.Context) error {
 		u, err = s.updateUser(ctx, u, want)
 	}
 	if err != nil {
-		return fromServer(err, "user "+want.Name)
+		return parent.FromServer(err, "user "+want.Name)
 	}
 	// Tokens of such a user could do more than the spec allows, so none are made.
 	if ignored(u.Groups, want.Groups) || ignored(u.Claims, want.Claims) {

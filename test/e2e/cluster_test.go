@@ -185,8 +185,8 @@ func eventually(t *testing.T, what string, within time.Duration, f func() (strin
 // dump prints what a person would look at first.
 func (c *cluster) dump(t *testing.T) {
 	for _, args := range [][]string{
-		{"-n", namespace, "get", "registries,registryusers,all,pvc,secrets,events"},
-		{"-n", namespace, "describe", "registries,registryusers"},
+		{"-n", namespace, "get", "cratemirrors,registries,registryusers,all,pvc,secrets,events"},
+		{"-n", namespace, "describe", "cratemirrors,registries,registryusers"},
 		{"-n", namespace, "describe", "pods"},
 		{"-n", "crateyard-system", "logs", "deployment/crateyard-operator", "--tail=80"},
 		{"-n", namespace, "logs", "-l", "app.kubernetes.io/managed-by=crateyard", "--tail=40"},

@@ -55,6 +55,7 @@ func samplesBecomeReady(t *testing.T, c *cluster) {
 		t.Errorf("a Registry took %.1f s from apply to Ready with its image on the node, and should take %s at most", took.Seconds(), applyToReady)
 	}
 	c.waitReady(t, "registryuser/ci")
+	c.waitReady(t, "cratemirror/deps")
 	c.forward(t)
 }
 

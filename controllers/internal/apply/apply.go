@@ -100,13 +100,22 @@ func (a *Applier) Delete(ctx context.Context, owner Owner, obj client.Object, wh
 
 // Say records an event on the owner, cleaned of secrets.
 func (a *Applier) Say(owner client.Object, reason, format string, args ...any) {
-	text := outcome.Message(fmt.Sprintf(format, args...))
+	a.record(owner, corev1.EventTypeNormal, reason, fmt.Sprintf(format, args...))
+}
+
+// Alert records a warning on the owner, cleaned of secrets.
+func (a *Applier) Alert(owner client.Object, reason, format string, args ...any) {
+	a.record(owner, corev1.EventTypeWarning, reason, fmt.Sprintf(format, args...))
+}
+
+func (a *Applier) record(owner client.Object, kind, reason, text string) {
+	text = outcome.Message(text)
 	// Events of one object, reason and action count as one, of which the first text is shown; so the text is the action, too.
 	action := text
 	if len(action) > maxAction {
 		action = strings.ToValidUTF8(action[:maxAction], "")
 	}
-	a.Events.Eventf(owner, nil, corev1.EventTypeNormal, reason, action, "%s", text)
+	a.Events.Eventf(owner, nil, kind, reason, action, "%s", text)
 }
 
 // Warn records a warning when Ready has become false for a reason that asks for somebody's attention.
@@ -123,6 +132,7 @@ var passing = map[string]bool{
 	v1alpha1.ReasonProgressing: true, v1alpha1.ReasonProgressingWithRetry: true, v1alpha1.ReasonStarting: true, v1alpha1.ReasonUnknown: true,
 	v1alpha1.ReasonStopped: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonVolumePending: true, v1alpha1.ReasonRegistryNotReady: true,
 	v1alpha1.ReasonUnreachable: true, v1alpha1.ReasonUserSuspended: true,
+	v1alpha1.ReasonSyncing: true,
 }
 
 // maxAction is the most bytes of an event's action that the API server takes.

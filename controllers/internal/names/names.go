@@ -49,6 +49,9 @@ const (
 // UserFinalizer keeps a RegistryUser until its tokens are revoked.
 const UserFinalizer = "crateyard.dev/registry-user"
 
+// MirrorFinalizer keeps a CrateMirror until its mirror is removed, where spec.deletionPolicy asks for that.
+const MirrorFinalizer = "crateyard.dev/crate-mirror"
+
 // Managed selects what the operator made.
 func Managed() labels.Selector { return labels.SelectorFromSet(labels.Set{ManagedByLabel: ManagedBy}) }
 
@@ -75,3 +78,7 @@ func SelectorFor(registry string) map[string]string {
 // TokenPrefix begins the names of the operator's tokens at a registry. Tokens that somebody made by hand have other names and
 // are left alone.
 const TokenPrefix = "kubernetes/"
+
+// LockfilePrefix begins the names of the operator's lockfiles at a registry. Those that somebody pinned by hand have other names and
+// are left alone.
+const LockfilePrefix = "kubernetes_"

@@ -23,8 +23,12 @@ import (
 const (
 	// UsersByRegistry finds RegistryUsers by spec.registryRef.name.
 	UsersByRegistry = "spec.registryRef.name"
-	// RegistriesBySecret finds Registries by the Secrets of others that they depend on.
-	RegistriesBySecret = "secrets"
+	// MirrorsByRegistry finds CrateMirrors by spec.registryRef.name.
+	MirrorsByRegistry = "spec.registryRef.name"
+	// BySecret finds Registries and CrateMirrors by the Secrets of others that they depend on.
+	BySecret = "secrets"
+	// ByConfigMap finds CrateMirrors by the ConfigMaps of others that they depend on.
+	ByConfigMap = "configmaps"
 )
 
 // Wanted lets through what changes an object's meaning: its spec, its deletion, or a request to look at it.
@@ -40,7 +44,7 @@ func (requested) Update(e event.UpdateEvent) bool {
 	if e.ObjectOld == nil || e.ObjectNew == nil {
 		return false
 	}
-	for _, a := range []string{v1alpha1.RequestedAtAnnotation, v1alpha1.TakeOverAnnotation} {
+	for _, a := range []string{v1alpha1.RequestedAtAnnotation, v1alpha1.SyncRequestedAtAnnotation, v1alpha1.TakeOverAnnotation} {
 		if e.ObjectOld.GetAnnotations()[a] != e.ObjectNew.GetAnnotations()[a] {
 			return true
 		}
@@ -62,10 +66,10 @@ func ByLabel(label string) func(context.Context, client.Object) []reconcile.Requ
 	}
 }
 
-// SecretMetadata is a Secret as a cache holds it that must not hold what is in it.
-func SecretMetadata() client.Object {
+// Metadata is a Secret or ConfigMap as a cache holds it that must not hold what is in it.
+func Metadata(kind string) client.Object {
 	obj := &metav1.PartialObjectMetadata{}
-	obj.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	obj.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
 	return obj
 }
 
