@@ -177,10 +177,12 @@ func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, al
 	var standing Standing
 	var num sql.NullString // of the version that stands in the way
 	var deleted sql.NullInt64
+	// Not a join with versions: on a database that has no statistics yet PostgreSQL looks for the release among the versions of all crates.
 	err := q.QueryRowContext(ctx, `SELECT c.id, c.name, c.max_version, c.description, c.keywords, c.categories, c.restricted,
-		EXISTS (SELECT 1 FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ? AND u.owner = 1), v.num, v.deleted_at
-		FROM crates c LEFT JOIN versions v ON v.crate_id = c.id AND v.release = ? WHERE c.canonical = ?`,
-		p.By.UserID, p.Version.Release(), crate.Canonical(p.Name)).
+		EXISTS (SELECT 1 FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ? AND u.owner = 1),
+		(SELECT v.num FROM versions v WHERE v.crate_id = c.id AND v.release = ?),
+		(SELECT v.deleted_at FROM versions v WHERE v.crate_id = c.id AND v.release = ?) FROM crates c WHERE c.canonical = ?`,
+		p.By.UserID, p.Version.Release(), p.Version.Release(), crate.Canonical(p.Name)).
 		Scan(&old.id, &old.name, &old.maxVersion, &old.description, &old.keywords, &old.categories, &old.restricted, &standing.Owner, &num, &deleted)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
