@@ -75,6 +75,9 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) row
 }
 
+// scanner is an answer of one row, or of none: sql.ErrNoRows. Whoever judges one need not know how it was asked for.
+type scanner interface{ Scan(dest ...any) error }
+
 // collect reads all rows of a query.
 func collect[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), query string, args ...any) (out []T, err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
