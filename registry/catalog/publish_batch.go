@@ -1,16 +1,13 @@
 package catalog
 
 import (
-	"cmp"
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/crateyard/crateyard/registry/crate"
 	"github.com/crateyard/crateyard/registry/index"
@@ -24,11 +21,6 @@ import (
 // errUncommon means that the publish is none of those, and that nothing was done.
 var errUncommon = errors.New("a publish that takes more than two trips")
 
-// batcher is pgx's connection, or what a test puts before it.
-type batcher interface {
-	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
-}
-
 // publishBatched publishes in two trips, or fails with errUncommon: an import, or a publish that changes what a crate is found by.
 func (c *Catalog) publishBatched(ctx context.Context, p Publication, details string, allow func(Standing) error) (changes []change, err error) {
 	if p.Imported != nil || p.By.UserID == 0 {
@@ -36,33 +28,11 @@ func (c *Catalog) publishBatched(ctx context.Context, p Publication, details str
 	}
 	ctx, stop := context.WithTimeout(ctx, writeTimeout)
 	defer stop()
-	wait, cancel := c.rw.limit(ctx)
-	defer cancel()
-	conn, err := c.rw.db.Conn(wait)
-	if err != nil {
-		return nil, c.d.fault(err)
-	}
-	defer func() { _ = conn.Close() }() // back to the pool, which finds out whether it can be used again
-	rawErr := conn.Raw(func(driverConn any) error {
-		b := &batched{c: c, p: p}
-		switch dc := driverConn.(type) {
-		case batcher:
-			b.conn = dc
-		case *stdlib.Conn:
-			b.conn = dc.Conn()
-		default:
-			err = errUncommon
-			return nil
-		}
+	err = c.batches(ctx, func(conn batcher) (open bool, err error) {
+		b := &batched{c: c, p: p, conn: conn}
 		changes, err = b.publish(ctx, details, allow)
-		if b.open && b.rollback(ctx) != nil {
-			return driver.ErrBadConn // has the pool close it, and with it goes the transaction
-		}
-		return nil
+		return b.open, err
 	})
-	if err == nil && rawErr != nil {
-		err = c.d.fault(rawErr)
-	}
 	return changes, err
 }
 
@@ -230,23 +200,4 @@ func (b *batched) write(ctx context.Context, query string, args []any) error {
 		return errSwept() // the transaction had nothing to commit
 	}
 	return nil
-}
-
-func (b *batched) rollback(ctx context.Context) error {
-	long, stop := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
-	defer stop()
-	var q queue
-	q.add(b.c, "ROLLBACK")
-	return b.conn.SendBatch(long, &q.Batch).Close()
-}
-
-// queue is a batch of statements in the words of all dialects.
-type queue struct {
-	pgx.Batch
-	err error // of the first text that is none
-}
-
-func (q *queue) add(c *Catalog, query string, args ...any) {
-	q.err = cmp.Or(q.err, checkTexts(args))
-	q.Queue(c.rw.text(query), args...)
 }
