@@ -13,9 +13,8 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/crateyard/crateyard/registry/fault"
 )
 
 // Catalog is an open catalog. It is safe for concurrent use.
@@ -25,6 +24,8 @@ type Catalog struct {
 	ro  *statements // PostgreSQL: the same pool as rw
 	now func() time.Time
 	log *slog.Logger
+
+	refused atomic.Bool // a write was, because the disk is full or the like, and none has gone well since
 
 	mu        sync.RWMutex
 	followers []func(Change)
@@ -39,24 +40,6 @@ func (c *Catalog) Close() error {
 	err := c.ro.db.Close()
 	if c.rw != c.ro {
 		err = errors.Join(err, c.rw.db.Close())
-	}
-	return err
-}
-
-// Ping reports whether the catalog answers reads and, where that can be known, whether it would take writes.
-func (c *Catalog) Ping(ctx context.Context) error {
-	if c.d.shared {
-		var readOnly bool
-		err := c.ro.QueryRowContext(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'").Scan(&readOnly)
-		if err == nil && readOnly {
-			err = fault.New(fault.Unavailable, "the database is a replica, or takes no writes for another reason")
-		}
-		return err
-	}
-	var one int
-	err := c.ro.QueryRowContext(ctx, "SELECT 1 FROM users LIMIT 1").Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
 	}
 	return err
 }

@@ -55,6 +55,9 @@ func (c *Catalog) again(ctx context.Context, once func() ([]change, error)) erro
 			}
 			return nil
 		}
+		if c.d.shared && postgresRefuses(err) {
+			c.refused.Store(true)
+		}
 		if !c.d.retry(err) {
 			return err
 		}
