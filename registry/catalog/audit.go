@@ -64,21 +64,33 @@ const self = "crateyard"
 
 // audit writes a record in the transaction of the change itself. before and after are made JSON; nil leaves them out.
 func (c *Catalog) audit(ctx context.Context, tx *tx, by Actor, r Record, before, after any) error {
+	values, err := c.auditValues(by, r, before, after)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO audit ("+auditColumns+") SELECT "+auditMarks, values...)
+	return err
+}
+
+// auditColumns are what auditValues gives.
+const (
+	auditColumns = "at, actor, token_id, token, address, action, crate, version, subject, before, after"
+	auditMarks   = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+)
+
+func (c *Catalog) auditValues(by Actor, r Record, before, after any) ([]any, error) {
 	if by.User == "" {
 		by.User = self
 	}
 	b, err := marshalOrEmpty(before)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a, err := marshalOrEmpty(after)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO audit (at, actor, token_id, token, address, action, crate, version, subject, before, after)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, c.now().Unix(), by.User, by.TokenID, by.TokenName, by.Address, r.Action, r.Crate, r.Version,
-		r.Subject, b, a)
-	return err
+	return []any{c.now().Unix(), by.User, by.TokenID, by.TokenName, by.Address, r.Action, r.Crate, r.Version, r.Subject, b, a}, nil
 }
 
 func marshalOrEmpty(v any) (string, error) {

@@ -13,9 +13,8 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/crateyard/crateyard/registry/fault"
 )
 
 // Catalog is an open catalog. It is safe for concurrent use.
@@ -25,6 +24,8 @@ type Catalog struct {
 	ro  *statements // PostgreSQL: the same pool as rw
 	now func() time.Time
 	log *slog.Logger
+
+	refused atomic.Bool // a write was, because the disk is full or the like, and none has gone well since
 
 	mu        sync.RWMutex
 	followers []func(Change)
@@ -43,24 +44,6 @@ func (c *Catalog) Close() error {
 	return err
 }
 
-// Ping reports whether the catalog answers reads and, where that can be known, whether it would take writes.
-func (c *Catalog) Ping(ctx context.Context) error {
-	if c.d.shared {
-		var readOnly bool
-		err := c.ro.QueryRowContext(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'").Scan(&readOnly)
-		if err == nil && readOnly {
-			err = fault.New(fault.Unavailable, "the database is a replica, or takes no writes for another reason")
-		}
-		return err
-	}
-	var one int
-	err := c.ro.QueryRowContext(ctx, "SELECT 1 FROM users LIMIT 1").Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	return err
-}
-
 // Stats gives the figures of the pools, by name: "write" and "read" on SQLite, "shared" on PostgreSQL.
 func (c *Catalog) Stats() map[string]sql.DBStats {
 	if c.rw == c.ro {
@@ -74,6 +57,9 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) row
 }
+
+// scanner is an answer of one row, or of none: sql.ErrNoRows. Whoever judges one need not know how it was asked for.
+type scanner interface{ Scan(dest ...any) error }
 
 // collect reads all rows of a query.
 func collect[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), query string, args ...any) (out []T, err error) {

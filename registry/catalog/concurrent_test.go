@@ -297,3 +297,32 @@ func TestFollowOthers(t *testing.T) {
 		t.Error(heard)
 	}
 }
+
+// A sequencer does not wait for another one that is at work, and numbers what that one left.
+func TestSequencersTakeTurns(t *testing.T) {
+	c := openPostgres(t, postgres.Database(t))
+	alice := users(t, c, "alice")[0]
+	tx, err := c.rw.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock($1, 0)", lockSequence); err != nil {
+		t.Fatal(err)
+	}
+	if err := publishAs(t, c, alice, "demo", "1.0.0", "00"); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := c.feed.number(t.Context(), tryLock); done || err != nil {
+		t.Errorf("two at once: %v %v", done, err)
+	}
+	if waiting, err := c.feed.unnumbered(t.Context()); !waiting || err != nil {
+		t.Errorf("%v %v", waiting, err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return c.feed.seq.Load() == 1 })
+	if done, err := c.feed.number(t.Context(), tryLock); !done || err != nil {
+		t.Errorf("alone: %v %v", done, err)
+	}
+}

@@ -85,8 +85,15 @@ func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message strin
 
 // checkBlocked refuses a new crate under the name of one that was just deleted.
 func (c *Catalog) checkBlocked(ctx context.Context, q querier, name string) error {
+	return c.freeIn(q.QueryRowContext(ctx, blockedQuery, crate.Canonical(name)), name)
+}
+
+// blockedQuery asks for a name, in its canonical form, that cannot be used yet; freeIn judges the answer.
+const blockedQuery = "SELECT until FROM blocked_names WHERE canonical = ?"
+
+func (c *Catalog) freeIn(answer scanner, name string) error {
 	var until int64
-	err := q.QueryRowContext(ctx, "SELECT until FROM blocked_names WHERE canonical = ?", crate.Canonical(name)).Scan(&until)
+	err := answer.Scan(&until)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && until <= c.now().Unix() {
 		return nil
 	}

@@ -24,10 +24,19 @@ type change struct {
 }
 
 func (c *Catalog) insertChange(ctx context.Context, tx *tx, ch change) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO changes (crate, kind, version_id, lines, hidden, at) VALUES (?, ?, ?, ?, ?, ?)",
-		ch.crate, string(ch.kind), sql.NullInt64{Int64: ch.versionID, Valid: ch.versionID != 0},
-		sql.NullString{String: string(ch.lines), Valid: ch.lines != nil}, ch.hidden, c.now().Unix())
+	_, err := tx.ExecContext(ctx, "INSERT INTO changes ("+changeColumns+") SELECT "+changeMarks+", ?",
+		append(c.changeValues(ch), sql.NullInt64{Int64: ch.versionID, Valid: ch.versionID != 0})...)
 	return err
+}
+
+// changeColumns are what changeValues gives of a row of changes, and then the version's id.
+const (
+	changeColumns = "crate, kind, lines, hidden, at, version_id"
+	changeMarks   = "?, ?, ?, ?, ?"
+)
+
+func (c *Catalog) changeValues(ch change) []any {
+	return []any{ch.crate, string(ch.kind), sql.NullString{String: string(ch.lines), Valid: ch.lines != nil}, ch.hidden, c.now().Unix()}
 }
 
 // IndexChanges gives at most limit changes with a number above after, in ascending order. Those of restricted crates are not

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -85,9 +86,12 @@ func (f *feed) sequence(ctx context.Context) {
 			return
 		case <-f.committed:
 			begin = time.Now()
-			err = f.number(ctx)
+			err = f.numberSoon(ctx)
 		case <-poll.C:
-			err = f.numberAll(ctx)
+			var waiting bool
+			if waiting, err = f.unnumbered(ctx); waiting {
+				err = f.numberSoon(ctx)
+			}
 		}
 		pause(ctx, together-time.Since(begin))
 		if (err != nil) != failed && ctx.Err() == nil {
@@ -101,27 +105,61 @@ func (f *feed) sequence(ctx context.Context) {
 // number gives each committed change that has none the next number, in one round trip. It does so under a lock, and with a snapshot that is
 // taken under the lock, so that no two servers give one number and what got a number is visible before what gets a higher one. The
 // order of ids is that in which changes of one crate were made. Only this transaction notifies: PostgreSQL runs the commits of those that do
-// one after another.
-func (f *feed) number(ctx context.Context) error {
+// one after another. Where another server has the lock, number waits for it, or reports that it did nothing: lock says which.
+func (f *feed) number(ctx context.Context, lock string) (done bool, err error) {
 	ctx, cancel := f.c.ro.limit(ctx)
 	defer cancel()
-	_, err := f.c.rw.db.ExecContext(ctx, numberChanges) // without arguments: several statements, one transaction
-	return f.c.d.fault(err)
+	err = f.c.batches(ctx, func(conn batcher) (open bool, err error) {
+		var q queue
+		q.add(f.c, "BEGIN")
+		q.add(f.c, lock, lockSequence)
+		q.add(f.c, numberChanges)
+		q.add(f.c, "COMMIT")
+		answers := conn.SendBatch(ctx, &q.Batch)
+		_, err = answers.Exec()
+		if err == nil {
+			err = answers.QueryRow().Scan(&done)
+		}
+		err = cmp.Or(err, answers.Close())
+		return err != nil, err
+	})
+	return done && err == nil, err
 }
 
-const numberChanges = `SELECT pg_advisory_xact_lock(1668874242, 0);
-	WITH top AS (SELECT coalesce(max(seq), 0) AS seq FROM changes),
-		fresh AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM changes WHERE seq IS NULL),
+// The lock's statement tells the next one, which has a snapshot of its own, whether it was got.
+const (
+	tryLock  = "SELECT set_config('crateyard.numbers', CAST(pg_try_advisory_xact_lock(?, 0) AS TEXT), true) = 'true'"
+	waitLock = "SELECT set_config('crateyard.numbers', 'true', true) = 'true' FROM (SELECT pg_advisory_xact_lock(?, 0)) l"
+
+	numberChanges = `WITH top AS (SELECT coalesce(max(seq), 0) AS seq FROM changes),
+		fresh AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM changes WHERE seq IS NULL AND current_setting('crateyard.numbers') = 'true'),
 		given AS (UPDATE changes ch SET seq = top.seq + fresh.n FROM top, fresh WHERE ch.id = fresh.id RETURNING ch.seq)
 	SELECT pg_notify('` + channel + `', '') FROM given HAVING count(*) > 0`
+)
 
-// numberAll gives numbers where there are changes without. They are looked for first, since that takes no lock.
+// numberSoon numbers, unless another server is at it: then what that one does not see yet has its turn in the next round.
+func (f *feed) numberSoon(ctx context.Context) error {
+	done, err := f.number(ctx, tryLock)
+	if !done && err == nil {
+		f.kick()
+	}
+	return err
+}
+
+// unnumbered reports whether a change has no number yet. To look takes no lock.
+func (f *feed) unnumbered(ctx context.Context) (waiting bool, err error) {
+	err = f.c.ro.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM changes WHERE seq IS NULL)").Scan(&waiting)
+	return waiting, err
+}
+
+// numberAll has every change that was committed before the call have its number.
 func (f *feed) numberAll(ctx context.Context) error {
-	var waiting bool
-	if err := f.c.ro.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM changes WHERE seq IS NULL)").Scan(&waiting); err != nil || !waiting {
+	waiting, err := f.unnumbered(ctx)
+	if err != nil || !waiting {
 		return err
 	}
-	return f.number(ctx)
+	_, err = f.number(ctx, waitLock)
+	return err
 }
 
 // follow tells the followers of what all servers change, on a connection of its own, which it makes again when it is lost.

@@ -44,7 +44,26 @@ func (c *Catalog) Load(ctx context.Context, r io.Reader) error {
 		return c.commitFault(err)
 	}
 	c.tell(Change{})
-	return nil
+	return c.analyze(ctx)
+}
+
+// analyze has PostgreSQL know how large the tables are now. It would find out by itself, after a minute or so in which it plans for
+// small ones. SQLite plans without.
+func (c *Catalog) analyze(ctx context.Context) error {
+	if !c.d.shared {
+		return nil
+	}
+	tx, err := c.rw.db.BeginTx(ctx, nil)
+	if err != nil {
+		return c.d.fault(err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	for _, query := range []string{"SET LOCAL statement_timeout = 0", "ANALYZE"} {
+		if _, err := tx.ExecContext(ctx, query); err != nil {
+			return c.d.fault(err)
+		}
+	}
+	return c.d.fault(tx.Commit())
 }
 
 type loader struct {

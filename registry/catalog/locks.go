@@ -45,10 +45,11 @@ func (t *tx) lockPublish(ctx context.Context, name string) error {
 	if !t.stmts.d.shared {
 		return nil
 	}
-	_, err := t.ExecContext(ctx, "SELECT pg_advisory_xact_lock_shared(?, 0), (SELECT id FROM crates WHERE canonical = ? FOR NO KEY UPDATE)",
-		lockSweep, crate.Canonical(name))
+	_, err := t.ExecContext(ctx, publishLock, lockSweep, crate.Canonical(name))
 	return err
 }
+
+const publishLock = "SELECT pg_advisory_xact_lock_shared(?, 0), (SELECT id FROM crates WHERE canonical = ? FOR NO KEY UPDATE)"
 
 // lockUserAndCrates has a user and the crates that it owns in person stay as they are until the transaction ends.
 func (t *tx) lockUserAndCrates(ctx context.Context, name string) error {

@@ -147,10 +147,11 @@ func postgresFault(err error) error {
 	if err == nil || fault.KindOf(err) != fault.Internal || errors.Is(err, context.Canceled) {
 		return err
 	}
+	if postgresRefuses(err) {
+		return fault.Wrap(fault.Unavailable, err, "%s", noWrites)
+	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code {
-		case "53100", "25006", "58030": // no space; read-only; the disk fails
-			return fault.Wrap(fault.Unavailable, err, "%s", noWrites)
 		case "57014", "55P03", "25P03": // a limit of time
 			return fault.Wrap(fault.Unavailable, err, "%s", busy)
 		case "22021": // a text that is none; see checkTexts
@@ -167,6 +168,12 @@ func postgresFault(err error) error {
 		return fault.Wrap(fault.Unavailable, err, "%s", away)
 	}
 	return err
+}
+
+// postgresRefuses: no space; read-only; the disk fails.
+func postgresRefuses(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "53100" || e.Code == "25006" || e.Code == "58030")
 }
 
 // postgresRetry: serialization failure, deadlock, a row that another transaction has just made, or has just deleted.

@@ -58,7 +58,7 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 	if err != nil {
 		return err
 	}
-	err = c.writeAs(ctx, p.By, func(tx *tx) ([]change, error) {
+	inTrips := func(tx *tx) ([]change, error) {
 		if err := tx.lockPublish(ctx, p.Name); err != nil {
 			return nil, err
 		}
@@ -68,8 +68,8 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 		}
 		if p.Imported == nil {
 			missing, err := missingDependencies(ctx, tx, p)
-			if err != nil || len(missing) > 0 {
-				return nil, cmp.Or(err, error(fault.New(fault.Invalid, "%s", strings.Join(missing, "\n"))))
+			if err := cmp.Or(err, refuseMissing(missing)); err != nil {
+				return nil, err
 			}
 		}
 		now := c.now()
@@ -82,12 +82,10 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 			return nil, err
 		}
 		var versionID int64
-		err = tx.QueryRowContext(ctx, `INSERT INTO versions (crate_id, num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details)
-			SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM sweeping s WHERE s.crate = ? AND s.num = ? AND s.sha256 = ?) RETURNING id`,
-			crateID, p.Version.String(), p.Version.Release(), p.SHA256, p.Size, string(p.Line), p.By.User, p.By.UserID, published.Unix(), string(p.Metadata),
-			string(details), p.Name, p.Version.String(), p.SHA256).Scan(&versionID)
+		err = tx.QueryRowContext(ctx, "INSERT INTO versions (crate_id, "+publishedColumns+") SELECT ?, "+publishedMarks+" WHERE "+notSwept+" RETURNING id",
+			slices.Concat([]any{crateID}, p.values(published, string(details)), p.blob())...).Scan(&versionID)
 		if errors.Is(err, sql.ErrNoRows) {
-			return nil, fault.New(fault.Unavailable, "the same file, of a crate that was deleted, is being removed right now; try again")
+			return nil, errSwept()
 		}
 		if err != nil {
 			return nil, err
@@ -108,19 +106,50 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 				changes = append(changes, change{crate: p.Name, kind: index.KindYank, versionID: versionID, hidden: restricted})
 			}
 		}
-		err = c.audit(ctx, tx, p.By, Record{Action: action, Crate: p.Name, Version: p.Version.String()}, nil,
-			map[string]any{"sha256": p.SHA256, "size": p.Size, "new": old == nil})
+		err = c.audit(ctx, tx, p.By, Record{Action: action, Crate: p.Name, Version: p.Version.String()}, nil, p.recorded(old == nil))
 		if err == nil && p.Durable != nil {
 			if err = p.Durable(); err != nil {
 				err = fmt.Errorf("store crate: %w", err)
 			}
 		}
 		return changes, err
+	}
+	err = c.again(ctx, func() ([]change, error) {
+		if c.d.shared {
+			if changes, err := c.publishBatched(ctx, p, string(details), allow); !errors.Is(err, errUncommon) {
+				return changes, err
+			}
+		}
+		return c.writeOnce(ctx, c.as(ctx, p.By, inTrips))
 	})
 	if c.d.shared && fault.KindOf(err) == fault.Conflict {
 		c.tell(Change{Crate: p.Name, Kind: index.KindPublish}) // another server has just published it: who is told so here shall see it here
 	}
 	return err
+}
+
+// publishedColumns are what values gives of a row of versions; its crate_id stands before them.
+const (
+	publishedColumns = "num, release, sha256, size, line, published_by, publisher_id, created_at, metadata, details"
+	publishedMarks   = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+)
+
+func (p *Publication) values(published time.Time, details string) []any {
+	return []any{p.Version.String(), p.Version.Release(), p.SHA256, p.Size, string(p.Line), p.By.User, p.By.UserID, published.Unix(), string(p.Metadata), details}
+}
+
+// notSwept is the condition under which a blob may be named; blob gives its arguments.
+const notSwept = "NOT EXISTS (SELECT 1 FROM sweeping s WHERE s.crate = ? AND s.num = ? AND s.sha256 = ?)"
+
+func (p *Publication) blob() []any { return []any{p.Name, p.Version.String(), p.SHA256} }
+
+func errSwept() error {
+	return fault.New(fault.Unavailable, "the same file, of a crate that was deleted, is being removed right now; try again")
+}
+
+// recorded is what the audit keeps of a publish.
+func (p *Publication) recorded(isNew bool) map[string]any {
+	return map[string]any{"sha256": p.SHA256, "size": p.Size, "new": isNew}
 }
 
 // yankImported yanks a version that was yanked where it comes from.
@@ -142,11 +171,17 @@ func canonicals(names []string) []string {
 
 // stillValid refuses a change whose token was revoked, or whose user was suspended, while the request was on its way.
 func (c *Catalog) stillValid(ctx context.Context, q querier, by Actor) error {
+	return c.validIn(q.QueryRowContext(ctx, tokenQuery, by.TokenID), by)
+}
+
+// tokenQuery asks for a token by its id; validIn judges the answer.
+const tokenQuery = "SELECT u.role, u.suspended, t.expires_at FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.id = ?" + forShare
+
+func (c *Catalog) validIn(answer scanner, by Actor) error {
 	var role string
 	var suspended bool
 	var expires sql.NullInt64
-	err := q.QueryRowContext(ctx, "SELECT u.role, u.suspended, t.expires_at FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.id = ?"+forShare, by.TokenID).
-		Scan(&role, &suspended, &expires)
+	err := answer.Scan(&role, &suspended, &expires)
 	switch {
 	case errors.Is(err, sql.ErrNoRows), err == nil && expires.Valid && expires.Int64 <= c.now().Unix():
 		return fault.New(fault.Unauthenticated, "the token was revoked or expired while the request was on its way")
@@ -174,26 +209,53 @@ type published struct {
 
 // checkPublish gives the crate, or nil when it is new.
 func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, allow func(Standing) error) (*published, error) {
-	var old published
-	var standing Standing
-	var num sql.NullString // of the version that stands in the way
-	var deleted sql.NullInt64
-	err := q.QueryRowContext(ctx, `SELECT c.id, c.name, c.max_version, c.description, c.keywords, c.categories, c.restricted,
-		EXISTS (SELECT 1 FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ? AND u.owner = 1), v.num, v.deleted_at
-		FROM crates c LEFT JOIN versions v ON v.crate_id = c.id AND v.release = ? WHERE c.canonical = ?`,
-		p.By.UserID, p.Version.Release(), crate.Canonical(p.Name)).
-		Scan(&old.id, &old.name, &old.maxVersion, &old.description, &old.keywords, &old.categories, &old.restricted, &standing.Owner, &num, &deleted)
+	var a crateAnswer
+	if err := a.scan(q.QueryRowContext(ctx, crateQuery, p.asked()...)); err != nil {
+		return nil, err
+	}
+	return p.judge(a, allow, func() error { return c.checkBlocked(ctx, q, p.Name) })
+}
+
+// crateQuery asks for a crateAnswer; its arguments are those of asked. It joins no versions: on a database that has no statistics yet
+// PostgreSQL would look for the release among the versions of all crates.
+const crateQuery = `SELECT c.id, c.name, c.max_version, c.description, c.keywords, c.categories, c.restricted,
+	EXISTS (SELECT 1 FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ? AND u.owner = 1),
+	(SELECT v.num FROM versions v WHERE v.crate_id = c.id AND v.release = ?),
+	(SELECT v.deleted_at FROM versions v WHERE v.crate_id = c.id AND v.release = ?) FROM crates c WHERE c.canonical = ?`
+
+func (p *Publication) asked() []any {
+	return []any{p.By.UserID, p.Version.Release(), p.Version.Release(), crate.Canonical(p.Name)}
+}
+
+// crateAnswer is a crate as the publisher of a version finds it.
+type crateAnswer struct {
+	published
+	exists, owner bool
+	num           sql.NullString // of the version that stands in the way
+	deleted       sql.NullInt64  // when it was
+}
+
+func (a *crateAnswer) scan(row scanner) error {
+	err := row.Scan(&a.id, &a.name, &a.maxVersion, &a.description, &a.keywords, &a.categories, &a.restricted, &a.owner, &a.num, &a.deleted)
+	a.exists = err == nil
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+// judge is what checkPublish makes of the answer. blocked asks whether the name of a new crate may be used.
+func (p *Publication) judge(a crateAnswer, allow func(Standing) error, blocked func() error) (*published, error) {
+	old, standing := a.published, Standing{Owner: a.owner}
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		if err := c.checkBlocked(ctx, q, p.Name); err != nil {
+	case !a.exists:
+		if err := blocked(); err != nil {
 			return nil, err
 		}
 		if err := allow(standing); err != nil {
 			return nil, err
 		}
 		return nil, nil
-	case err != nil:
-		return nil, err
 	case old.name != p.Name && (!old.restricted || standing.Owner || p.By.Role == "admin"):
 		return nil, fault.New(fault.Conflict, "crate was previously named `%s`; `%s` is too close to it: publish it under the existing name or choose another", old.name, p.Name)
 	}
@@ -202,10 +264,10 @@ func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, al
 		return nil, err
 	}
 	switch {
-	case deleted.Valid:
-		return nil, fault.New(fault.Conflict, "crate version `%s@%s` was deleted, and a version number is never used twice: raise the version", p.Name, num.String)
-	case num.Valid:
-		return nil, fault.New(fault.Conflict, "crate version `%s@%s` is already uploaded; a published version never changes: raise the version", p.Name, num.String)
+	case a.deleted.Valid:
+		return nil, fault.New(fault.Conflict, "crate version `%s@%s` was deleted, and a version number is never used twice: raise the version", p.Name, a.num.String)
+	case a.num.Valid:
+		return nil, fault.New(fault.Conflict, "crate version `%s@%s` is already uploaded; a published version never changes: raise the version", p.Name, a.num.String)
 	}
 	return &old, nil
 }
@@ -217,15 +279,38 @@ func (c *Catalog) MissingDependencies(ctx context.Context, p Publication) ([]str
 	return missingDependencies(ctx, c.ro, p)
 }
 
-func missingDependencies(ctx context.Context, q querier, p Publication) (problems []string, err error) {
-	if !slices.ContainsFunc(p.Dependencies, func(dep string) bool { return dep != p.Name }) {
+func missingDependencies(ctx context.Context, q querier, p Publication) ([]string, error) {
+	if !p.hasDependencies() {
 		return nil, nil
 	}
-	names, err := collect(ctx, q, scanString, "SELECT c.name FROM crates c WHERE c.canonical IN (SELECT value ->> 0 FROM json_each(?)) AND "+visible,
-		jsonRows(canonicals(p.Dependencies)), p.By.UserID, p.By.Role)
+	names, err := collect(ctx, q, scanString, dependenciesQuery, p.dependenciesAsked()...)
 	if err != nil {
 		return nil, err
 	}
+	return missingAmong(names, p), nil
+}
+
+// dependenciesQuery asks for the names of the crates that a version depends on and its publisher may see; its arguments are those of
+// dependenciesAsked.
+const dependenciesQuery = "SELECT c.name FROM crates c WHERE c.canonical IN (SELECT value ->> 0 FROM json_each(?)) AND " + visible
+
+func (p *Publication) dependenciesAsked() []any {
+	return []any{jsonRows(canonicals(p.Dependencies)), p.By.UserID, p.By.Role}
+}
+
+func (p *Publication) hasDependencies() bool {
+	return slices.ContainsFunc(p.Dependencies, func(dep string) bool { return dep != p.Name })
+}
+
+// refuseMissing makes an error of what missingDependencies found.
+func refuseMissing(missing []string) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	return fault.New(fault.Invalid, "%s", strings.Join(missing, "\n"))
+}
+
+func missingAmong(names []string, p Publication) (problems []string) {
 	known := map[string]string{} // canonical → as first published
 	for _, name := range names {
 		known[crate.Canonical(name)] = name
@@ -242,16 +327,14 @@ func missingDependencies(ctx context.Context, q querier, p Publication) (problem
 			problems = append(problems, fmt.Sprintf("deps: crate `%s` is spelled `%s` here; spell it so in Cargo.toml", dep, name))
 		}
 	}
-	return problems, nil
+	return problems
 }
 
 // saveCrate makes the crate, or brings what is shown of it up to its newest version.
 func (c *Catalog) saveCrate(ctx context.Context, tx *tx, old *published, p Publication, now time.Time) (id int64, restricted bool, err error) {
 	keywords, categories := lowerWords(p.Details.Keywords), lowerWords(p.Details.Categories)
 	if old == nil {
-		err := tx.QueryRowContext(ctx, `INSERT INTO crates (name, canonical, description, keywords, categories, max_version, restricted, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, p.Name, crate.Canonical(p.Name), p.Details.Description, keywords, categories, p.Version.String(),
-			p.Restricted, now.Unix(), now.Unix()).Scan(&id)
+		err := tx.QueryRowContext(ctx, "INSERT INTO crates ("+newCrateColumns+") SELECT "+newCrateMarks+" RETURNING id", p.newCrate(now)...).Scan(&id)
 		if err != nil {
 			return 0, false, err
 		}
@@ -270,6 +353,17 @@ func (c *Catalog) saveCrate(ctx context.Context, tx *tx, old *published, p Publi
 		err = saveSearchTerms(ctx, tx, old.id, false, p.Name, p.Details.Description, keywords, categories)
 	}
 	return old.id, old.restricted, err
+}
+
+// newCrateColumns are what newCrate gives of a row of crates.
+const (
+	newCrateColumns = "name, canonical, description, keywords, categories, max_version, restricted, created_at, updated_at"
+	newCrateMarks   = "?, ?, ?, ?, ?, ?, ?, ?, ?"
+)
+
+func (p *Publication) newCrate(now time.Time) []any {
+	return []any{p.Name, crate.Canonical(p.Name), p.Details.Description, lowerWords(p.Details.Keywords), lowerWords(p.Details.Categories), p.Version.String(),
+		p.Restricted, now.Unix(), now.Unix()}
 }
 
 // lowerWords joins a list for its column: lower case, sorted, each once.

@@ -39,8 +39,13 @@ func (c *Catalog) tell(changes ...Change) {
 // write runs f in a transaction, and tells the followers of the changes that it returns once they are durable. f is run again when
 // another transaction was in its way.
 func (c *Catalog) write(ctx context.Context, f func(tx *tx) ([]change, error)) error {
+	return c.again(ctx, func() ([]change, error) { return c.writeOnce(ctx, f) })
+}
+
+// again runs a transaction, again when another was in its way, and tells the followers of the changes that it made.
+func (c *Catalog) again(ctx context.Context, once func() ([]change, error)) error {
 	for attempt := 1; ; attempt++ {
-		changes, err := c.writeOnce(ctx, f)
+		changes, err := once()
 		if err == nil {
 			for _, ch := range changes {
 				c.tell(Change{Crate: ch.crate, Kind: ch.kind})
@@ -49,6 +54,9 @@ func (c *Catalog) write(ctx context.Context, f func(tx *tx) ([]change, error)) e
 				c.feed.kick()
 			}
 			return nil
+		}
+		if c.d.shared && postgresRefuses(err) {
+			c.refused.Store(true)
 		}
 		if !c.d.retry(err) {
 			return err
@@ -124,14 +132,18 @@ func (c *Catalog) commitFault(err error) error {
 // writeAs is write for a change that somebody makes, whose token is asked for again inside the transaction: it may have been revoked,
 // or its user suspended, while the request was on its way.
 func (c *Catalog) writeAs(ctx context.Context, by Actor, f func(tx *tx) ([]change, error)) error {
-	return c.write(ctx, func(tx *tx) ([]change, error) {
+	return c.write(ctx, c.as(ctx, by, f))
+}
+
+func (c *Catalog) as(ctx context.Context, by Actor, f func(tx *tx) ([]change, error)) func(tx *tx) ([]change, error) {
+	return func(tx *tx) ([]change, error) {
 		if by.TokenID != 0 { // the server itself has none
 			if err := c.stillValid(ctx, tx, by); err != nil {
 				return nil, err
 			}
 		}
 		return f(tx)
-	})
+	}
 }
 
 // read runs f in one transaction that only reads, sees one state of the catalog, and may take as long as whoever takes its rows.

@@ -22,12 +22,18 @@ const staleAge = 24 * time.Hour
 // Filesystem is a Store in one folder. Keys cannot lead out of it: every access goes through an os.Root.
 type Filesystem struct {
 	root     *os.Root
-	incoming string // this server's part of incoming, or all of it
-	shared   bool   // other servers have the folder open, too
+	incoming string   // this server's part of incoming, or all of it
+	shared   bool     // other servers have the folder open, too
+	self     *os.File // the folder, for identify
+	batches  batches  // see CreateBatched
+	durable  sync.Map // string → folderID: folders that are known to outlive a crash; one entry a crate
+}
 
-	batches batches // see CreateBatched
-
-	durable sync.Map // folders that are known to outlive a crash; one entry a crate, none when shared
+// folderID is a folder, whatever its name. The zero one is not known.
+type folderID struct {
+	device, inode uint64
+	second        int64 // when it was made
+	nano          uint32
 }
 
 // OpenFilesystem opens the store in folder dir, and makes the folder when it is not there. One process may have it open: what
@@ -47,13 +53,16 @@ func openFilesystem(dir string, shared bool) (*Filesystem, error) {
 		return nil, diskFault(err)
 	}
 	f := &Filesystem{root: root, incoming: incoming, shared: shared}
+	if f.self, err = root.Open("."); err != nil {
+		return nil, errors.Join(diskFault(err), root.Close())
+	}
 	prepare := f.emptyIncoming
 	if shared {
 		f.incoming += "/" + randomName()
 		prepare = f.joinIncoming
 	}
 	if err := errors.Join(prepare(), f.syncDir(".")); err != nil {
-		return nil, errors.Join(diskFault(err), root.Close())
+		return nil, errors.Join(diskFault(err), f.self.Close(), root.Close())
 	}
 	return f, nil
 }
@@ -93,7 +102,7 @@ func (f *Filesystem) Close() (err error) {
 	if f.shared {
 		err = f.root.RemoveAll(f.incoming)
 	}
-	return errors.Join(err, f.root.Close())
+	return errors.Join(err, f.self.Close(), f.root.Close())
 }
 
 // Create begins a blob.
@@ -177,38 +186,44 @@ func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
 	go func() {
 		var syncs errgroup.Group
 		syncs.Go(w.file.Sync)
-		for _, d := range append(made, dir) {
-			syncs.Go(func() error { return w.store.syncDir(d) })
+		syncs.Go(func() error { return w.store.syncDir(dir) })
+		for _, m := range made {
+			syncs.Go(func() error { return w.store.syncDir(path.Dir(m.dir)) })
 		}
 		if linked {
 			_ = w.store.root.Remove(w.name) // the next start removes what stays
 		}
 		err := syncs.Wait()
 		if err == nil {
-			w.store.madeDurable(dir)
+			w.store.madeDurable(made)
 		}
 		synced <- diskFault(errors.Join(err, w.file.Close()))
 	}()
 	return sync.OnceValue(func() error { return <-synced }), nil
 }
 
-// rename gives the file its key, as a second name where that is possible, and gives the folders whose entries are not known to be
-// durable. A server that shares the folder may take an empty folder away in between: then it is made again.
-func (w *fsWriter) rename(key string) (made []string, linked bool, err error) {
+// rename gives the file its key, as a second name where that is possible, and gives the folders that are not known to be durable. Somebody
+// who shares the folder may take an empty folder away in between: then it is made again.
+func (w *fsWriter) rename(key string) (made []madeFolder, linked bool, err error) {
 	dir := path.Dir(key)
 	for range 3 {
 		if made, err = w.store.mkdirAll(dir); err != nil {
 			return nil, false, err
 		}
 		if w.store.root.Link(w.name, key) == nil {
-			return made, true, nil
+			made, err = w.store.unsynced(dir, made)
+			return made, true, err
 		}
 		// Something is there, or the filesystem knows no links.
 		if err = w.file.Sync(); err != nil {
 			return nil, false, err
 		}
-		if err = w.store.root.Rename(w.name, key); !errors.Is(err, fs.ErrNotExist) {
+		if err = w.store.root.Rename(w.name, key); err == nil {
+			made, err = w.store.unsynced(dir, made)
 			return made, false, err
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, false, err
 		}
 		w.store.forget(dir)
 	}
@@ -223,10 +238,16 @@ func (w *fsWriter) Cancel() error {
 	return errors.Join(w.file.Close(), w.store.root.Remove(w.name))
 }
 
-// mkdirAll makes the folder and those above it, and gives the folders whose entries this process does not know to be durable:
-// another publish may have made a folder a moment ago and not synced it yet.
-func (f *Filesystem) mkdirAll(dir string) (unsynced []string, err error) {
-	if _, ok := f.durable.Load(dir); ok || dir == "." {
+// madeFolder is a folder whose entry in the one above may not be on disk yet.
+type madeFolder struct {
+	dir string
+	id  folderID // as it was before the one above is synced
+}
+
+// mkdirAll makes the folder and those above it, and gives those that this process does not know to be durable: another publish may have
+// made one a moment ago and not synced it yet.
+func (f *Filesystem) mkdirAll(dir string) (unsynced []madeFolder, err error) {
+	if dir == "." || f.isDurable(dir) {
 		return nil, nil
 	}
 	above, err := f.mkdirAll(path.Dir(dir))
@@ -236,17 +257,34 @@ func (f *Filesystem) mkdirAll(dir string) (unsynced []string, err error) {
 	if err := f.root.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	return append(above, path.Dir(dir)), nil
+	m := madeFolder{dir: dir}
+	if f.shared {
+		m.id = identify(f.self, dir)
+	}
+	return append(above, m), nil
 }
 
-// madeDurable notes that the folder and those above it will be there after a crash. Nobody can know that for long of a folder that others
-// change, too.
-func (f *Filesystem) madeDurable(dir string) {
-	if f.shared {
-		return
+// unsynced gives what mkdirAll gave for a folder that has got a file since. Now that nobody can take it away, it is certain which it is.
+func (f *Filesystem) unsynced(dir string, made []madeFolder) ([]madeFolder, error) {
+	if !f.shared {
+		return made, nil
 	}
-	for ; dir != "."; dir = path.Dir(dir) {
-		f.durable.Store(dir, true)
+	return f.mkdirAll(dir)
+}
+
+// isDurable reports whether the folder, and with it those above, is known to be there after a crash. Where others change the folders, too,
+// it must be the same that this process saw synced.
+func (f *Filesystem) isDurable(dir string) bool {
+	id, ok := f.durable.Load(dir)
+	return ok && (!f.shared || id == identify(f.self, dir))
+}
+
+// madeDurable notes that the folders will be there after a crash.
+func (f *Filesystem) madeDurable(made []madeFolder) {
+	for _, m := range made {
+		if !f.shared || m.id != (folderID{}) {
+			f.durable.Store(m.dir, m.id)
+		}
 	}
 }
 

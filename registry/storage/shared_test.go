@@ -41,6 +41,37 @@ func TestSharedFilesystem(t *testing.T) {
 	mustHold(t, two, key, data)
 }
 
+// A server that shares the folder syncs the folders of a crate once, and again when another has made them anew.
+func TestSharedFoldersAreSyncedOnce(t *testing.T) {
+	dir := t.TempDir()
+	s := openShared(t, dir)
+	known := identify(s.self, ".") != folderID{} // some filesystems do not tell
+	above := func() int {
+		t.Helper()
+		made, err := s.mkdirAll("crates/once")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(made)
+	}
+	key, data := blobOf("once", "1.0.0", 1000)
+	for range 2 {
+		if n := above(); n != 2 {
+			t.Errorf("%d folders are to be synced at first", n)
+		}
+		mustStore(t, s, key, data)
+		if n := above(); n != 0 && known {
+			t.Errorf("%d folders are to be synced again", n)
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "crates")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "crates", "once"), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What a server left that is gone is removed after a day, and not what another one is using. One that was idle for longer goes on.
 func TestSharedFilesystemLeftovers(t *testing.T) {
 	dir := t.TempDir()

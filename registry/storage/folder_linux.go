@@ -1,0 +1,25 @@
+package storage
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// identify tells a folder from one that is made later under the same name, by its inode and, since inodes are used again, the time at which it
+// was made. It gives the zero folderID where the filesystem keeps no such time, and where there is no such folder. root is the
+// open folder that dir is below.
+func identify(root *os.File, dir string) folderID {
+	raw, err := root.SyscallConn()
+	if err != nil {
+		return folderID{}
+	}
+	var st unix.Statx_t
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		failed = unix.Statx(int(fd), dir, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &st)
+	}); err != nil || failed != nil || st.Mask&(unix.STATX_INO|unix.STATX_BTIME) != unix.STATX_INO|unix.STATX_BTIME {
+		return folderID{}
+	}
+	return folderID{device: uint64(st.Dev_major)<<32 | uint64(st.Dev_minor), inode: st.Ino, second: st.Btime.Sec, nano: st.Btime.Nsec}
+}
