@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -27,7 +28,7 @@ type cachedFile struct {
 }
 
 // errDamaged is the error for a copy that is not what it was.
-var errDamaged = errors.New("it is not what was stored")
+var errDamaged = errors.New("its bytes are not what its name says")
 
 // partEnd is how the name of a file ends that is not whole. What a crash leaves of it is removed.
 const partEnd = ".part"
@@ -106,16 +107,24 @@ func (c *Cached) open(f *cachedFile) (_ *os.File, err error) {
 	if !f.checked.IsZero() && time.Since(f.checked) < c.options.check {
 		return file, nil
 	}
-	h := sha256.New()
-	if _, err := io.CopyBuffer(onlyWriter{h}, onlyReader{file}, make([]byte, 64<<10)); err != nil {
+	if err := checkDigest(file, digestOf(f.name)); err != nil {
 		return nil, err
-	}
-	if sum := hex.EncodeToString(h.Sum(nil)); sum != digestOf(f.name) {
-		return nil, fmt.Errorf("%s: %w: its SHA-256 is %s", f.name, errDamaged, sum)
 	}
 	f.checked = time.Now()
 	_, err = file.Seek(0, io.SeekStart)
 	return file, err
+}
+
+// checkDigest reads a file; errDamaged says that its bytes do not have the digest.
+func checkDigest(file *os.File, digest string) error {
+	h := sha256.New()
+	if _, err := io.CopyBuffer(onlyWriter{h}, io.NewSectionReader(file, 0, math.MaxInt64), make([]byte, 64<<10)); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); sum != digest {
+		return fmt.Errorf("%s: %w: its SHA-256 is %s", file.Name(), errDamaged, sum)
+	}
+	return nil
 }
 
 // digestOf is the digest in the name of a file.

@@ -2,11 +2,8 @@ package storage
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -69,14 +66,14 @@ func (f *fill) run() {
 		return
 	}
 	close(f.opened)
-	w := &fillWriter{fill: f, file: file, hash: sha256.New(), end: time.Now().Add(sendTime)}
+	w := &fillWriter{fill: f, file: file, end: time.Now().Add(sendTime)}
 	if s, ok := blob.(Streamer); ok {
 		_, err = s.Stream(w)
 	} else {
 		_, err = io.CopyBuffer(onlyWriter{w}, onlyReader{blob}, make([]byte, 64<<10))
 	}
 	_ = blob.Close() // it was read only
-	f.finish(file, hex.EncodeToString(w.hash.Sum(nil)), err)
+	f.finish(file, err)
 }
 
 // start opens the file for a copy. What goes wrong with it keeps nobody from the blob.
@@ -94,7 +91,7 @@ func (f *fill) start(blob Blob) (*os.File, error) {
 	}
 	var file *os.File
 	if err = f.c.root.Mkdir(path.Dir(f.name), 0o750); err == nil || errors.Is(err, fs.ErrExist) {
-		file, err = f.c.root.OpenFile(f.part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+		file, err = f.c.root.OpenFile(f.part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o640)
 	}
 	if err != nil {
 		f.c.warn("A crate file cannot be cached", diskFault(err))
@@ -115,12 +112,12 @@ func (f *fill) closeSpare() {
 	}
 }
 
-// finish keeps the copy, if it is whole and still wanted, and tells the readers. That its bytes are not those that were stored is for them
-// to notice, as it is without a cache.
-func (f *fill) finish(file *os.File, sum string, err error) {
+// finish keeps the copy, if it is whole and still wanted, and tells the readers. They have all bytes before the digest of the copy is known: that
+// these are not what was stored is for them to notice, as it is without a cache.
+func (f *fill) finish(file *os.File, err error) {
 	cause := err
-	if err == nil && sum != digestOf(f.name) {
-		err = fmt.Errorf("%s: %w: SHA-256 %s", f.key, ErrDigest, sum)
+	if err == nil {
+		err = checkDigest(file, digestOf(f.name))
 	}
 	err = errors.Join(err, file.Close())
 	f.c.mu.Lock()
@@ -215,7 +212,6 @@ func (f *fill) wait(ctx context.Context, at int64) (int64, error) {
 type fillWriter struct {
 	fill *fill
 	file *os.File
-	hash hash.Hash
 	end  time.Time
 }
 
@@ -229,6 +225,5 @@ func (w *fillWriter) Write(p []byte) (int, error) {
 		return n, diskFault(err)
 	}
 	w.fill.progress(n)
-	_, _ = w.hash.Write(p) // it never fails
 	return n, nil
 }
