@@ -44,8 +44,9 @@ down: $(BIN)/cluster ## take down what make up made
 ##@ Check
 
 .PHONY: test
-test: envtest-assets ## all tests that need no cluster
+test: envtest-assets curl ## all tests that need no cluster
 	KUBEBUILDER_ASSETS=$$($(BIN)/cluster envtest-assets) go test -timeout 20m ./...
+	go test -C hack/cluster . && go test -C hack/image ./...
 
 .PHONY: race
 race: ## the server's tests with the race detector (needs gcc)
@@ -56,24 +57,25 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	hack/fuzz.sh
 
 .PHONY: e2e
-e2e: image $(BIN)/cluster ## the tests in a real cluster of their own, and a server that is killed 500 times
+e2e: image curl $(BIN)/cluster ## the tests in a real cluster of their own, and a server that is killed 500 times
 	go test -tags e2e -count 1 -timeout 30m -v ./test/e2e
 	CRATEYARD_KILLS=250 go test -count 1 -timeout 30m -v ./test/crash
 
 .PHONY: bench
-bench: ## measure against nginx and bare writes; replaces the table of docs/performance.md
+bench: ## measure against nginx and bare writes; replaces the table of docs/performance.md, and fails where a limit is missed
 	@command -v nginx wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq nginx-light wrk; }
 	go run ./test/bench -write docs/performance.md
 
 .PHONY: verify
-verify: generate $(GOLANGCI) $(BIN)/cluster ## regenerate, lint, and fail when that changed a file
+verify: generate $(GOLANGCI) $(BIN)/cluster ## regenerate, lint, and fail when a file is not as it was committed
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./... && go vet -tags e2e ./test/e2e
 	go vet -C hack/cluster ./... && go vet -C hack/image ./...
 	$(GOLANGCI) run ./...
 	hack/verify-chart.sh
 	go mod tidy -diff
-	git diff --exit-code || { echo 'make verify: generated files were not up to date; commit the changes above'; exit 1; }
+	git diff
+	test -z "$$(git status --porcelain)" || { git status --short; echo 'make verify: generated files were not up to date, or new; commit what is listed above'; exit 1; }
 
 .PHONY: generate
 generate: ## regenerate deepcopy, CRDs, RBAC and the chart's copies
@@ -83,7 +85,12 @@ generate: ## regenerate deepcopy, CRDs, RBAC and the chart's copies
 envtest-assets: $(BIN)/cluster ## build etcd, kube-apiserver and kubectl, and print their folder
 	@$(BIN)/cluster envtest-assets
 
-$(BIN)/cluster: $(wildcard hack/cluster/*.go hack/cluster/go.* hack/image/*.go)
+# Tests look at answers as they are with curl.
+.PHONY: curl
+curl:
+	@command -v curl >/dev/null || { apt-get update -qq && apt-get install -y -qq curl; }
+
+$(BIN)/cluster: $(wildcard hack/cluster/*.go hack/cluster/go.* hack/cluster/assets/* hack/image/scratch/*.go hack/image/go.*)
 	go build -C hack/cluster -o $@ .
 
 $(GOLANGCI):

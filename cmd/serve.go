@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,10 +79,7 @@ The admin's token comes from --admin-token-file or CRATEYARD_ADMIN_TOKEN; with n
 		if err != nil {
 			return usageError{err}
 		}
-		if os.Getenv("GOGC") == "" {
-			// What lives is small beside the rubbish of requests: Go's default would collect thirty times a second under load.
-			debug.SetGCPercent(300)
-		}
+		tuneGC()
 		s, err := registry.Open(cmd.Context(), c, Version(), os.Stderr)
 		if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
 			return nil //nolint:nilerr // told to stop while it waited for its database

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,15 +26,81 @@ func kustomize(t *testing.T, dir string) []*unstructured.Unstructured {
 	if err != nil {
 		t.Fatalf("kubectl kustomize %s: %v\n%s", dir, err, stderr.Bytes())
 	}
-	var objects []*unstructured.Unstructured
-	for d := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(out), 4096); ; {
+	return decode(t, out)
+}
+
+// decode reads the objects of YAML documents.
+func decode(t *testing.T, text []byte) (objects []*unstructured.Unstructured) {
+	t.Helper()
+	for d := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
 		u := &unstructured.Unstructured{}
 		if err := d.Decode(&u.Object); err == io.EOF {
 			return objects
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		objects = append(objects, u)
+		if len(u.Object) > 0 { // a template may leave nothing but a comment
+			objects = append(objects, u)
+		}
+	}
+}
+
+// helm renders the chart as `helm install` would, with the program that hack/tools pins.
+func helm(t *testing.T, namespace string, flags ...string) []*unstructured.Unstructured {
+	t.Helper()
+	program, err := filepath.Abs("../bin/helm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-C", "../hack/tools/helm", "-o", program, "helm.sh/helm/v3/cmd/helm")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build helm: %v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), program, append([]string{"template", namespace, "../charts/crateyard", "--namespace", namespace, "--kube-version", "1.36.0"}, flags...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("helm template %q: %v\n%s", flags, err, stderr.Bytes())
+	}
+	return decode(t, out)
+}
+
+// TestChart holds the Helm chart against a real API server, strictly, in both ways to install it.
+func TestChart(t *testing.T) {
+	for name, mode := range map[string]struct {
+		flags []string
+		kinds []string // beside what both have
+	}{
+		"all namespaces":  {nil, []string{"ClusterRole", "ClusterRoleBinding"}},
+		"some namespaces": {[]string{"--set", "watchNamespaces={NAMESPACE,default}", "--set", "image.tag=v0.1.0", "--set", "replicas=2"}, []string{"Role", "Role", "RoleBinding", "RoleBinding"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			var flags []string
+			for _, f := range mode.flags {
+				flags = append(flags, strings.ReplaceAll(f, "NAMESPACE", h.ns))
+			}
+			var kinds []string
+			for _, u := range helm(t, h.ns, flags...) {
+				kinds = append(kinds, u.GetKind())
+				if u.GetKind() == "CustomResourceDefinition" { // they are there, and must be no others
+					h.must(h.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("chart"), client.ForceOwnership, client.DryRunAll))
+					continue
+				}
+				if err := h.client.Create(t.Context(), u, client.FieldValidation("Strict")); err != nil {
+					t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
+				}
+			}
+			want := append([]string{"CustomResourceDefinition", "CustomResourceDefinition", "ServiceAccount", "Service", "Deployment",
+				"Role", "RoleBinding", "ClusterRole", "ClusterRole"}, mode.kinds...)
+			slices.Sort(kinds)
+			slices.Sort(want)
+			if !slices.Equal(kinds, want) {
+				t.Errorf("the chart has\n%q, want\n%q", kinds, want)
+			}
+		})
 	}
 }
 

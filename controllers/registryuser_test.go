@@ -98,6 +98,9 @@ func TestUserGetsToken(t *testing.T) {
 	if want := h.now.Add(2160 * time.Hour); !u.Status.Tokens[0].ExpiresAt.Time.Equal(want) || !u.Status.Tokens[0].RotatesAt.Time.Equal(want.Add(-168*time.Hour)) {
 		t.Errorf("status = %+v", u.Status.Tokens[0])
 	}
+	if !slices.Equal(u.Status.SecretNames, []string{"ci-cargo"}) {
+		t.Errorf("secretNames = %q", u.Status.SecretNames)
+	}
 	if said := h.said(); strings.Contains(said, token) || !strings.Contains(said, "Issued token publish into Secret ci-cargo") {
 		t.Errorf("events:\n%s", said)
 	}
@@ -430,6 +433,52 @@ func TestUserDeletion(t *testing.T) {
 		h.must(h.client.Delete(t.Context(), r))
 		h.deleteUser("ci")
 	})
+}
+
+// A deletion that waits says what for, and how to get on without; it ends by itself when the registry is back.
+func TestUserDeletionWaits(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	token, server := string(h.secret("ci-cargo").Data["token"]), h.urls["acme"]
+	h.urls["acme"] = "http://127.0.0.1:1"
+	h.registry("acme")
+	h.must(h.client.Delete(t.Context(), get(h, "ci", &v1alpha1.RegistryUser{})))
+	u, _ := h.user("ci")
+	c := h.want(u, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotReady)
+	h.wantContains(c, "the deletion waits until the tokens of user ci can be revoked: Registry acme is not ready: Unreachable")
+	h.wantContains(c, "remove the finalizer crateyard.dev/registry-user of this RegistryUser")
+	h.want(u, v1alpha1.RegistryReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotReady)
+
+	h.urls["acme"] = server
+	h.registry("acme")
+	if _, err := h.users.Reconcile(t.Context(), ctrl.Request{NamespacedName: h.key("ci")}); err != nil {
+		t.Errorf("finalizing: %v", err)
+	}
+	if err := h.client.Get(t.Context(), h.key("ci"), &v1alpha1.RegistryUser{}); !apierrors.IsNotFound(err) || h.works(token) {
+		t.Errorf("the RegistryUser: %v; its token works: %t", err, h.works(token))
+	}
+}
+
+// What the condition says of a finalizer that somebody removes: the Registry revokes the tokens, the user stays.
+func TestUserLetGoWithoutItsRegistry(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	token, server := string(h.secret("ci-cargo").Data["token"]), h.urls["acme"]
+	h.urls["acme"] = "http://127.0.0.1:1"
+	h.registry("acme")
+	h.must(h.client.Delete(t.Context(), get(h, "ci", &v1alpha1.RegistryUser{})))
+	u, _ := h.user("ci")
+	u.Finalizers = nil
+	h.must(h.client.Update(t.Context(), u))
+	h.urls["acme"] = server
+	h.registry("acme")
+	if _, err := h.admin("acme").User(t.Context(), "ci"); err != nil || h.works(token) {
+		t.Errorf("user: %v; its token works: %t", err, h.works(token))
+	}
 }
 
 // deleteUser deletes a RegistryUser, which must be gone after one reconcile.

@@ -17,6 +17,14 @@ if [ "$cluster" = current ] || ! "$bin/cluster" status >/dev/null 2>&1; then
   fi
 fi
 
+# running lists the registries that run an image, as NAMESPACE/NAME; in a cluster that is not ours, that of the demo alone.
+running() {
+  local where=-A
+  [ "$cluster" = local ] || where=--namespace=crateyard-demo
+  kubectl get deployments "$where" -l app.kubernetes.io/managed-by=crateyard -o \
+    "go-template={{range .items}}{{if eq (index .spec.template.spec.containers 0).image \"$1\"}}{{.metadata.namespace}}/{{.metadata.name}}{{\"\n\"}}{{end}}{{end}}"
+}
+
 install=yes
 if [ "$cluster" = local ]; then
   step "Starting a one-node Kubernetes (the first time it is compiled: some ten minutes)"
@@ -58,6 +66,14 @@ if [ $install = yes ]; then
     kubectl -n crateyard-system get events --field-selector type=Warning --sort-by=.metadata.creationTimestamp | tail -5 >&2
     die "the operator does not run; can the cluster pull $image? The warnings above, and kubectl -n crateyard-system describe pods, say why"
   }
+  # Registries that run already do so with the image of before, which had the same name.
+  registries=$(running "$image")
+  for registry in $registries; do
+    step "Restarting the registry ${registry#*/} of namespace ${registry%/*}, for the image may be another"
+    kubectl -n "${registry%/*}" rollout restart "deployment/${registry#*/}" >/dev/null
+    kubectl -n "${registry%/*}" rollout status "deployment/${registry#*/}" --timeout=180s ||
+      die "the registry does not start again; kubectl -n ${registry%/*} describe registry ${registry#*/} says why"
+  done
 fi
 
 step "Applying a Registry and a RegistryUser (config/samples) in namespace crateyard-demo"

@@ -109,10 +109,19 @@ func TestURLWithPath(t *testing.T) {
 		t.Errorf("%d %q, want %q", a.status, a.body, want)
 	}
 	for _, path := range []string{"/index/config.json", "/", "/cratesx/index/config.json"} {
-		if a := y.do("GET", path, "", nil); a.status != 404 {
-			t.Errorf("GET %s: %d", path, a.status)
+		if a := y.do("GET", path, "", nil); a.status != 404 || !strings.HasPrefix(a.body, "this registry is at https://example.com/crates/, and the request was for "+path+",") {
+			t.Errorf("GET %s: %d %s", path, a.status, a.body)
 		}
 	}
+	// cargo shows what is in its own shape; the path that a proxy has cut off is what it should tell of.
+	a = y.do("PUT", "/api/v1/crates/new", "", strings.NewReader("x"))
+	if a.status != 404 || !strings.Contains(a.detail(t), "does not begin with /crates/: ask for the whole path, and let a proxy in front of the registry pass it on with its prefix") {
+		t.Errorf("a publish without the prefix: %d %s", a.status, a.body)
+	}
+	eventually(t, "they are counted", func() bool {
+		values, _ := y.metrics()
+		return values[`crateyard_http_requests_total{code="404",route="outside"}`] == 4
+	})
 }
 
 func TestDownloadHeaders(t *testing.T) {

@@ -13,6 +13,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Registry",type=string,JSONPath=`.spec.registryRef.name`
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Secrets",type=string,priority=1,JSONPath=`.status.secretNames`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Status",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name stands in labels: at most 63 characters"
@@ -213,6 +214,13 @@ type RegistryUserStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	Tokens []TokenStatus `json:"tokens,omitempty"`
+
+	// SecretNames are the Secrets of those tokens, in the same order, for kubectl get -o wide.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	SecretNames []string `json:"secretNames,omitempty"`
 
 	// LastHandledReconcileAt is the value of the annotation crateyard.dev/requested-at that was last acted upon.
 	// +optional

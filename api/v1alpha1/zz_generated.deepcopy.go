@@ -605,6 +605,11 @@ func (in *RegistryUserStatus) DeepCopyInto(out *RegistryUserStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.SecretNames != nil {
+		in, out := &in.SecretNames, &out.SecretNames
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]v1.Condition, len(*in))

@@ -60,6 +60,10 @@ func status(u *v1alpha1.RegistryUser, f facts, err error, now time.Time) v1alpha
 			st.Tokens = replaceToken(st.Tokens, t)
 		}
 	}
+	st.SecretNames = nil
+	for _, t := range st.Tokens {
+		st.SecretNames = append(st.SecretNames, t.SecretName)
+	}
 	_, stalled := outcome.IsStalled(err)
 	if err == nil || stalled {
 		st.ObservedGeneration = u.Generation

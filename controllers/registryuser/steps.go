@@ -144,7 +144,7 @@ func (s *scope) finalize(ctx context.Context) error {
 		return s.release(ctx)
 	}
 	if err != nil {
-		return err
+		return s.held(err)
 	}
 	if s.user.Spec.DeletionPolicy == v1alpha1.DeletionRetain || s.user.Annotations[names.CreatedUserAnnotation] == "" {
 		err = s.revokeAll(ctx)
@@ -156,9 +156,19 @@ func (s *scope) finalize(ctx context.Context) error {
 		}
 	}
 	if err != nil && !api.IsNotFound(err) {
-		return fromServer(err, "deleting user "+s.user.UserName())
+		return s.held(fromServer(err, "deleting user "+s.user.UserName()))
 	}
 	return s.release(ctx)
+}
+
+// held says of a deletion that waits for the registry what it waits for, and how to go on without.
+func (s *scope) held(err error) error {
+	wait, ok := outcome.IsWait(err)
+	if !ok {
+		return err
+	}
+	return outcome.WaitFor(wait.After, wait.Reason, "the deletion waits until the tokens of user %s can be revoked: %s. To go on without that, remove the finalizer %s of this RegistryUser: user %s then stays at the registry, and its tokens work until the Registry is ready again",
+		s.user.UserName(), wait.Message, names.UserFinalizer, s.user.UserName())
 }
 
 func (s *scope) release(ctx context.Context) error {

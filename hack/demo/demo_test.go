@@ -171,3 +171,32 @@ func TestInAClusterOfOthers(t *testing.T) {
 		t.Error("the operator that make up brought is still there")
 	}
 }
+
+// A RegistryUser that cannot go, here for there is no operator, does not keep make down from going on.
+func TestDownGoesOn(t *testing.T) {
+	o := start(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go o.finishDeletions(ctx)
+	kubectl := func(stdin string, args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), args...)
+		cmd.Env, cmd.Stdin = o.env, strings.NewReader(stdin)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("kubectl %q: %v\n%s", args, err, out)
+		}
+	}
+	kubectl("", "apply", "--server-side", "-k", "../../config/crd")
+	kubectl("", "wait", "--for=condition=Established", "--timeout=60s", "crd", "registries.crateyard.dev", "registryusers.crateyard.dev")
+	for _, name := range []string{"crateyard-demo", "crateyard-system"} {
+		o.makeNamespace(name)
+		kubectl("", "label", "namespace", name, "crateyard.dev/made-by=make-up")
+	}
+	kubectl(`{"apiVersion": "crateyard.dev/v1alpha1", "kind": "RegistryUser", "metadata": {"name": "ci", "namespace": "crateyard-demo", "finalizers": ["crateyard.dev/registry-user"]},
+		"spec": {"registryRef": {"name": "acme"}}}`, "create", "-f", "-")
+	o.env = append(o.env, "CRATEYARD_DOWN_TIMEOUT=1s")
+	o.run("down.sh", "", true, "These users are not gone after 1s", "Going on with the namespace", "Leaving the operator: what is listed above needs it")
+	if o.namespace("crateyard-demo") || !o.namespace("crateyard-system") {
+		t.Error("the demo's namespace must be gone, and the operator be left for the user that is there yet")
+	}
+}

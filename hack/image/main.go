@@ -50,24 +50,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	img, err := scratch.Build(scratch.Options{
-		Architecture: arch,
-		Created:      created,
-		Entrypoint:   []string{"/crateyard"},
-		User:         nonroot + ":" + nonroot,
-		WorkingDir:   "/",
-		Env:          []string{"PATH=/", "HOME=/tmp", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"},
-		Labels:       labels(*version, *revision, created),
-		Layers: []scratch.Layer{
-			{Comment: "certificates and users", Files: []scratch.File{
-				{Path: "/etc/ssl/certs/ca-certificates.crt", Mode: 0o644, Source: *ca},
-				{Path: "/etc/passwd", Mode: 0o644, Content: []byte("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:" + nonroot + ":" + nonroot + ":nonroot:/tmp:/sbin/nologin\n")},
-				{Path: "/etc/group", Mode: 0o644, Content: []byte("root:x:0:\nnonroot:x:" + nonroot + ":\n")},
-				{Path: "/tmp", Mode: 0o1777, Dir: true},
-			}},
-			{Comment: "crateyard", Files: []scratch.File{{Path: "/crateyard", Mode: 0o755, Source: *binary}}},
-		},
-	})
+	img, err := scratch.Build(options(arch, *binary, *ca, labels(*version, *revision), created))
 	if err != nil {
 		return err
 	}
@@ -84,6 +67,28 @@ func run() error {
 	}
 	fmt.Printf("%s: %s, ID %s, linux/%s\n", *out, full, id, arch)
 	return nil
+}
+
+// options describe the image. The Dockerfile says the same, and a test compares the two.
+func options(arch, binary, ca string, labels map[string]string, created time.Time) scratch.Options {
+	return scratch.Options{
+		Architecture: arch,
+		Created:      created,
+		Entrypoint:   []string{"/crateyard"},
+		User:         nonroot + ":" + nonroot,
+		WorkingDir:   "/",
+		Env:          []string{"PATH=/", "HOME=/tmp", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"},
+		Labels:       labels,
+		Layers: []scratch.Layer{
+			{Comment: "certificates and users", Files: []scratch.File{
+				{Path: "/etc/ssl/certs/ca-certificates.crt", Mode: 0o644, Source: ca},
+				{Path: "/etc/passwd", Mode: 0o644, Content: []byte("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:" + nonroot + ":" + nonroot + ":nonroot:/tmp:/sbin/nologin\n")},
+				{Path: "/etc/group", Mode: 0o644, Content: []byte("root:x:0:\nnonroot:x:" + nonroot + ":\n")},
+				{Path: "/tmp", Mode: 0o1777, Dir: true},
+			}},
+			{Comment: "crateyard", Files: []scratch.File{{Path: "/crateyard", Mode: 0o755, Source: binary}}},
+		},
+	}
 }
 
 // checkBinary refuses what could not start in an empty image: there, a missing
@@ -125,14 +130,13 @@ func sourceDate() (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-func labels(version, revision string, created time.Time) map[string]string {
+func labels(version, revision string) map[string]string {
 	l := map[string]string{
 		"org.opencontainers.image.title":       "crateyard",
-		"org.opencontainers.image.description": "Private Rust crate registries and crates.io mirrors, run by a Kubernetes operator",
+		"org.opencontainers.image.description": "Private Rust crate registries, and the Kubernetes operator that runs them",
 		"org.opencontainers.image.source":      "https://github.com/crateyard/crateyard",
 		"org.opencontainers.image.licenses":    "Apache-2.0",
 		"org.opencontainers.image.version":     version,
-		"org.opencontainers.image.created":     created.Format(time.RFC3339),
 	}
 	if revision != "" {
 		l["org.opencontainers.image.revision"] = revision

@@ -15,9 +15,13 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
+// fillAt is the version that made the tables of search words.
+const fillAt = 2
+
 // migrate brings a schema up to date. Who calls it on a database that others may be opening as well holds a lock. With existing, it changes
-// nothing, and refuses a schema that is not this program's.
-func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string, existing bool) error {
+// nothing, and refuses a schema that is not this program's. fill, where there is one, does at version fillAt what SQL cannot; it is run again
+// when it was cut off.
+func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string, existing bool, fill func(context.Context, *sql.DB) error) error {
 	dir, err := fs.Sub(migrations, "migrations/"+folder)
 	if err != nil {
 		return err
@@ -37,6 +41,14 @@ func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string, ex
 		return fmt.Errorf("its schema is version %d, of an older crateyard; this one needs version %d: upgrade the server first, or run the server's own crateyard", have, want)
 	case have > want:
 		return fmt.Errorf("its schema is version %d, made by a newer crateyard; this one knows version %d: run the newer one", have, want)
+	}
+	if fill != nil && have > 0 && have <= fillAt {
+		if _, err := p.UpTo(ctx, fillAt); err != nil {
+			return err
+		}
+		if err := fill(ctx, db); err != nil {
+			return err
+		}
 	}
 	_, err = p.Up(ctx)
 	return err

@@ -37,7 +37,7 @@ const (
 	PinnedByLockfile
 )
 
-// MirrorKey names an archive of a mirror.
+// MirrorKey names an archive of a mirror. Pins of it say how it is kept.
 type MirrorKey struct {
 	MirrorID  int64
 	Name, Num string
@@ -214,23 +214,31 @@ func (c *Catalog) ForgetMirrorIndex(ctx context.Context, by Actor, mirror, name 
 
 // PinMirrorCrates says which archives are pinned, and how: those that are not named are not any more.
 func (c *Catalog) PinMirrorCrates(ctx context.Context, mirrorID int64, pins map[MirrorKey]int) error {
-	rows := make([][3]any, 0, len(pins))
-	for k, how := range pins {
-		rows = append(rows, [3]any{k.Name, k.Num, how})
+	type row struct {
+		MirrorKey
+		how int
 	}
-	named := toJSON(rows)
-	const k = "(SELECT value ->> 0 AS name, value ->> 1 AS num, CAST(value ->> 2 AS BIGINT) AS how FROM json_each(?)) k"
 	return c.write(ctx, func(tx *tx) ([]change, error) {
 		if err := tx.lock(ctx, lockMirrors, 1); err != nil {
 			return nil, err
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET pinned = k.how FROM "+k+" WHERE mirror_id = ? AND mirror_crates.name = k.name AND mirror_crates.num = k.num AND pinned <> k.how",
-			named, mirrorID); err != nil {
+		// What changed is found here: a comparison of two long lists in SQL is one of each with each.
+		now, err := collect(ctx, tx, func(r *sql.Rows) (x row, err error) {
+			x.MirrorID = mirrorID
+			err = r.Scan(&x.Name, &x.Num, &x.how)
+			return x, err
+		}, "SELECT name, num, pinned FROM mirror_crates WHERE mirror_id = ?", mirrorID)
+		if err != nil {
 			return nil, err
 		}
-		_, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET pinned = 0 WHERE mirror_id = ? AND pinned <> 0 AND NOT EXISTS (SELECT 1 FROM "+k+" WHERE k.name = mirror_crates.name AND k.num = mirror_crates.num)",
-			mirrorID, named)
-		return nil, err
+		for _, x := range now {
+			if how := pins[x.MirrorKey]; how != x.how {
+				if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET pinned = ? WHERE mirror_id = ? AND name = ? AND num = ?", how, mirrorID, x.Name, x.Num); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return nil, nil
 	})
 }
 

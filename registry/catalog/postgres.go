@@ -123,7 +123,7 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, existing bool)
 	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock($1, 0)", lockMigrate); err != nil {
 		return postgresFault(err)
 	}
-	return postgresFault(migrate(ctx, goose.DialectPostgres, db, "postgres", existing))
+	return postgresFault(migrate(ctx, goose.DialectPostgres, db, "postgres", existing, nil))
 }
 
 // postgresLost reports whether an error means that the connection, or the server, went away, so that the outcome of what was

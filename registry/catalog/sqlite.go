@@ -50,7 +50,7 @@ func openFile(ctx context.Context, path string, existing bool) (*Catalog, error)
 		return nil, err
 	}
 	rw.SetMaxOpenConns(1)
-	if err := migrate(ctx, goose.DialectSQLite3, rw, "sqlite", existing); err != nil {
+	if err := migrate(ctx, goose.DialectSQLite3, rw, "sqlite", existing, fillSearchTerms); err != nil {
 		return nil, errors.Join(fmt.Errorf("catalog %s: %w", path, sqliteFault(err)), rw.Close())
 	}
 	ro, err := sql.Open("sqlite", dsn(path, "_pragma=query_only(1)"))

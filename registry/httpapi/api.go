@@ -95,6 +95,7 @@ func (a *API) Handler() http.Handler {
 func (rt *router) routes() {
 	a := rt.api
 	rt.index = rt.route("index", readers, a.serveIndex)
+	rt.outside = rt.route("outside", anyone, rt.serveOutside)
 	rt.handle("GET /crates/{crate}/{version}/download", "download", readers, a.serveDownload)
 	rt.mirrorIndex = rt.route("mirror_index", readers, a.serveMirrorIndex)
 	rt.mirrorDownload = rt.route("mirror_download", readers, a.serveMirrorDownload)

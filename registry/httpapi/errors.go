@@ -85,3 +85,10 @@ func (a *API) servePages(w *response, r *http.Request) error {
 	a.Web.ServeHTTP(w, r)
 	return nil
 }
+
+// serveOutside answers for paths that are not below the registry's own. What comes here was asked of a wrong address, or a proxy took the
+// prefix off on the way.
+func (rt *router) serveOutside(_ *response, r *http.Request) error {
+	return fault.New(fault.NotFound, "this registry is at %s/, and the request was for %s, which does not begin with %s/: ask for the whole path, and let a proxy in front of the registry pass it on with its prefix",
+		rt.api.URL, r.URL.Path, rt.base)
+}

@@ -30,6 +30,7 @@ type router struct {
 
 	index                       func(*response, *http.Request) // all below indexPrefix
 	mirrorIndex, mirrorDownload func(*response, *http.Request) // all below mirrorPrefix
+	outside                     func(*response, *http.Request) // all that is not below base
 	ids                         requestIDs
 	pool                        sync.Pool
 }
@@ -112,7 +113,7 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(start.Add(bodyTime)) // a connection that is gone needs no deadline
 	}
 	if p, ok := rt.clean(r.URL.Path); !ok {
-		http.NotFound(resp, r)
+		rt.outside(resp, r)
 		return
 	} else if p != r.URL.Path {
 		u := *r.URL

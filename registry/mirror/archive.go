@@ -75,7 +75,7 @@ func (m *Mirror) Archive(ctx context.Context, name, num string, open bool) (*Arc
 	if err != nil {
 		return nil, err
 	}
-	f, err := m.fetch(l)
+	f, err := m.fetch(l, catalog.NotPinned)
 	if errors.Is(err, errStored) {
 		return m.Archive(ctx, name, num, open)
 	}
@@ -194,7 +194,7 @@ func (m *Mirror) version(ctx context.Context, name, num string) (line, error) {
 var errStored = errors.New("it is stored")
 
 // fetch gives the way of an archive from upstream, which it begins unless somebody has. The caller closes it.
-func (m *Mirror) fetch(l line) (*Fetch, error) {
+func (m *Mirror) fetch(l line, pinned int) (*Fetch, error) {
 	key := m.fetchKey(l.Name, l.Vers)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -210,7 +210,7 @@ func (m *Mirror) fetch(l line) (*Fetch, error) {
 	m.work.Go(func() {
 		ctx, cancel := m.detached(fetchTime)
 		defer cancel()
-		d := &download{Fetch: f, m: m, name: l.Name, num: l.Vers, limit: m.MaxArchive, finished: sync.OnceFunc(func() { close(f.done) })}
+		d := &download{Fetch: f, m: m, name: l.Name, num: l.Vers, pinned: pinned, limit: m.MaxArchive, finished: sync.OnceFunc(func() { close(f.done) })}
 		err := m.once(ctx, d, l)
 		if err != nil {
 			f.update(func() { f.err = err })

@@ -12,6 +12,7 @@ import (
 const (
 	adviseEvery = 6 * time.Hour   // how often a database of advisories is read again
 	adviseAgain = 5 * time.Minute // after a failure
+	adviseFirst = 5 * time.Second // after it was opened: it may be the copy of an earlier run
 )
 
 // databases are the databases of advisories that mirrors name, each read once for all of them.
@@ -41,9 +42,10 @@ func (d *databases) get(ctx context.Context, address string) (*advisory.DB, erro
 			return nil, err
 		}
 		d.open[address] = s
-	} else {
-		_, err = s.Update(ctx)
+		d.due[address] = time.Now().Add(adviseFirst)
+		return s.DB(), nil
 	}
+	_, err = s.Update(ctx)
 	again := adviseEvery
 	if err != nil {
 		again = adviseAgain

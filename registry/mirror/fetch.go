@@ -163,6 +163,7 @@ type download struct {
 	etag      string
 	received  int64
 	limit     int64
+	pinned    int    // see catalog.MirrorCrate
 	finished  func() // closes done
 }
 
@@ -306,6 +307,6 @@ func (d *download) store(ctx context.Context, license string, inspected bool) (*
 		return nil, nil, err
 	}
 	now := time.Now()
-	row := catalog.MirrorCrate{Name: d.name, Num: d.num, SHA256: d.SHA256, Size: d.received, License: license, Inspected: inspected, StoredAt: now, UsedAt: now}
+	row := catalog.MirrorCrate{Name: d.name, Num: d.num, SHA256: d.SHA256, Size: d.received, License: license, Inspected: inspected, Pinned: d.pinned, StoredAt: now, UsedAt: now}
 	return &row, d.m.writer.crate(d.m.Row.ID, row, durable), nil
 }

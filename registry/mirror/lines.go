@@ -2,18 +2,16 @@ package mirror
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/mirror/policy"
 )
 
 // line is what counts of a line of an index file. The line itself is kept as bytes and never written anew.
 type line struct {
-	Name  string `json:"name"`
-	Vers  string `json:"vers"`
-	Cksum string `json:"cksum"`
-	bytes []byte
+	Name, Vers, Cksum string
+	bytes             []byte
 }
 
 // lines are the lines of a file by version. Of two with one version the last counts, as to cargo before 1.96; upstreams have none.
@@ -23,16 +21,20 @@ type lines map[string]line
 // is none. What belongs to another crate makes it the wrong file.
 func readLines(name string, file []byte) (lines, error) {
 	all := lines{}
-	want := crate.Canonical(name)
+	want, spelled := crate.Canonical(name), ""
 	for text := range bytes.Lines(file) {
 		text = bytes.TrimSpace(text)
 		if len(text) == 0 {
 			continue
 		}
-		l := line{bytes: text}
-		if err := json.Unmarshal(text, &l); err != nil || l.Name == "" || l.Vers == "" || l.Cksum == "" {
+		of, vers, cksum, ok := policy.Line(text)
+		if !ok || len(of) == 0 || len(vers) == 0 || len(cksum) == 0 {
 			continue
 		}
+		if string(of) != spelled {
+			spelled = string(of)
+		}
+		l := line{Name: spelled, Vers: string(vers), Cksum: string(cksum), bytes: text}
 		if crate.Canonical(l.Name) != want {
 			return nil, fmt.Errorf("%w: its index file of %s is about another crate", errNoUse, name)
 		}

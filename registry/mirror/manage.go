@@ -177,7 +177,7 @@ func (m *Manager) Cache(ctx context.Context, mirror, name, num string) (out wire
 	if err != nil {
 		return out, err
 	}
-	row, fetched, err := found.ensure(ctx, name, num)
+	row, fetched, err := found.ensure(ctx, name, num, catalog.NotPinned)
 	if err != nil {
 		return out, err
 	}

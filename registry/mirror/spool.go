@@ -8,10 +8,10 @@ import (
 )
 
 // An archive on its way waits in memory up to spoolMemory, which most never pass, and then in a file. No more than spoolMemoryMost take memory at the
-// same time, 16 MiB in all.
+// same time, 8 MiB in all.
 const (
 	spoolMemory     = 256 << 10
-	spoolMemoryMost = 64
+	spoolMemoryMost = 32
 )
 
 // spools gives memory to archives on their way.

@@ -147,7 +147,11 @@ func (s *syncing) Versions(ctx context.Context, name string) ([]plan.Entry, erro
 
 // cache has one version be there.
 func (s *syncing) cache(ctx context.Context, v plan.Version) error {
-	row, fetched, err := s.m.ensure(ctx, v.Crate, v.Num)
+	how := catalog.PinnedByList
+	if v.Pinned {
+		how = catalog.PinnedByLockfile
+	}
+	row, fetched, err := s.m.ensure(ctx, v.Crate, v.Num, how)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -159,10 +163,6 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 		return nil
 	}
 	s.awry.Store(0)
-	how := catalog.PinnedByList
-	if v.Pinned {
-		how = catalog.PinnedByLockfile
-	}
 	s.note(func(st *wire.MirrorSync) {
 		s.pins[catalog.MirrorKey{MirrorID: s.m.Row.ID, Name: row.Name, Num: row.Num}] = how
 		st.Done++
@@ -282,7 +282,7 @@ func (m *Mirror) fresh(ctx context.Context, name string) (*entry, error) {
 }
 
 // ensure has a version in the cache, and reports whether it was fetched for that.
-func (m *Mirror) ensure(ctx context.Context, name, num string) (row *catalog.MirrorCrate, fetched bool, err error) {
+func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int) (row *catalog.MirrorCrate, fetched bool, err error) {
 	if !checkName(name) {
 		return nil, false, m.noVersion(name, num)
 	}
@@ -303,7 +303,7 @@ func (m *Mirror) ensure(ctx context.Context, name, num string) (row *catalog.Mir
 	if row, err = m.stored(ctx, name, num); err != nil || row != nil {
 		return row, false, err
 	}
-	f, err := m.fetch(l)
+	f, err := m.fetch(l, pinned)
 	if errors.Is(err, errStored) {
 		row, err = m.stored(ctx, name, num)
 		return row, false, err

@@ -12,7 +12,7 @@ import (
 const (
 	writeEvery = 50 * time.Millisecond // the longest that a write waits for others to go with it
 	touchEvery = 10 * time.Second      // the same of times alone
-	writeMost  = 8 << 20               // bytes of index files that wait at most; then whoever brings more waits
+	writeMost  = 4 << 20               // bytes of index files that wait at most; then whoever brings more waits
 	writeTries = 10                    // until what the catalog does not take is dropped
 )
 

@@ -3,6 +3,8 @@
 //
 // Rounds alternate between the two, so that a noisy neighbour hits both; a figure is the median of the rounds' ratios. nginx
 // and wrk must be on the PATH (make bench installs them).
+//
+// It ends with an error when a figure misses its limit, after the table is written.
 package main
 
 import (
@@ -35,6 +37,38 @@ func main() {
 // result is one line of the table.
 type result struct {
 	work, ours, theirs, ratio, least string
+	missed                           []string // which limits, and by how much
+}
+
+// atLeast and atMost hold a figure, as measured and not as the table rounds it, against its limit.
+func atLeast(what string, got, limit float64) []string {
+	if got >= limit {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is %.4g, and should be at least %g", what, got, limit)}
+}
+
+func atMost(what string, got, limit float64) []string {
+	if got <= limit {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is %.4g, and should be at most %g", what, got, limit)}
+}
+
+func misses(of ...[]string) []string { return slices.Concat(of...) }
+
+// verdict is an error that names every limit that was missed; nil: none was.
+func verdict(results []result) error {
+	var all []string
+	for _, r := range results {
+		for _, m := range r.missed {
+			all = append(all, "  "+r.work+": "+m)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d figures miss their limits:\n%s", len(all), strings.Join(all, "\n"))
 }
 
 // measurement makes one result; it says on the way what it does.
@@ -73,10 +107,12 @@ func run(ctx context.Context, rounds int, length time.Duration, write, only stri
 	}
 	table := render(results)
 	fmt.Print(table)
-	if write == "" {
-		return nil
+	if write != "" {
+		if err := replace(write, table); err != nil {
+			return err
+		}
 	}
-	return replace(write, table)
+	return verdict(results)
 }
 
 func render(results []result) string {

@@ -47,7 +47,7 @@ const connections = 32
 func measureIdle(_ context.Context, b *bench) (result, error) {
 	time.Sleep(2 * time.Second)
 	mib, err := b.resident()
-	return result{"resident memory, idle", fmt.Sprintf("%.0f MiB", mib), "", "", "at most 40 MiB"}, err
+	return result{"resident memory, idle", fmt.Sprintf("%.0f MiB", mib), "", "", "at most 40 MiB", atMost("memory", mib, 40)}, err
 }
 
 // indexFile publishes versions of a crate until its index file has 12 KB, and gives nginx the same bytes.
@@ -71,7 +71,7 @@ func measureIndex(ctx context.Context, b *bench) (result, error) {
 		return result{}, err
 	}
 	o, t, ratio, err := b.against(ctx, connections, ours, theirs, nil, nil)
-	return result{"index file of 12 KB, warm, 32 connections", perSec(o), "nginx: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.55"}, err
+	return result{"index file of 12 KB, warm, 32 connections", perSec(o), "nginx: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.55", atLeast("the ratio", ratio, 0.55)}, err
 }
 
 func measureNotModified(ctx context.Context, b *bench) (result, error) {
@@ -91,7 +91,7 @@ func measureNotModified(ctx context.Context, b *bench) (result, error) {
 		}
 	}
 	o, t, ratio, err := b.against(ctx, connections, ours, theirs, headers[0], headers[1])
-	return result{"the same, not modified (304)", perSec(o), "nginx: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.45"}, err
+	return result{"the same, not modified (304)", perSec(o), "nginx: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.45", atLeast("the ratio", ratio, 0.45)}, err
 }
 
 // measureMissing asks for a crate that does not exist, in turns with one that does: cargo asks for both spellings of a name.
@@ -106,7 +106,7 @@ func measureMissing(ctx context.Context, b *bench) (result, error) {
 	}
 	accept := []string{"Accept: text/plain"} // as cargo sends it; with a header of ours, load takes other answers than 200
 	o, t, ratio, err := b.against(ctx, connections, missing, hit, accept, accept)
-	return result{"index file of an unknown crate (404)", perSec(o), "a hit: " + perSec(t), fmt.Sprintf("%.2f", ratio), "1.00"}, err
+	return result{"index file of an unknown crate (404)", perSec(o), "a hit: " + perSec(t), fmt.Sprintf("%.2f", ratio), "1.00", atLeast("the ratio", ratio, 1)}, err
 }
 
 // measureToken reads with a token, in turns with reads without.
@@ -116,7 +116,7 @@ func measureToken(ctx context.Context, b *bench) (result, error) {
 		return result{}, err
 	}
 	o, t, ratio, err := b.against(ctx, connections, hit, hit, []string{"Authorization: " + b.server.AdminToken}, nil)
-	return result{"index file, with a token", perSec(o), "without: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.77 (cost at most 1.3)"}, err
+	return result{"index file, with a token", perSec(o), "without: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.77 (cost at most 1.3)", atLeast("the ratio", ratio, 0.77)}, err
 }
 
 func measureLoaded(ctx context.Context, b *bench) (result, error) {
@@ -134,7 +134,7 @@ func measureLoaded(ctx context.Context, b *bench) (result, error) {
 		select {
 		case err := <-done:
 			tick.Stop()
-			return result{"resident memory, most under the index load", fmt.Sprintf("%.0f MiB", most), "", "", "at most 100 MiB"}, err
+			return result{"resident memory, most under the index load", fmt.Sprintf("%.0f MiB", most), "", "", "at most 100 MiB", atMost("memory", most, 100)}, err
 		case <-tick.C:
 			if mib, err := b.resident(); err == nil {
 				most = max(most, mib)
@@ -160,7 +160,7 @@ func measureDownload(ctx context.Context, b *bench) (result, error) {
 		return result{}, err
 	}
 	o, t, ratio, err := b.against(ctx, connections, ours, theirs, nil, nil)
-	return result{"download of a 1 MiB crate, 32 connections", perSec(o), "nginx, sendfile: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.80"}, err
+	return result{"download of a 1 MiB crate, 32 connections", perSec(o), "nginx, sendfile: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.80", atLeast("the ratio", ratio, 0.8)}, err
 }
 
 // publishes is how many publishes of 20 kB make one half of a round.
@@ -206,7 +206,7 @@ func measurePublish(ctx context.Context, b *bench) (result, error) {
 	slices.Sort(times)
 	return result{"publish of 20 kB crates, serial, durable",
 		fmt.Sprintf("%s, p50 %.1f ms, p99 %.1f ms", perSec(median(ours)), ms(times[len(times)/2]), ms(times[len(times)*99/100])),
-		"bare writes: " + perSec(median(theirs)), fmt.Sprintf("%.2f", median(ratios)), "0.50"}, nil
+		"bare writes: " + perSec(median(theirs)), fmt.Sprintf("%.2f", median(ratios)), "0.50", atLeast("the ratio", median(ratios), 0.5)}, nil
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"sort"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // File is one entry of a layer: a directory when Dir is set, else a regular
@@ -55,7 +55,8 @@ type Options struct {
 
 // Build makes the image in memory.
 func Build(o Options) (v1.Image, error) {
-	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
+	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img, err := mutate.ConfigFile(base, &v1.ConfigFile{
 		Architecture: o.Architecture,
 		OS:           "linux",
 		Created:      v1.Time{Time: o.Created},
@@ -82,6 +83,7 @@ func Build(o Options) (v1.Image, error) {
 			// Go binaries gain little from a higher level, and each end-to-end run waits for this.
 			tarball.WithCompressionLevel(gzip.BestSpeed),
 			tarball.WithCompressedCaching,
+			tarball.WithMediaType(types.OCILayer),
 		)
 		if err != nil {
 			return nil, fmt.Errorf("layer %q: %w", l.Comment, err)
@@ -95,37 +97,6 @@ func Build(o Options) (v1.Image, error) {
 		}
 	}
 	return img, nil
-}
-
-// Save writes the image as a docker archive, which containerd, podman, skopeo,
-// kind and docker all read. The file appears under its name only when it is whole.
-// The reference is written in full ("crateyard:dev" becomes "docker.io/library/crateyard:dev"),
-// as that is what a kubelet looks for when a pod says image: crateyard:dev.
-func Save(img v1.Image, reference, file string) (err error) {
-	tag, err := Tag(reference)
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = tmp.Close()
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	if err = tarball.Write(tag, img, tmp); err != nil {
-		return err
-	}
-	if err = tmp.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = tmp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), file)
 }
 
 // Tag parses a reference and spells it in full.

@@ -5,13 +5,16 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
 var epoch = time.Unix(0, 0).UTC()
@@ -46,7 +49,8 @@ func TestSameInputSameImage(t *testing.T) {
 	}
 }
 
-func TestArchiveCanBeReadBack(t *testing.T) {
+// The archive is read back as the OCI's image layout, with what importers look at.
+func TestArchiveIsAnOCILayout(t *testing.T) {
 	img, err := Build(options())
 	if err != nil {
 		t.Fatal(err)
@@ -55,13 +59,38 @@ func TestArchiveCanBeReadBack(t *testing.T) {
 	if err := Save(img, "crateyard:dev", file); err != nil {
 		t.Fatal(err)
 	}
-	tag, err := Tag("docker.io/library/crateyard:dev")
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+	index, err := layout.ImageIndexFromPath(unpack(t, file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := tarball.ImageFromPath(file, &tag)
+	manifest, err := index.IndexManifest()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(manifest.Manifests) != 1 {
+		t.Fatalf("%d images", len(manifest.Manifests))
+	}
+	d := manifest.Manifests[0]
+	want := map[string]string{"org.opencontainers.image.ref.name": "dev", "io.containerd.image.name": "docker.io/library/crateyard:dev"}
+	if !maps.Equal(d.Annotations, want) || d.MediaType != types.OCIManifestSchema1 || d.Platform == nil || d.Platform.String() != "linux/amd64" {
+		t.Errorf("index: %+v", d)
+	}
+	read, err := index.Image(d.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(read); err != nil {
+		t.Error(err)
+	}
+	m, err := read.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.MediaType != types.OCIManifestSchema1 || m.Config.MediaType != types.OCIConfigJSON || m.Layers[0].MediaType != types.OCILayer {
+		t.Errorf("manifest: %+v", m)
 	}
 	config, err := read.ConfigFile()
 	if err != nil {
@@ -69,6 +98,38 @@ func TestArchiveCanBeReadBack(t *testing.T) {
 	}
 	if config.Config.User != "65532:65532" || !slices.Equal(config.Config.Entrypoint, []string{"/app"}) || config.OS != "linux" {
 		t.Errorf("unexpected configuration: %+v", config)
+	}
+}
+
+// unpack gives a folder with what a tar holds.
+func unpack(t *testing.T, file string) string {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	dir := t.TempDir()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return dir
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, h.Name)
+		if h.Typeflag == tar.TypeDir {
+			err = os.Mkdir(path, 0o755) // its parent came before
+		} else {
+			var content []byte
+			if content, err = io.ReadAll(r); err == nil {
+				err = os.WriteFile(path, content, 0o600)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -5,13 +5,13 @@
 //
 // The line of a version that is denied is served with "yanked":true, and stays otherwise as it is: cargo never newly chooses a
 // yanked version. A lockfile that names it still resolves, and its download is where the server answers with the rule's reason
-// (see Policy.Version). If the line were missing, cargo would say no more than that there is no such version. All other lines pass byte for byte, known
-// fields or not, whatever their spaces, order or escapes.
+// (see Policy.Version). If the line were missing, cargo would say no more than that there is no such version. All other lines
+// pass byte for byte, known fields or not, whatever their spaces, order or escapes.
 //
-// A line is not read as a whole, which would take longer than all the rest: it is read from both ends, as far as the rules need it.
-// What cargo takes is understood; what cargo passes over, which is all that is no JSON object with one name, vers, cksum and so on, is passed on
-// as something that cargo passes over. (One form is refused: cargo would take an array of the values of a line, so under a policy that has a
-// rule such a line is made one that it does not take.)
+// A line is not read as a whole, which would take longer than all the rest: it is read from both ends, as far as the rules need
+// it. What cargo takes is understood. What cargo passes over, which is all that is no JSON object with one name, vers, cksum and
+// so on, is passed on as something that cargo passes over. One form is refused: cargo would take an array of the values of a
+// line, so under a policy that has a rule such a line is made one that it does not take.
 //
 // # Rules
 //

@@ -3,7 +3,6 @@ package policy
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -88,7 +87,11 @@ func apply(file []byte, edits []edit) []byte {
 	for _, e := range edits {
 		size += len(e.text) - (e.end - e.start)
 	}
-	out, from := slices.Grow([]byte(nil), size), 0
+	// Most edits make a line shorter, so that there is room for the result in a copy. To clear memory for it first would take as long again.
+	out, from := append([]byte(nil), file...)[:0], 0
+	if size > cap(out) {
+		out = make([]byte, 0, size)
+	}
 	for _, e := range edits {
 		out = append(append(out, file[from:e.start]...), e.text...)
 		from = e.end
@@ -124,6 +127,10 @@ func (p *Policy) Version(line []byte, o Options) *Denial {
 
 // NeedsFacts reports whether the policy asks for what only the archive of a version tells.
 func (p *Policy) NeedsFacts() bool { return p.licenses != nil || p.maxSize > 0 }
+
+// NeedsAdvisories reports whether the policy asks for a database of advisories. Without one in Options nothing is denied for an advisory, so
+// it is for the caller to say what happens while there is none.
+func (p *Policy) NeedsAdvisories() bool { return p.advisories != nil }
 
 // String describes a denial for a log.
 func (d Denial) String() string { return fmt.Sprintf("%s: %s", d.Rule, d.Reason) }

@@ -336,3 +336,10 @@ func yank(text []byte) (e edit, ok bool) {
 	}
 	return edit{end, end, `,"yanked":true`}, true
 }
+
+// Line reads the name, the version and the checksum of a line of an index file, as cargo would, if it is one that cargo can read. What it gives are
+// parts of text, or copies where there are escapes in them.
+func Line(text []byte) (name, vers, cksum []byte, ok bool) {
+	l, ok := read(text, fieldName|fieldVers|fieldCksum)
+	return l.name, l.vers, l.cksum, ok
+}
