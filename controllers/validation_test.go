@@ -49,6 +49,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"sweep without pause", "Registry", "acme", "{sweep: {every: 1s}}", "every must be 0s, for never, or at least 1m"},
 		{"sweep of what is on its way", "Registry", "acme", "{sweep: {olderThan: 5m}}", "olderThan must be at least 1h"},
 		{"sweep in days", "Registry", "acme", "{sweep: {every: 1d}}", "days are not known"},
+		{"tiny cache", "Registry", "acme", "{storage: {s3: {bucket: crates, cacheSize: 10Ki}}}", "cacheSize must be 0, for no cache, or lie between 1Mi and 10Ti"},
 		{"negative scrub", "Registry", "acme", "{scrub: {rate: '-1'}}", "rate must lie between 0, for never, and 10Gi"},
 		{"negative replicas", "Registry", "acme", "{replicas: -1}", "greater than or equal to 0"},
 		{"url with slash at its end", "Registry", "acme", "{url: 'https://a.example/'}", "spec.url"},

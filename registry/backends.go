@@ -204,6 +204,21 @@ func (b *Backends) verifyUnclaimed(ctx context.Context, mayLack bool) error {
 	return nil
 }
 
+// openCache puts a cache in front of a bucket. A disk that takes no cache keeps no server from starting.
+func (s *Server) openCache() error {
+	dir, size := filepath.Join(s.config.Data, "cache"), s.config.Storage.Cache.Size
+	if s.config.Storage.S3 == nil || size == 0 {
+		return os.RemoveAll(dir) // what was cached when there was one
+	}
+	c, err := storage.NewCached(s.backends.Store, storage.CacheOptions{Dir: dir, Size: size, Observer: s.metrics.BlobCache(), Log: s.log})
+	if err != nil {
+		s.log.Warn("Crate files are not cached", "folder", dir, "error", err)
+		return nil
+	}
+	s.store, s.cache = c, c
+	return nil
+}
+
 // The wait between two attempts to reach backends that are away grows from the one to the other.
 const firstWait, lastWait = time.Second, 10 * time.Second
 

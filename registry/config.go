@@ -140,7 +140,8 @@ func DefaultConfig() Config {
 		Publishing: Publishing{Profile: ProfilePrivate, NewCrates: "Open", Shadowing: string(publish.ShadowingWarn)},
 		RateLimits: RateLimits{Mode: "Auto", PublishNew: Rate{5, Duration(10 * time.Minute)}, PublishUpdate: Rate{30, Duration(time.Minute)},
 			Yank: Rate{100, Duration(time.Minute)}, FailedAuth: Rate{100, Duration(time.Second)}},
-		Sweep: Sweep{Every: Duration(24 * time.Hour), OlderThan: Duration(24 * time.Hour)}, Scrub: Scrub{Rate: 1 << 20}, Backup: Backup{Keep: 14},
+		Storage: Storage{Cache: Cache{Size: 1 << 30}},
+		Sweep:   Sweep{Every: Duration(24 * time.Hour), OlderThan: Duration(24 * time.Hour)}, Scrub: Scrub{Rate: 1 << 20}, Backup: Backup{Keep: 14},
 		Limits: Limits{CrateSize: 10 << 20, MirroredCrateSize: 512 << 20}, Log: Log{Format: "text", Level: "info"},
 	}
 }

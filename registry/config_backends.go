@@ -22,7 +22,17 @@ type Storage struct {
 	// Delivery of downloads: Proxy (default) streams them through the server, Redirect sends cargo to the bucket with an address that
 	// holds for a few minutes.
 	Delivery string `yaml:"delivery"`
+	// Cache keeps copies of what is read from S3 in Data/cache.
+	Cache Cache `yaml:"cache"`
 }
+
+// Cache says what copies of crate files may take.
+type Cache struct {
+	Size int64 `yaml:"size"` // bytes; 0: no cache; default 1 GiB
+}
+
+// leastCache is the smallest cache that is worth it.
+const leastCache = 1 << 20
 
 // S3 is a bucket, or a part of one, on anything that speaks S3.
 type S3 struct {
@@ -136,6 +146,9 @@ func (c *Config) checkBackends() error {
 		}
 	default:
 		bad("storage.delivery %q: it must be Proxy or Redirect", c.Storage.Delivery)
+	}
+	if size := c.Storage.Cache.Size; size < 0 || size > 0 && size < leastCache {
+		bad("storage.cache.size %d: it must be 0, for no cache, or at least %d bytes", size, leastCache)
 	}
 	if p := c.Catalog.Postgres; p != nil {
 		if (p.URI == "") == (p.URIFile == "") {

@@ -45,7 +45,8 @@ type Server struct {
 
 	backends *Backends
 	catalog  *catalog.Catalog // of the backends
-	store    ClosableStore
+	store    storage.Store    // of the backends, behind the cache where there is one
+	cache    *storage.Cached  // nil: none
 	// waiting says why the server is not open for business yet; nil: it is.
 	waiting atomic.Pointer[string]
 
@@ -101,7 +102,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 			Shadowing: publish.Shadowing(s.config.Publishing.Shadowing), NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
 	}
-	if p, ok := s.store.(storage.Presigner); ok && c.Storage.Delivery == "Redirect" {
+	if p, ok := s.backends.Store.(storage.Presigner); ok && c.Storage.Delivery == "Redirect" {
 		s.api.Presign = p.Presign
 	}
 	if s.config.GitIndex == "Enabled" {
@@ -129,7 +130,7 @@ func (s *Server) openData(ctx context.Context) (err error) {
 		return err
 	}
 	s.catalog, s.store = s.backends.Catalog, s.backends.Store
-	return nil
+	return s.openCache()
 }
 
 // listen takes the addresses. The ops listener answers from here on.
@@ -290,6 +291,9 @@ func (s *Server) close() (err error) {
 	}
 	if s.git != nil {
 		err = errors.Join(err, s.git.Close())
+	}
+	if s.cache != nil {
+		err = errors.Join(err, s.cache.Close())
 	}
 	if s.backends != nil {
 		err = errors.Join(err, s.backends.Close())

@@ -16,7 +16,8 @@ import (
 // pruneEvery is how often records of the audit that are too old are dropped.
 const pruneEvery = time.Hour
 
-// prepareUpkeep makes the work that comes by itself, and that one server does for all that share the catalog.
+// prepareUpkeep makes the work that comes by itself, and that one server does for all that share the catalog. What copies or examines blobs
+// sees those of the storage itself, and not what a cache has of them.
 func (s *Server) prepareUpkeep(ctx context.Context) error {
 	id, err := s.catalog.RegistryID(ctx)
 	if err != nil {
@@ -36,7 +37,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 			Owns: s.backends.Verify, OlderThan: time.Duration(s.config.Sweep.OlderThan)}, every))
 	}
 	if rate := s.config.Scrub.Rate; rate > 0 {
-		add(upkeep.ScrubTask(upkeep.Scrubber{Catalog: s.catalog, Store: s.store, Rate: rate}, s.upkeep))
+		add(upkeep.ScrubTask(upkeep.Scrubber{Catalog: s.catalog, Store: s.backends.Store, Rate: rate}, s.upkeep))
 	}
 	b := s.config.Backup
 	if b.Schedule == "" {
@@ -46,7 +47,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	add(s.backupTask(schedule, backup.Creator{Catalog: s.catalog, Store: s.store, Leases: s.catalog, Holder: holder, Version: s.api.Version,
+	add(s.backupTask(schedule, backup.Creator{Catalog: s.catalog, Store: s.backends.Store, Leases: s.catalog, Holder: holder, Version: s.api.Version,
 		Registry: backup.Registry{ID: id, Name: s.config.Name, URL: s.config.URL, Instance: s.config.Instance}}))
 	return nil
 }

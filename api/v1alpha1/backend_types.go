@@ -62,6 +62,12 @@ type S3Storage struct {
 	// +kubebuilder:default=Proxy
 	// +kubebuilder:validation:Enum=Proxy;Redirect
 	Delivery string `json:"delivery,omitempty"`
+
+	// CacheSize bounds the copies of crate files that each pod keeps of what it sends: in its scratch folder, which is larger by as much,
+	// or on the volume where there is one, of which the last tenth stays free. 0: none. Left out, it is 1Gi.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) == 0 || quantity(string(self)).compareTo(quantity('1Mi')) >= 0 && quantity(string(self)).compareTo(quantity('10Ti')) <= 0",message="cacheSize must be 0, for no cache, or lie between 1Mi and 10Ti"
+	CacheSize *resource.Quantity `json:"cacheSize,omitempty"`
 }
 
 // S3Location is a bucket, or a part of one, on anything that speaks S3.

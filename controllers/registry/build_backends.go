@@ -15,8 +15,25 @@ const (
 	cratesFolder = cratesDir + "/storage"
 )
 
-// scratchSize bounds what a pod keeps on its node: the index for git, which is built anew when it is lost, and uploads on their way.
-var scratchSize = resource.MustParse("10Gi")
+// What a pod keeps on its node is bounded: the index for git, which is built anew when it is lost, and uploads on their way; and copies of
+// crate files in a bucket, of which the server keeps so much where nothing is said.
+var (
+	scratchBase  = resource.MustParse("10Gi")
+	defaultCache = resource.MustParse("1Gi")
+)
+
+// scratchSize is what the node is asked for. It is never less than the server may take: the kubelet evicts a pod that takes more.
+func scratchSize(r *v1alpha1.Registry) resource.Quantity {
+	size := scratchBase.DeepCopy()
+	if s3 := r.Spec.Storage.S3; s3 != nil {
+		cache := defaultCache
+		if s3.CacheSize != nil {
+			cache = *s3.CacheSize
+		}
+		size.Add(cache)
+	}
+	return size
+}
 
 // needsVolume reports whether anything of a Registry lies on a volume.
 func needsVolume(r *v1alpha1.Registry) bool {
@@ -46,7 +63,7 @@ func (p Params) places() []place {
 	if p.Registry.Spec.Catalog.Postgres == nil {
 		all = append(all, place{data.WithPersistentVolumeClaim(claim), dataMount})
 	} else {
-		all = append(all, place{data.WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(scratchSize)), dataMount})
+		all = append(all, place{data.WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(scratchSize(p.Registry))), dataMount})
 		if p.Registry.Spec.Storage.S3 == nil {
 			crates, mount := at("crates", cratesDir)
 			all = append(all, place{crates.WithPersistentVolumeClaim(claim), mount})

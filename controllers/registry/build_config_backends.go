@@ -7,9 +7,14 @@ import (
 // What follows are the parts of the server's configuration that say where things lie and what looks after them.
 type (
 	serverStorage struct {
-		Folder   string    `json:"folder,omitempty"`
-		S3       *serverS3 `json:"s3,omitempty"`
-		Delivery string    `json:"delivery,omitempty"`
+		Folder   string       `json:"folder,omitempty"`
+		S3       *serverS3    `json:"s3,omitempty"`
+		Delivery string       `json:"delivery,omitempty"`
+		Cache    *serverCache `json:"cache,omitempty"`
+	}
+
+	serverCache struct {
+		Size int64 `json:"size"` // 0 turns it off, and so is written
 	}
 
 	serverS3 struct {
@@ -60,6 +65,9 @@ func (p Params) backends(c *serverConfig) {
 	switch {
 	case spec.Storage.S3 != nil:
 		c.Storage = &serverStorage{S3: bucket(spec.Storage.S3.S3Location, storageVolume), Delivery: spec.Storage.S3.Delivery}
+		if size := spec.Storage.S3.CacheSize; size != nil {
+			c.Storage.Cache = &serverCache{size.Value()}
+		}
 	case spec.Catalog.Postgres != nil:
 		c.Storage = &serverStorage{Folder: cratesFolder}
 	}

@@ -23,6 +23,8 @@ var backends = []backend{
 	{"filesystem", func(t *testing.T) Store { return openFS(t, t.TempDir()) }},
 	{"shared filesystem", func(t *testing.T) Store { return openShared(t, t.TempDir()) }},
 	{"s3", func(t *testing.T) Store { return openS3(t, S3Options{}) }},
+	{"cached filesystem", func(t *testing.T) Store { c, _ := openCached(t, openFS(t, t.TempDir()), CacheOptions{}); return c }},
+	{"cached s3", func(t *testing.T) Store { c, _ := openCached(t, openS3(t, S3Options{}), CacheOptions{}); return c }},
 	{"s3 with a prefix", func(t *testing.T) Store { return openS3(t, S3Options{Prefix: "team/crates"}) }},
 }
 

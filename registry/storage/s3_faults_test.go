@@ -16,27 +16,27 @@ import (
 // s3Work is what a registry does with a store, a step after the other. Each step may fail; after a failure it is done again.
 var s3Work = []struct {
 	name string
-	do   func(ctx context.Context, s *S3, key string, data []byte) error
+	do   func(ctx context.Context, s Store, key string, data []byte) error
 }{
-	{"claim", func(ctx context.Context, s *S3, _ string, _ []byte) error { return Claim(ctx, s, "ours", false) }},
-	{"check", func(ctx context.Context, s *S3, _ string, _ []byte) error { return s.Check(ctx) }},
-	{"store", func(ctx context.Context, s *S3, key string, data []byte) error { return store(ctx, s, key, data) }},
-	{"store again", func(ctx context.Context, s *S3, key string, data []byte) error { return store(ctx, s, key, data) }},
-	{"read", func(ctx context.Context, s *S3, key string, data []byte) error {
+	{"claim", func(ctx context.Context, s Store, _ string, _ []byte) error { return Claim(ctx, s, "ours", false) }},
+	{"check", func(ctx context.Context, s Store, _ string, _ []byte) error { return s.Check(ctx) }},
+	{"store", func(ctx context.Context, s Store, key string, data []byte) error { return store(ctx, s, key, data) }},
+	{"store again", func(ctx context.Context, s Store, key string, data []byte) error { return store(ctx, s, key, data) }},
+	{"read", func(ctx context.Context, s Store, key string, data []byte) error {
 		got, err := read(ctx, s, key)
 		if err == nil && !bytes.Equal(got, data) {
 			return fmt.Errorf("%w: %d bytes, want %d", errWrongBytes, len(got), len(data))
 		}
 		return err
 	}},
-	{"stat", func(ctx context.Context, s *S3, key string, data []byte) error {
+	{"stat", func(ctx context.Context, s Store, key string, data []byte) error {
 		info, err := s.Stat(ctx, key)
 		if err == nil && info.Size != int64(len(data)) {
 			return fmt.Errorf("%w: size %d", errWrongBytes, info.Size)
 		}
 		return err
 	}},
-	{"list", func(ctx context.Context, s *S3, key string, _ []byte) error {
+	{"list", func(ctx context.Context, s Store, key string, _ []byte) error {
 		for info, err := range s.List(ctx, "crates/", "") {
 			if err != nil {
 				return err
@@ -47,8 +47,8 @@ var s3Work = []struct {
 		}
 		return fmt.Errorf("%w: not listed", errWrongBytes)
 	}},
-	{"delete", func(ctx context.Context, s *S3, key string, _ []byte) error { return s.Delete(ctx, key) }},
-	{"gone", func(ctx context.Context, s *S3, key string, _ []byte) error {
+	{"delete", func(ctx context.Context, s Store, key string, _ []byte) error { return s.Delete(ctx, key) }},
+	{"gone", func(ctx context.Context, s Store, key string, _ []byte) error {
 		if _, err := s.Stat(ctx, key); !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(err, ctx.Err())
 		}
@@ -59,15 +59,20 @@ var s3Work = []struct {
 var errWrongBytes = errors.New("not what was stored")
 
 // TestS3Faults has each request of the work fail in each way, once. The store mends that by itself; where it does not, it says so in a
-// fault and the same step goes well the second time. What it said to be durable is whole.
+// fault and the same step goes well the second time. What it said to be durable is whole. So it is behind a cache.
 func TestS3Faults(t *testing.T) {
 	server := s3Server(t)
-	for _, f := range s3.Faults {
-		t.Run(string(f), func(t *testing.T) {
+	for i := range 2 * len(s3.Faults) {
+		f, cached := s3.Faults[i/2], i%2 == 1
+		t.Run(fmt.Sprintf("%s, cached %v", f, cached), func(t *testing.T) {
 			t.Parallel()
 			proxy := s3.NewProxy(t, server)
 			behind := openS3(t, S3Options{})
 			s := openS3(t, S3Options{Endpoint: proxy.Endpoint, Bucket: behind.options.Bucket, stall: 200 * time.Millisecond, headers: 250 * time.Millisecond, backoff: 20 * time.Millisecond})
+			var work Store = s
+			if cached {
+				work, _ = openCached(t, s, CacheOptions{})
+			}
 			for nth := 1; ; nth++ {
 				key, data := blobOf("faults", fmt.Sprint(nth), 400_000)
 				again := 0
@@ -77,7 +82,7 @@ func TestS3Faults(t *testing.T) {
 				}
 				proxy.Fail(nth, f)
 				for _, step := range s3Work {
-					err := step.do(t.Context(), s, key, data)
+					err := step.do(t.Context(), work, key, data)
 					if errors.Is(err, errWrongBytes) {
 						t.Fatalf("request %d, %s: %v", nth, step.name, err)
 					}
@@ -86,7 +91,7 @@ func TestS3Faults(t *testing.T) {
 						if fault.KindOf(err) != fault.Unavailable {
 							t.Errorf("request %d, %s: no fault for the client: %v", nth, step.name, err)
 						}
-						if err = step.do(t.Context(), s, key, data); err != nil {
+						if err = step.do(t.Context(), work, key, data); err != nil {
 							t.Fatalf("request %d, %s, the second time: %v", nth, step.name, err)
 						}
 					}

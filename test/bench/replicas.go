@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,17 +13,13 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crateyard/crateyard/registry/catalog"
-	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/test/postgres"
 	"github.com/crateyard/crateyard/test/s3"
 	"github.com/crateyard/crateyard/test/serve"
@@ -40,8 +34,8 @@ type replicas struct {
 	clients []*serve.Client
 }
 
-// withReplicas runs work with so many servers on one PostgreSQL.
-func withReplicas(b *bench, n int, onS3 bool, work func(*replicas) (result, error)) (_ result, err error) {
+// withReplicas runs work with so many servers on one PostgreSQL. config is added to theirs: see serve.NewShared.
+func withReplicas(b *bench, n int, onS3 bool, config string, work func(*replicas) (result, error)) (_ result, err error) {
 	dir, err := os.MkdirTemp(b.dir, "replicas-")
 	if err != nil {
 		return result{}, err
@@ -60,7 +54,7 @@ func withReplicas(b *bench, n int, onS3 bool, work func(*replicas) (result, erro
 			return result{}, err
 		}
 	}
-	shared, err := serve.NewShared(r.pg, r.bucket, dir)
+	shared, err := serve.NewShared(r.pg, r.bucket, dir, config)
 	if err != nil {
 		return result{}, err
 	}
@@ -95,7 +89,7 @@ const publishers = 12
 // measureReplicatedPublish has three servers publish for many clients, in turns with pgbench running the statements of a publish on the
 // same server and schema, in one transaction each.
 func measureReplicatedPublish(ctx context.Context, b *bench) (result, error) {
-	return withReplicas(b, 3, false, func(r *replicas) (result, error) {
+	return withReplicas(b, 3, false, "", func(r *replicas) (result, error) {
 		uri, err := r.pg.NewDatabase()
 		if err != nil {
 			return result{}, err
@@ -224,7 +218,7 @@ func pgbench(ctx context.Context, pg *postgres.Server, uri, script string, lengt
 // measureVisibility publishes through one server and asks another for the index until it has the version; and it revokes tokens through one
 // and asks another until they no longer work.
 func measureVisibility(_ context.Context, b *bench) (result, error) {
-	return withReplicas(b, 3, false, func(r *replicas) (result, error) {
+	return withReplicas(b, 3, false, "", func(r *replicas) (result, error) {
 		var seen, dead []time.Duration
 		for i := range 40 * b.rounds {
 			v := upload.New("bench-seen", fmt.Sprintf("1.%d.0", i), nil)
@@ -296,136 +290,4 @@ func until(is func() (bool, error)) (time.Duration, error) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	return 0, errors.New("it did not happen within 30 seconds")
-}
-
-// measureProxy downloads a crate of 10 MiB through a server whose blobs are in S3, in turns with getting the object from S3 itself.
-func measureProxy(ctx context.Context, b *bench) (result, error) {
-	return withReplicas(b, 1, true, func(r *replicas) (result, error) {
-		noise := make([]byte, 10<<20-10_000)
-		if _, err := rand.Read(noise); err != nil {
-			return result{}, err
-		}
-		v := upload.New("bench-proxy", "1.0.0", noise)
-		if status, text, err := r.clients[0].Do(http.MethodPut, "/api/v1/crates/new", v.Frame); err != nil || status != http.StatusOK {
-			return result{}, fmt.Errorf("publish: %d %s %w", status, text, err)
-		}
-		direct, err := directAddress(ctx, r.bucket, v)
-		if err != nil {
-			return result{}, err
-		}
-		ourAddress := r.servers[0].URL + "/crates/bench-proxy/1.0.0/download"
-		var ours, theirs, ratios []float64
-		for range b.rounds {
-			o, err := readFor(ctx, b.length, ourAddress, len(v.Archive))
-			if err != nil {
-				return result{}, err
-			}
-			t, err := readFor(ctx, b.length, direct, len(v.Archive))
-			if err != nil {
-				return result{}, err
-			}
-			ours, theirs, ratios = append(ours, o), append(theirs, t), append(ratios, o/t)
-		}
-		grown, err := r.memoryOfDownloads(ctx, ourAddress, len(v.Archive))
-		if err != nil {
-			return result{}, err
-		}
-		return result{"download of 10 MiB from S3 through the server, one after the other; 100 at once",
-			fmt.Sprintf("%s; memory %+.1f MiB beside 100 of 1 MiB", perSec(median(ours)), grown), "from S3 itself: " + perSec(median(theirs)),
-			fmt.Sprintf("%.2f", median(ratios)), "0.80; ±5 MiB", misses(atLeast("the ratio", median(ratios), 0.8), atMost("memory", math.Abs(grown), 5))}, nil
-	})
-}
-
-// readFor gets an address again and again and gives how often it did in a second.
-func readFor(ctx context.Context, length time.Duration, address string, size int) (float64, error) {
-	begin, n := time.Now(), 0
-	for ; time.Since(begin) < length; n++ {
-		if err := readAll(ctx, address, int64(size)); err != nil {
-			return 0, err
-		}
-	}
-	return float64(n) / time.Since(begin).Seconds(), nil
-}
-
-var plainClient = &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 200, ReadBufferSize: 64 << 10}}
-
-func readAll(ctx context.Context, address string, size int64) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := plainClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	n, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{resp.Body}, make([]byte, 64<<10))
-	if err == nil && (n != size || resp.StatusCode != http.StatusOK) {
-		err = fmt.Errorf("%s: %s, %d bytes", strings.SplitN(address, "?", 2)[0], resp.Status, n)
-	}
-	return err
-}
-
-// directAddress is where S3 itself gives the archive to anybody.
-func directAddress(ctx context.Context, bucket *s3.Server, v upload.Crate) (string, error) {
-	client := sdk.NewPresignClient(bucket.Client())
-	name, err := onlyBucket(ctx, bucket)
-	if err != nil {
-		return "", err
-	}
-	key := storage.CrateKey(v.Name, v.Version, v.SHA256)
-	signed, err := client.PresignGetObject(ctx, &sdk.GetObjectInput{Bucket: &name, Key: &key}, sdk.WithPresignExpires(time.Hour))
-	if err != nil {
-		return "", err
-	}
-	return signed.URL, nil
-}
-
-// onlyBucket is the bucket that the servers use: there is no other.
-func onlyBucket(ctx context.Context, server *s3.Server) (string, error) {
-	list, err := server.Client().ListBuckets(ctx, &sdk.ListBucketsInput{})
-	if err != nil || len(list.Buckets) != 1 {
-		return "", fmt.Errorf("buckets: %v %w", list, err)
-	}
-	return *list.Buckets[0].Name, nil
-}
-
-// memoryOfDownloads is by how much the server's memory is larger with 100 downloads of a large crate at once than it was with 100 of a
-// small one.
-func (r *replicas) memoryOfDownloads(ctx context.Context, large string, size int) (float64, error) {
-	small := upload.New("bench-small", "1.0.0", make([]byte, 1<<20))
-	if status, text, err := r.clients[0].Do(http.MethodPut, "/api/v1/crates/new", small.Frame); err != nil || status != http.StatusOK {
-		return 0, fmt.Errorf("publish: %d %s %w", status, text, err)
-	}
-	peak := func(address string, size int) (float64, error) {
-		var most atomic.Int64
-		stop := make(chan struct{})
-		var watch sync.WaitGroup
-		watch.Go(func() {
-			for {
-				if mib, err := residentOf(strconv.Itoa(r.servers[0].Pid)); err == nil {
-					most.Store(max(most.Load(), int64(mib*1024)))
-				}
-				select {
-				case <-stop:
-					return
-				case <-time.After(5 * time.Millisecond):
-				}
-			}
-		})
-		var work errgroup.Group
-		for range 100 {
-			work.Go(func() error { return readAll(ctx, address, int64(size)) })
-		}
-		err := work.Wait()
-		close(stop)
-		watch.Wait()
-		return float64(most.Load()) / 1024, err
-	}
-	before, err := peak(r.servers[0].URL+"/crates/bench-small/1.0.0/download", len(small.Archive))
-	if err != nil {
-		return 0, err
-	}
-	with, err := peak(large, size)
-	return with - before, err
 }

@@ -76,7 +76,7 @@ func runScripts(t *testing.T, c cargo, bin, index string, files []string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server": cmdServer, "user": cmdUser, "as": cmdAs, "login": cmdLogin, "crate": cmdCrate, "publish": cmdPublish, "version": cmdVersion, "real": cmdReal,
+			"server": cmdServer, "bucket": cmdBucket, "user": cmdUser, "as": cmdAs, "login": cmdLogin, "crate": cmdCrate, "publish": cmdPublish, "version": cmdVersion, "real": cmdReal,
 		},
 		RequireExplicitExec: true,
 	})

@@ -21,14 +21,14 @@ type Shared struct {
 const sharedToken = "cy_test_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 // NewShared makes a new database and a new bucket; without an S3 server, a folder below dir. more is added to the configuration, as
-// YAML.
+// YAML; what is indented goes on with storage.
 func NewShared(pg *postgres.Server, bucket *s3.Server, dir string, more ...string) (*Shared, error) {
 	uri, err := pg.NewDatabase()
 	if err != nil {
 		return nil, err
 	}
 	blobs := filepath.Join(dir, "crates")
-	storage := fmt.Sprintf("storage: {folder: %q}\n", blobs)
+	storage := fmt.Sprintf("storage:\n  folder: %q\n", blobs)
 	if bucket != nil {
 		name, err := bucket.Bucket(context.Background())
 		if err != nil {
@@ -40,7 +40,7 @@ func NewShared(pg *postgres.Server, bucket *s3.Server, dir string, more ...strin
 		if err := bucket.WriteCredentials(filepath.Join(dir, "keys")); err != nil {
 			return nil, err
 		}
-		storage = fmt.Sprintf("storage: {s3: {bucket: %s, region: %s, endpoint: %q, forcePathStyle: true, credentialsDir: %q}}\n", name, bucket.Region, bucket.Endpoint, filepath.Join(dir, "keys"))
+		storage = fmt.Sprintf("storage:\n  s3: {bucket: %s, region: %s, endpoint: %q, forcePathStyle: true, credentialsDir: %q}\n", name, bucket.Region, bucket.Endpoint, filepath.Join(dir, "keys"))
 		blobs = filepath.Join(bucket.Dir, name)
 	}
 	for _, m := range more {

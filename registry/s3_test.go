@@ -1,0 +1,94 @@
+package registry_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/test/s3"
+)
+
+// onS3 puts the blobs of a server in a bucket of its own.
+func onS3(t *testing.T, server *s3.Server) func(*registry.Config) {
+	t.Helper()
+	bucket, err := server.Bucket(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := t.TempDir()
+	if err := server.WriteCredentials(keys); err != nil {
+		t.Fatal(err)
+	}
+	return func(c *registry.Config) {
+		c.Storage.S3 = &registry.S3{Bucket: bucket, Endpoint: server.Endpoint, ForcePathStyle: true, CredentialsDir: keys}
+	}
+}
+
+// What was downloaded is served while S3 is away, also by a server that has started since; what was not is 503, and readiness says why.
+func TestDownloadsWhileS3IsAway(t *testing.T) {
+	server := s3.New(t)
+	config := onS3(t, server)
+	y := open(t, config)
+	for _, name := range []string{"known", "unknown"} {
+		if r := y.publish(good(t, name, "1.0.0")); r.status != 200 {
+			t.Fatal(r.status, r.body)
+		}
+	}
+	get := func(name string) answer { return y.do("GET", "/crates/"+name+"/1.0.0/download", "", nil) }
+	first := get("known")
+	if first.status != 200 || sha256Hex(first.body) != strings.Trim(first.header.Get("Etag"), `"`) {
+		t.Fatal(first.status, first.header)
+	}
+	same := func(a answer) {
+		t.Helper()
+		for _, h := range []string{"Etag", "Last-Modified", "Cache-Control", "Content-Length", "Content-Type", "Accept-Ranges"} {
+			if a.header.Get(h) != first.header.Get(h) {
+				t.Errorf("%s: %q, and %q from S3", h, a.header.Get(h), first.header.Get(h))
+			}
+		}
+		if a.status != 200 || a.body != first.body {
+			t.Errorf("%d, %d bytes", a.status, len(a.body))
+		}
+	}
+	data := y.data
+	same(get("known"))
+	if err := y.stop(); err != nil {
+		t.Fatal(err)
+	}
+	alice := y.alice
+	y = openIn(t, data, config)
+	y.alice = alice
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	same(get("known"))
+	if a := y.do("GET", "/crates/known/1.0.0/download", "", nil, "Range", "bytes=10-19"); a.status != 206 || a.body != first.body[10:20] {
+		t.Errorf("a part: %d %q", a.status, a.body)
+	}
+	if a := get("unknown"); a.status != 503 || !strings.Contains(a.body, "the storage cannot be reached") {
+		t.Errorf("what is not cached: %d %s", a.status, a.body)
+	}
+	if a := y.opsGet("/readyz"); a.status != 503 || !strings.Contains(a.body, "storage: ") {
+		t.Errorf("readiness: %d %s", a.status, a.body)
+	}
+	if a := y.opsGet("/metrics"); !strings.Contains(a.body, "\ncrateyard_blob_cache_hits_total 2\n") || !strings.Contains(a.body, "\ncrateyard_blob_cache_misses_total 1\n") {
+		t.Errorf("metrics of the cache: %s", a.body)
+	}
+}
+
+// opsGet asks the ops listener.
+func (y *yard) opsGet(path string) answer {
+	y.t.Helper()
+	resp, err := http.Get(y.ops + path)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		y.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(text)}
+}
