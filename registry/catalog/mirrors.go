@@ -184,12 +184,12 @@ func (c *Catalog) PutMirrorLockfile(ctx context.Context, by Actor, mirror string
 		}
 		before := ""
 		for _, old := range all {
+			if old == l { // the pins, too: another upstream may pin others
+				return false, nil
+			}
 			if old.Name == l.Name {
 				before = old.SHA256
 			}
-		}
-		if before == l.SHA256 {
-			return false, nil
 		}
 		if before == "" && len(all) >= MaxMirrorLockfiles {
 			return false, fault.New(fault.Invalid, "a mirror has at most %d lockfiles; delete some", MaxMirrorLockfiles)

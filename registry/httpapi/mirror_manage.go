@@ -147,7 +147,9 @@ func (a *API) serveImportMirror(w *response, r *http.Request) error {
 	if err := errors.Join(c.SetReadDeadline(time.Now().Add(bundleTime)), c.SetWriteDeadline(time.Now().Add(bundleTime))); err != nil {
 		return err
 	}
-	body := &upload{r: r.Body, end: time.Now().Add(bundleTime), deadline: c.SetReadDeadline}
+	slow := a.patience
+	slow.most = bundleTime
+	body := &upload{r: r.Body, patience: slow, end: time.Now().Add(bundleTime), deadline: c.SetReadDeadline}
 	n, err := a.Mirrors.Import(r.Context(), r.PathValue("mirror"), body)
 	if err != nil {
 		body.drain(r)

@@ -293,7 +293,7 @@ func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error
 func (i *importing) end(r io.Reader) error {
 	list, err := io.ReadAll(io.LimitReader(r, maxBundleText))
 	if err != nil {
-		return broken("it is cut off in %s", bundleSums)
+		return broken("it is cut off in %s: %v", bundleSums, err)
 	}
 	n := 0
 	for text := range strings.Lines(string(list)) {

@@ -45,10 +45,20 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	}
 	before := m.Mirror(name)
 	row, err := m.Catalog.PutMirror(ctx, by, name, string(text), change.Token)
-	if err != nil {
+	if err != nil || before != nil && before.Row.ID == row.ID && before.Row.Generation == row.Generation {
 		return false, err
 	}
-	return before == nil || before.Row.Generation != row.Generation, m.Reload(ctx)
+	if err := m.Reload(ctx); err != nil {
+		return true, err
+	}
+	if live := m.Mirror(name); live != nil {
+		m.work.Go(func() { // so that a wrong address is seen at once, and not when the first build fails
+			ctx, cancel := live.detached(refreshTime)
+			defer cancel()
+			_, _ = live.up.registry(ctx) // what goes wrong is in the mirror's status
+		})
+	}
+	return true, nil
 }
 
 func printable(s string) bool {
