@@ -81,6 +81,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return err
 	}
+	defer func() { _ = resp.Body.Close() }()
 	return c.decode(resp, method, path, out)
 }
 
@@ -109,12 +110,12 @@ func (c *Client) stream(ctx context.Context, method, path, contentType string, b
 	if err != nil {
 		return withoutUserinfo(err)
 	}
+	defer func() { _ = resp.Body.Close() }()
 	return c.decode(resp, method, path, out)
 }
 
 // decode reads an answer to its end, and into out, if it is not nil.
 func (c *Client) decode(resp *http.Response, method, path string, out any) error {
-	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("%s %s: reading the answer: %w", method, path, err)

@@ -81,10 +81,10 @@ func (c *Client) ExportMirror(ctx context.Context, mirror string, w io.Writer) (
 	if err != nil {
 		return 0, err
 	}
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return 0, c.decode(resp, http.MethodGet, path, nil)
 	}
-	defer func() { _ = resp.Body.Close() }()
 	return io.Copy(w, resp.Body)
 }
 

@@ -107,10 +107,15 @@ func (m *Manager) knownProblems(ctx context.Context, mirror string) (list []stri
 	if err != nil {
 		return nil, err
 	}
-	if json.Unmarshal([]byte(notes[problemsNote+mirror]), &list) != nil { // none, or of another version
-		return nil, nil
+	return readProblems(notes[problemsNote+mirror]), nil
+}
+
+// readProblems reads a note; one of another version is none.
+func readProblems(note string) (list []string) {
+	if json.Unmarshal([]byte(note), &list) != nil {
+		return nil
 	}
-	return list, nil
+	return list
 }
 
 // tellStatus tells the other servers, in the background, what is wrong with a mirror.
