@@ -32,6 +32,8 @@ var measurements = []measurement{
 	{"replicas publish", measureReplicatedPublish},
 	{"replicas visible", measureVisibility},
 	{"replicas proxy", measureProxy},
+	{"growth postgres", measureGrowthPostgres},
+	{"growth sqlite", measureGrowthSQLite},
 }
 
 const connections = 32
