@@ -37,7 +37,7 @@ func (s *Server) opsHandler() http.Handler {
 	return mux
 }
 
-// ready says what keeps this server from doing all its work, one thing a line: "catalog: …", "storage: …", or why it serves nothing at
+// ready says what keeps this server from doing all its work, one thing a line: "catalog: …", "storage: …", "clock: …", or why it serves nothing at
 // all. exclude leaves out catalog or storage, as the API server of Kubernetes has it: a probe that takes a server out of a Service should
 // not look at what all servers share, for without it each of them still serves what it can.
 func (s *Server) ready(ctx context.Context, exclude []string) (problems []string) {
@@ -60,6 +60,11 @@ func (s *Server) ready(ctx context.Context, exclude []string) (problems []string
 		s.metrics.BackendUp(part.name, err == nil)
 		if err != nil {
 			problems = append(problems, part.name+": "+strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+	}
+	if !slices.Contains(exclude, "catalog") { // which is what the clock was compared with
+		if err := s.catalog.CheckClock(); err != nil {
+			problems = append(problems, "clock: "+err.Error())
 		}
 	}
 	return problems

@@ -194,6 +194,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.metrics.Tasks(s.upkeep.Status)
 	s.metrics.Gauge("crateyard_change_feed_lag_seconds", "Time since this server last knew all changes that others made.",
 		func() float64 { return s.catalog.FeedLag().Seconds() })
+	s.metrics.Gauge("crateyard_clock_offset_seconds", "How far the clock of the catalog's database was ahead of this server's at the last look.",
+		func() float64 { return s.catalog.ClockOffset().Seconds() })
 	failed := make(chan error, 1)
 	go func() { failed <- public.Serve(httpapi.GatherListener{Listener: s.public}) }()
 	s.waiting.Store(nil)

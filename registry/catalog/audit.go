@@ -155,10 +155,36 @@ func (f AuditFilter) where() (string, []any) {
 	return strings.Join(conds, " AND "), args
 }
 
-// PruneAudit drops records that are older than keep, and says how many.
+// silence is how long nothing may have happened for PruneAudit to believe the clock, or keep if that is longer.
+const silence = 30 * 24 * time.Hour
+
+// PruneAudit drops records that are older than keep, and says how many. On PostgreSQL the database's clock says what is old, and a server
+// whose own differs from it by more than MaxClockOffset drops nothing and fails. A clock that jumped forward would have the whole audit be old: so
+// nothing is dropped as long as no record would stay, or none for longer than silence before those that stay. After a jump, as after a real
+// silence, what was before goes when what came after is older than keep, too.
 func (c *Catalog) PruneAudit(ctx context.Context, keep time.Duration) (n int64, err error) {
+	now := c.now()
+	if c.d.shared {
+		offset, err := c.measureClock(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if err := clockFault(offset); err != nil {
+			return 0, err
+		}
+		now = now.Add(offset)
+	}
+	before := now.Add(-keep).Unix()
 	err = c.write(ctx, func(tx *tx) ([]change, error) {
-		res, err := tx.ExecContext(ctx, "DELETE FROM audit WHERE at < ?", c.now().Add(-keep).Unix())
+		var last, first sql.NullInt64 // of those that go, and of those that stay
+		if err := tx.QueryRowContext(ctx, "SELECT max(CASE WHEN at < ? THEN at END), min(CASE WHEN at >= ? THEN at END) FROM audit", before, before).
+			Scan(&last, &first); err != nil {
+			return nil, err
+		}
+		if !last.Valid || !first.Valid || first.Int64-last.Int64 > int64(max(keep, silence).Seconds()) {
+			return nil, nil
+		}
+		res, err := tx.ExecContext(ctx, "DELETE FROM audit WHERE at < ?", before)
 		if err != nil {
 			return nil, err
 		}

@@ -25,7 +25,8 @@ type Catalog struct {
 	now func() time.Time
 	log *slog.Logger
 
-	refused atomic.Bool // a write was, because the disk is full or the like, and none has gone well since
+	offset  atomic.Int64 // see ClockOffset; nanoseconds
+	refused atomic.Bool  // a write was, because the disk is full or the like, and none has gone well since
 
 	mu        sync.RWMutex
 	followers []func(Change)

@@ -318,10 +318,11 @@ func TestSequencersTakeTurns(t *testing.T) {
 	if waiting, err := c.feed.unnumbered(t.Context()); !waiting || err != nil {
 		t.Errorf("%v %v", waiting, err)
 	}
+	eventually(t, func() bool { return c.FeedLag() > 2*pollEvery+time.Second }) // nobody hears of the change, and that shows
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { return c.feed.seq.Load() == 1 })
+	eventually(t, func() bool { return c.feed.seq.Load() == 1 && c.FeedLag() < time.Second })
 	if done, err := c.feed.number(t.Context(), tryLock); !done || err != nil {
 		t.Errorf("alone: %v %v", done, err)
 	}

@@ -65,11 +65,11 @@ func (c *Catalog) IndexChanges(ctx context.Context, after int64, limit int) ([]i
 		FROM changes ch LEFT JOIN versions v ON v.id = ch.version_id WHERE ch.seq > ? AND NOT ch.hidden ORDER BY ch.seq LIMIT ?`, after, limit)
 }
 
-// FeedLag is how long ago this server last knew of all changes that others had made. It is some 500 ms at most while PostgreSQL answers,
-// and 0 on SQLite, where nobody else makes any.
+// FeedLag is how long ago this server last knew of all changes that others had made. It is some 500 ms at most while PostgreSQL answers
+// and gives changes their numbers, and 0 on SQLite, where nobody else makes any.
 func (c *Catalog) FeedLag() time.Duration {
 	if c.feed == nil {
 		return 0
 	}
-	return time.Since(*c.feed.upToDate.Load())
+	return c.feed.lag()
 }

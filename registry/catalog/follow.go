@@ -21,10 +21,17 @@ type feed struct {
 	committed chan struct{} // holds one when a change waits for its number
 	seq       atomic.Int64  // the last change that followers were told of
 	upToDate  atomic.Pointer[time.Time]
-	joined    bool // there was a connection before; of the goroutine that follows
+	waiting   atomic.Pointer[unnumberedSince] // what was found without a number at the last look; nil: nothing
+	joined    bool                            // there was a connection before; of the goroutine that follows
 
 	end     context.CancelFunc
 	running sync.WaitGroup
+}
+
+// unnumberedSince is the oldest change that had no number, and since when this server knows that. No clock of a row is asked: it is another's.
+type unnumberedSince struct {
+	id    int64
+	since time.Time
 }
 
 const (
@@ -208,7 +215,40 @@ func (f *feed) listen(ctx context.Context, connected func()) error {
 		if ctx.Err() != nil || err != nil && !pgconn.Timeout(err) {
 			return err
 		}
+		if err != nil { // nobody numbered anything meanwhile
+			if err := f.lookForUnnumbered(ctx, conn); err != nil {
+				return err
+			}
+		} else {
+			f.waiting.Store(nil)
+		}
 	}
+}
+
+// lookForUnnumbered notes since when the oldest change without a number has waited for it: followers hear of none before.
+func (f *feed) lookForUnnumbered(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var oldest *int64
+	if err := conn.QueryRow(ctx, "SELECT min(id) FROM changes WHERE seq IS NULL").Scan(&oldest); err != nil {
+		return err
+	}
+	switch known := f.waiting.Load(); {
+	case oldest == nil:
+		f.waiting.Store(nil)
+	case known == nil || known.id != *oldest:
+		f.waiting.Store(&unnumberedSince{*oldest, time.Now()})
+	}
+	return nil
+}
+
+// lag is how long ago the followers last knew of all changes.
+func (f *feed) lag() time.Duration {
+	lag := time.Since(*f.upToDate.Load())
+	if w := f.waiting.Load(); w != nil {
+		lag = max(lag, time.Since(w.since))
+	}
+	return lag
 }
 
 // pause waits, or until ctx ends.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/fault"
 )
@@ -18,6 +19,9 @@ func (c *Catalog) Ping(ctx context.Context) error {
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
+		return err
+	}
+	if _, err := c.measureClock(ctx); err != nil {
 		return err
 	}
 	var readOnly bool
@@ -48,4 +52,38 @@ func (c *Catalog) probe(ctx context.Context) error {
 		c.refused.Store(false)
 	}
 	return err
+}
+
+// MaxClockOffset is how much a server's clock may differ from the database's. Beyond it, times of versions, of the audit and of tokens' ends are
+// others than other servers give them.
+const MaxClockOffset = 30 * time.Second
+
+// ClockOffset is how far the database's clock was ahead of this server's at the last Ping; below zero: behind it. It is 0 on SQLite, which has no
+// clock of its own.
+func (c *Catalog) ClockOffset() time.Duration { return time.Duration(c.offset.Load()) }
+
+// CheckClock fails when the clocks differed by more than MaxClockOffset at the last Ping.
+func (c *Catalog) CheckClock() error { return clockFault(c.ClockOffset()) }
+
+func clockFault(offset time.Duration) error {
+	if offset.Abs() <= MaxClockOffset {
+		return nil
+	}
+	way := "behind"
+	if offset < 0 {
+		way = "ahead of"
+	}
+	return fault.New(fault.Unavailable, "this server's clock is %s %s that of the catalog's database; set the one that is wrong", offset.Abs().Round(time.Second), way)
+}
+
+// measureClock compares the clocks, and takes half of the time that it takes to ask for that of the way there.
+func (c *Catalog) measureClock(ctx context.Context) (time.Duration, error) {
+	asked, wall := time.Now(), c.now()
+	var ms int64
+	if err := c.ro.QueryRowContext(ctx, "SELECT now_ms()").Scan(&ms); err != nil {
+		return 0, err
+	}
+	offset := time.UnixMilli(ms).Sub(wall.Add(time.Since(asked) / 2))
+	c.offset.Store(int64(offset))
+	return offset, nil
 }

@@ -66,6 +66,46 @@ func TestOpenPostgresErrors(t *testing.T) {
 	}
 }
 
+// The catalog and its feed go over TLS, and a server that cannot prove who it is gets no password.
+func TestTLS(t *testing.T) {
+	s, other := postgres.StartTest(t, postgres.Options{TLS: true}), postgres.StartTest(t, postgres.Options{TLS: true})
+	uri, err := s.NewDatabase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(host, mode, ca string) string {
+		u, err := url.Parse(uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Host = strings.Replace(u.Host, "127.0.0.1", host, 1)
+		u.RawQuery = url.Values{"sslmode": {mode}, "sslrootcert": {ca}}.Encode()
+		return u.String()
+	}
+	c := openPostgres(t, with("127.0.0.1", "verify-full", s.CA()))
+	publishWith(t, c, "demo", "1.0.0", nil)
+	eventually(t, func() bool { return c.feed.seq.Load() == 1 })
+	var plain int
+	if err := c.ro.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a ON a.pid = s.pid
+		WHERE a.datname = current_database() AND a.application_name LIKE 'crateyard%' AND NOT s.ssl`).Scan(&plain); err != nil || plain != 0 {
+		t.Errorf("%d connections without TLS, %v", plain, err)
+	}
+	for what, uri := range map[string]string{
+		"another CA":      with("127.0.0.1", "verify-full", other.CA()),
+		"another CA, too": with("127.0.0.1", "verify-ca", other.CA()),
+		"another name":    with("localhost", "verify-full", s.CA()),
+	} {
+		c, err := OpenPostgres(t.Context(), PostgresOptions{URI: uri})
+		if err == nil {
+			closing(t, c, nil)
+		}
+		noPassword(t, err)
+		if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "x509") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // While the database is away, every call says that, soon; when it is back, so is the catalog, and followers miss nothing.
 func TestOutage(t *testing.T) {
 	s := postgres.StartTest(t, postgres.Options{})

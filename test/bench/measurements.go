@@ -40,6 +40,8 @@ var measurements = []measurement{
 	{"mirror ahead", measurePrecaching},
 	{"mirror memory", measurePrecachingMemory},
 	{"mirror policy", measurePolicy},
+	{"growth postgres", measureGrowthPostgres},
+	{"growth sqlite", measureGrowthSQLite},
 }
 
 const connections = 32

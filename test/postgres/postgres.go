@@ -39,6 +39,7 @@ const (
 // Options say how a server runs.
 type Options struct {
 	NoSync   bool              // commits are not durable: faster
+	TLS      bool              // connections may be encrypted; see CA
 	Settings map[string]string // of postgresql.conf
 }
 
@@ -76,7 +77,11 @@ func Start(o Options) (_ *Server, err error) {
 	if s.dir, err = os.MkdirTemp("", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid())); err != nil {
 		return nil, err
 	}
-	if err := s.initialise(); err != nil {
+	err = s.initialise()
+	if err == nil && o.TLS {
+		err = s.encrypt()
+	}
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.dir))
 	}
 	if err := s.Up(); err != nil {
