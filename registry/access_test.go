@@ -267,3 +267,60 @@ func (y *yard) auditFilters(begin time.Time) {
 		y.t.Errorf("headers of the lines: %v", a.header)
 	}
 }
+
+// A token for some crates changes no others, by whichever way and in whichever spelling.
+func TestCratePatternsOnChanges(t *testing.T) {
+	y := open(t, nil)
+	y.user(wire.CreateUser{Name: "bob", Role: "publisher"})
+	y.release(y.alice, release{name: "acme-x", version: "1.0.0"})
+	tokenFor := func(user string, pattern string) string {
+		t.Helper()
+		tok, err := client.New(y.url, y.admin).CreateToken(t.Context(), wire.CreateToken{User: user, Name: pattern, Crates: []string{pattern}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tok.Secret
+	}
+	for _, name := range []string{"acme-x", "ACME_x"} {
+		c := "/api/v1/crates/" + name
+		for _, change := range []struct {
+			method, path string
+			body         any
+		}{
+			{"DELETE", c + "/1.0.0/yank", nil}, {"PUT", c + "/1.0.0/unyank", nil}, {"PATCH", c + "/1.0.0", map[string]any{"version": map[string]any{"yanked": false}}},
+			{"PUT", c + "/owners", map[string]any{"users": []string{"bob"}}}, {"DELETE", c + "/owners", map[string]any{"users": []string{"bob"}}},
+			{"PUT", c + "/access", wire.SetAccess{Restricted: new(false)}},
+		} {
+			y.refused(403, "this token is not for crate `acme-x`", change.method, change.path, tokenFor("alice", "other-*"), change.body)
+			y.refused(403, "this token is not for crate `acme-x`", change.method, change.path, tokenFor("alice", "ACME*"), change.body)
+			y.must(200, change.method, change.path, tokenFor("alice", "acme-*"), change.body)
+		}
+	}
+	a := y.must(200, "GET", "/api/v1/audit?crate=acme-x&limit=1000", y.admin, nil)
+	for action, n := range map[string]int{"crate.yank": 2, "crate.unyank": 2, "crate.owners": 4} {
+		if got := strings.Count(a.body, `"`+action+`"`); got != n {
+			t.Errorf("%d of %s under the crate's own name, want %d", got, action, n)
+		}
+	}
+	y.refused(404, "crate `ACME_y` does not exist", "DELETE", "/api/v1/crates/ACME_y/1.0.0/yank", y.alice, nil)
+}
+
+// What few may read no shared cache may keep: neither in a registry that asks for a token, nor of a restricted crate.
+func TestDownloadsThatAreNotPublic(t *testing.T) {
+	const forever = ", max-age=31536000, immutable"
+	get := func(y *yard, token, want string) {
+		t.Helper()
+		if a := y.must(200, "GET", "/crates/demo/1.0.0/download", token, nil); a.header.Get("Cache-Control") != want+forever {
+			t.Errorf("%q; want %s", a.header.Get("Cache-Control"), want)
+		}
+	}
+	y := open(t, func(c *registry.Config) { c.Access.AnonymousRead = "Disabled" })
+	y.release(y.alice, release{name: "demo", version: "1.0.0"})
+	get(y, y.alice, "private")
+	y = open(t, nil)
+	y.release(y.alice, release{name: "demo", version: "1.0.0"})
+	get(y, "", "public")
+	get(y, y.alice, "public")
+	y.must(200, "PUT", "/api/v1/crates/demo/access", y.alice, wire.SetAccess{Restricted: new(true)})
+	get(y, y.alice, "private")
+}

@@ -266,3 +266,42 @@ func TestRefusalsCostNothing(t *testing.T) {
 		t.Errorf("what was given back was more than what was taken: %d: %s", a.status, a.body)
 	}
 }
+
+// cargo asks a private registry without a token first, to be told that it needs one: that is no token that failed.
+func TestProbesAreNoFailedLogins(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.Access.AnonymousRead = "Disabled"
+		c.RateLimits.FailedAuth = registry.Rate{Burst: 2, Every: registry.Duration(time.Hour)}
+	})
+	for range 10 {
+		for _, path := range []string{"/index/config.json", "/api/v1/crates?q=x", "/api/v1/me", "/git/index/info/refs?service=git-upload-pack"} {
+			if a := y.do("GET", path, "", nil); a.status != 401 {
+				t.Fatalf("%s: %d %s", path, a.status, a.body)
+			}
+		}
+	}
+	for _, want := range []int{401, 401, 429} {
+		if a := y.do("GET", "/index/config.json", "cy_wrong", nil); a.status != want {
+			t.Errorf("%d, want %d: %s", a.status, want, a.body)
+		}
+	}
+}
+
+// Who guesses at one address holds up no other; the addresses of one IPv6 network are one.
+func TestFailedLoginsCountByAddress(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.TrustedProxies = []string{"127.0.0.0/8"}
+		c.RateLimits.FailedAuth = registry.Rate{Burst: 1, Every: registry.Duration(time.Hour)}
+	})
+	for _, try := range []struct {
+		address string
+		want    int
+	}{
+		{"203.0.113.9", 401}, {"203.0.113.9", 429}, {"203.0.113.10", 401}, {"203.0.113.9", 429}, {"203.0.113.10", 429},
+		{"2001:db8::1", 401}, {"2001:db8::2", 429}, {"2001:db8:0:1::1", 401},
+	} {
+		if a := y.do("GET", "/api/v1/me", "cy_wrong", nil, "X-Forwarded-For", try.address); a.status != try.want {
+			t.Errorf("%s: %d, want %d: %s", try.address, a.status, try.want, a.body)
+		}
+	}
+}

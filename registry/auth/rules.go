@@ -28,13 +28,15 @@ func AllowPublish(who *Principal, name string, s catalog.Standing) error {
 }
 
 // AllowChange decides whether who may yank versions (ScopeYank), or change owners and access (ScopeChangeOwners), of a crate. Who
-// owns it through a group may do the first and not the second, as on crates.io. Who may not see it does not learn that it exists.
+// owns it through a group may do the first and not the second, as on crates.io. Who may not see it does not learn that it exists,
+// nor how it is spelled: name is what was asked for, and the token's patterns are held against the crate's own name.
 func AllowChange(who *Principal, scope Scope, name string, s catalog.Standing) error {
+	if !s.Visible && !who.IsAdmin() {
+		return fault.New(fault.NotFound, "crate `%s` does not exist", name)
+	}
+	name = s.Name
 	if who.IsAdmin() {
 		return Require(who, scope, name)
-	}
-	if !s.Visible {
-		return fault.New(fault.NotFound, "crate `%s` does not exist", name)
 	}
 	if err := Require(who, scope, name); err != nil {
 		return err

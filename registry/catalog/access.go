@@ -48,7 +48,7 @@ func (c *Catalog) SetAccess(ctx context.Context, by Actor, name string, restrict
 		if len(changes) == 0 && slices.Equal(before, a.Readers) {
 			return nil, nil
 		}
-		return changes, c.audit(ctx, tx, by, Record{Action: ActionAccess, Crate: name},
+		return changes, c.audit(ctx, tx, by, Record{Action: ActionAccess, Crate: found.Name},
 			map[string]any{"restricted": found.Restricted, "readers": logins(before)}, map[string]any{"restricted": a.Restricted, "readers": logins(a.Readers)})
 	})
 	return a, err

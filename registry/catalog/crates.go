@@ -44,7 +44,11 @@ func (c *Catalog) Crate(ctx context.Context, name string) (Crate, error) {
 
 // FindCrate finds a crate by its name in any spelling: case, '-' and '_' do not count, as in crates.io's API.
 func (c *Catalog) FindCrate(ctx context.Context, name string) (Crate, error) {
-	found, err := scanCrate(c.ro.QueryRowContext(ctx, "SELECT "+crateColumns+" FROM crates c WHERE c.canonical = ? AND c.deleted_at IS NULL", crate.Canonical(name)))
+	return findCrate(ctx, c.ro, name)
+}
+
+func findCrate(ctx context.Context, q querier, name string) (Crate, error) {
+	found, err := scanCrate(q.QueryRowContext(ctx, "SELECT "+crateColumns+" FROM crates c WHERE c.canonical = ? AND c.deleted_at IS NULL", crate.Canonical(name)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Crate{}, errNoCrate(name)
 	}
@@ -52,8 +56,8 @@ func (c *Catalog) FindCrate(ctx context.Context, name string) (Crate, error) {
 }
 
 func crateByName(ctx context.Context, q querier, name string) (Crate, error) {
-	found, err := scanCrate(q.QueryRowContext(ctx, "SELECT "+crateColumns+" FROM crates c WHERE c.canonical = ? AND c.deleted_at IS NULL", crate.Canonical(name)))
-	if errors.Is(err, sql.ErrNoRows) || err == nil && found.Name != name {
+	found, err := findCrate(ctx, q, name)
+	if err == nil && found.Name != name {
 		return Crate{}, errNoCrate(name)
 	}
 	return found, err
@@ -108,7 +112,7 @@ func (c *Catalog) MaySee(ctx context.Context, crateID, userID int64, role string
 	return err == nil, err
 }
 
-// standing finds a crate, which stays as it is until the transaction ends, and asks allow about the user.
+// standing finds a crate by its name in any spelling, which stays as it is until the transaction ends, and asks allow about the user.
 func (c *Catalog) standing(ctx context.Context, tx *tx, name string, userID int64, allow func(Standing) error) (Crate, Standing, error) {
 	if err := tx.lockCrate(ctx, name); err != nil {
 		return Crate{}, Standing{}, err
@@ -117,11 +121,11 @@ func (c *Catalog) standing(ctx context.Context, tx *tx, name string, userID int6
 }
 
 func standing(ctx context.Context, q querier, name string, userID int64, allow func(Standing) error) (Crate, Standing, error) {
-	found, err := crateByName(ctx, q, name)
+	found, err := findCrate(ctx, q, name)
 	if err != nil {
 		return Crate{}, Standing{}, err
 	}
-	s := Standing{Exists: true}
+	s := Standing{Name: found.Name, Exists: true}
 	var known bool
 	err = q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM crate_users WHERE crate_id = ? AND user_id = ?),
 		EXISTS (SELECT 1 FROM crate_users WHERE crate_id = ? AND user_id = ? AND owner = 1), EXISTS (SELECT 1 FROM owners WHERE crate_id = ? AND user_id = ?)`,

@@ -149,7 +149,7 @@ func (c *Catalog) changeOwners(ctx context.Context, by Actor, name string, names
 		if err != nil {
 			return nil, err
 		}
-		return nil, c.audit(ctx, tx, by, Record{Action: ActionOwners, Crate: name},
+		return nil, c.audit(ctx, tx, by, Record{Action: ActionOwners, Crate: found.Name},
 			map[string]any{"owners": logins(before)}, map[string]any{"owners": logins(after)})
 	})
 }

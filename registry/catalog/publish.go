@@ -43,10 +43,11 @@ type Imported struct {
 
 // Standing says how the crate of a request stands to the user who asks, as the catalog sees it inside the transaction.
 type Standing struct {
-	Exists   bool // the crate has been published before
-	Owner    bool // the user owns it, in person or through a group
-	InPerson bool // the user owns it in person
-	Visible  bool // the user may know of it: it is not restricted, or the user has a standing with it
+	Name     string // of the crate, as published; empty when it is new
+	Exists   bool   // the crate has been published before
+	Owner    bool   // the user owns it, in person or through a group
+	InPerson bool   // the user owns it in person
+	Visible  bool   // the user may know of it: it is not restricted, or the user has a standing with it
 }
 
 // Publish makes a version, its index line and the change visible in one transaction. allow is asked inside it, so that a
@@ -196,7 +197,7 @@ func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, al
 	case old.name != p.Name && (!old.restricted || standing.Owner || p.By.Role == "admin"):
 		return nil, fault.New(fault.Conflict, "crate was previously named `%s`; `%s` is too close to it: publish it under the existing name or choose another", old.name, p.Name)
 	}
-	standing.Exists, standing.Visible = true, !old.restricted || standing.Owner
+	standing.Name, standing.Exists, standing.Visible = old.name, true, !old.restricted || standing.Owner
 	if err := allow(standing); err != nil {
 		return nil, err
 	}

@@ -112,6 +112,7 @@ func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yan
 		if err != nil {
 			return nil, err
 		}
+		name = found.Name
 		v, err := versionByNum(ctx, tx, name, num)
 		if err != nil {
 			return nil, err

@@ -123,7 +123,7 @@ func (a *API) serveSetAccess(w *response, r *http.Request) error {
 		}
 	}
 	name := r.PathValue("crate")
-	before, err := a.Catalog.Crate(r.Context(), name)
+	before, err := a.Catalog.FindCrate(r.Context(), name)
 	wasOpen := err == nil && !before.Restricted // what SetAccess says of the crate counts
 	access, err := a.Catalog.SetAccess(r.Context(), a.actor(w), name, body.Restricted, body.Readers, func(s catalog.Standing) error {
 		return auth.AllowChange(w.principal, auth.ScopeChangeOwners, name, s)
