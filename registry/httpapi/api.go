@@ -59,6 +59,7 @@ type API struct {
 	openapi            openapi
 	downloads          tally
 
+	patience   patience       // with uploads
 	publishing sync.WaitGroup // publishes in flight
 	draining   atomic.Bool
 	drainMu    sync.Mutex // orders publishing.Add against Drain's Wait
@@ -80,6 +81,7 @@ func (a *API) Handler() http.Handler {
 	a.versions = otter.Must(&otter.Options[string, catalog.Version]{MaximumSize: versionsMost})
 	a.readmes = otter.Must(&otter.Options[int64, []byte]{MaximumSize: readmesCached})
 	a.rendering = make(chan struct{}, 1)
+	a.patience = uploadPatience
 	a.Catalog.Follow(a.files.changed)
 	a.Catalog.Follow(a.versionChanged)
 	a.config = index.NewConfig(a.URL, a.Private).JSON()

@@ -13,11 +13,17 @@ import (
 	"github.com/crateyard/crateyard/registry/publish"
 )
 
-// uploadStall is how long an upload may stand still. cargo itself gives up after 30 seconds without progress.
-const uploadStall = 30 * time.Second
+// patience is how slow an upload may be. The time that counts is the sender's: what the server itself takes is not held against it.
+type patience struct {
+	stall  time.Duration // without a byte
+	window time.Duration // over which at least rate is asked for
+	rate   float64       // bytes a second
+	most   time.Duration // in all
+	drain  time.Duration // for the rest of an upload that was refused
+}
 
-// uploadMost is how long an upload may take in all: 10 MiB at 6 kB/s.
-const uploadMost = 30 * time.Minute
+// uploadPatience: cargo itself gives up after 30 seconds with less than 10 bytes each. 10 MiB fit into half an hour at 6 kB/s.
+var uploadPatience = patience{stall: 30 * time.Second, window: 30 * time.Second, rate: 1 << 10, most: 30 * time.Minute, drain: 10 * time.Second}
 
 // servePublish takes an upload. No Content-Type is asked for: cargo before 1.96 sends none.
 func (a *API) servePublish(w *response, r *http.Request) error { return a.takeUpload(w, r, nil) }
@@ -48,7 +54,7 @@ func (a *API) takeUpload(w *response, r *http.Request, from *catalog.Imported) e
 		return fault.New(fault.Unavailable, "the registry is shutting down or being upgraded; publish again in a moment")
 	}
 	defer done()
-	body := &upload{r: r.Body, end: time.Now().Add(uploadMost), deadline: http.NewResponseController(w).SetReadDeadline}
+	body := &upload{r: r.Body, patience: a.patience, end: time.Now().Add(a.patience.most), deadline: http.NewResponseController(w).SetReadDeadline}
 	err := a.acceptPublish(w, r, body, from)
 	if err != nil {
 		a.Metrics.Publishes.WithLabelValues(map[bool]string{true: "failed", false: "refused"}[fault.KindOf(err) == fault.Internal]).Inc()
@@ -84,14 +90,19 @@ func (a *API) acceptPublish(w *response, r *http.Request, body io.Reader, from *
 // upload reads a body that must make progress.
 type upload struct {
 	r        io.Reader
+	patience patience
 	deadline func(time.Time) error
 	end      time.Time
 	begun    bool
+
+	waited time.Duration // for bytes, in this window
+	got    int           // bytes in this window
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	u.begun = true
-	until := time.Now().Add(uploadStall)
+	began := time.Now()
+	until := began.Add(u.patience.stall)
 	if until.After(u.end) {
 		until = u.end
 	}
@@ -100,23 +111,28 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	n, err := u.r.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fault.New(fault.TimedOut, "the upload stood still for %s, or took more than %s; publish again", uploadStall, uploadMost)
+		return n, fault.New(fault.TimedOut, "the upload stood still for %s, or took more than %s; publish again", u.patience.stall, u.patience.most)
+	}
+	u.waited += time.Since(began)
+	u.got += n
+	if u.waited >= u.patience.window {
+		if err == nil && float64(u.got) < u.patience.rate*u.waited.Seconds() {
+			return n, fault.New(fault.TimedOut, "the upload came with less than %.0f bytes a second; publish again over a better connection", u.patience.rate)
+		}
+		u.waited, u.got = 0, 0
 	}
 	return n, err
 }
 
 // drainMost is what is read of a refused upload, so that its sender reads the answer: a connection that is closed on unread
 // bytes is reset, and the answer lost. More than any archive that the default limit lets through.
-const (
-	drainMost = 16 << 20
-	drainTime = 10 * time.Second
-)
+const drainMost = 16 << 20
 
 func (u *upload) drain(r *http.Request) {
 	if !u.begun && r.Header.Get("Expect") != "" {
 		return // the sender waits for our word before it sends anything
 	}
-	if err := u.deadline(time.Now().Add(drainTime)); err == nil {
+	if err := u.deadline(time.Now().Add(u.patience.drain)); err == nil {
 		_, _ = io.CopyN(io.Discard, u.r, drainMost) // best effort, for the sender's sake
 	}
 }
