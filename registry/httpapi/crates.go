@@ -38,7 +38,7 @@ func (a *API) setYanked(w *response, r *http.Request, yank *bool, message *strin
 			return err
 		}
 		admitted = true
-		return a.Limits.yank(w.principal)
+		return a.Limits.yank(w.principal, w.address)
 	})
 	if err == nil {
 		a.Log.Info("Changed yank", "request", w.requestID, "crate", name, "version", num, "user", w.principal.User)
