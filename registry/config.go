@@ -93,7 +93,7 @@ type Publishing struct {
 	Shadowing string `yaml:"shadowing"`
 }
 
-// RateLimits bound how often a user may publish and yank, and how often an address may send tokens that do not work. The
+// RateLimits bound how often a user may publish and yank (all users of one address together: ten times that), and how often an address may send tokens that do not work. The
 // figures are crates.io's where nothing else is said. Admins are not bounded.
 type RateLimits struct {
 	// Mode is Auto (default: publish and yank are bounded with the profile crates-io only, since a release of a workspace is one
@@ -213,18 +213,17 @@ func (c *Config) policy() publish.Policy {
 
 // rateLimits makes the limiters that the configuration asks for.
 func (c *Config) rateLimits() httpapi.RateLimits {
-	limiter := func(on bool, r Rate) *ratelimit.Limiter {
-		if !on {
-			return nil
-		}
-		return ratelimit.New(ratelimit.Rate{Burst: r.Burst, Every: time.Duration(r.Every)})
-	}
+	rate := func(r Rate) ratelimit.Rate { return ratelimit.Rate{Burst: r.Burst, Every: time.Duration(r.Every)} }
+	var limits httpapi.RateLimits
 	r := c.RateLimits
-	changes := r.Mode == "Enabled" || r.Mode == "Auto" && c.Publishing.Profile == ProfileCratesIO
-	return httpapi.RateLimits{
-		PublishNew: limiter(changes, r.PublishNew), PublishUpdate: limiter(changes, r.PublishUpdate), Yank: limiter(changes, r.Yank),
-		FailedAuth: limiter(r.Mode != "Disabled", r.FailedAuth),
+	if r.Mode == "Enabled" || r.Mode == "Auto" && c.Publishing.Profile == ProfileCratesIO {
+		limits.PublishNew, limits.PublishUpdate = httpapi.NewChangeLimit(rate(r.PublishNew)), httpapi.NewChangeLimit(rate(r.PublishUpdate))
+		limits.Yank = httpapi.NewChangeLimit(rate(r.Yank))
 	}
+	if r.Mode != "Disabled" {
+		limits.FailedAuth = ratelimit.New(rate(r.FailedAuth))
+	}
+	return limits
 }
 
 // Check reports all that is wrong with c.

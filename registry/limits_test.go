@@ -305,3 +305,51 @@ func TestFailedLoginsCountByAddress(t *testing.T) {
 		}
 	}
 }
+
+// The figures are crates.io's where nothing else is said, and an address has ten times what a user has.
+func TestRateLimitsOfCratesIO(t *testing.T) {
+	r := registry.DefaultConfig().RateLimits
+	for name, tc := range map[string]struct{ got, want registry.Rate }{
+		"publishNew":    {r.PublishNew, registry.Rate{Burst: 5, Every: registry.Duration(10 * time.Minute)}},
+		"publishUpdate": {r.PublishUpdate, registry.Rate{Burst: 30, Every: registry.Duration(time.Minute)}},
+		"yank":          {r.Yank, registry.Rate{Burst: 100, Every: registry.Duration(time.Minute)}},
+		"failedAuth":    {r.FailedAuth, registry.Rate{Burst: 100, Every: registry.Duration(time.Second)}},
+	} {
+		if tc.got != tc.want {
+			t.Errorf("%s: %+v, want %+v", name, tc.got, tc.want)
+		}
+	}
+	if r.Mode != "Auto" {
+		t.Errorf("mode %s", r.Mode)
+	}
+}
+
+// Many users at one address have ten times what one has, and users elsewhere are not held up by them.
+func TestRateLimitsByAddress(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.TrustedProxies, c.RateLimits.Mode = []string{"127.0.0.0/8"}, "Enabled"
+		c.RateLimits.PublishNew = registry.Rate{Burst: 1, Every: registry.Duration(time.Hour)}
+		c.RateLimits.Yank = registry.Rate{Burst: 1, Every: registry.Duration(time.Hour)}
+	})
+	change := func(want int, address, method, path, token string, body []byte) {
+		t.Helper()
+		a := y.do(method, path, token, bytes.NewReader(body), "X-Forwarded-For", address)
+		if a.status != want || want == 429 && !strings.Contains(a.detail(t), "the users at address "+address) {
+			t.Errorf("%d, want %d: %s", a.status, want, a.body)
+		}
+	}
+	for i := range 11 {
+		name := fmt.Sprintf("crate-%d", i)
+		token := y.user(wire.CreateUser{Name: fmt.Sprintf("user-%d", i), Role: "publisher"})
+		want := 200
+		if i == 10 {
+			want = 429
+		}
+		change(want, "203.0.113.9", "PUT", "/api/v1/crates/new", token, good(t, name, "1.0.0"))
+		change(200, "203.0.113.10", "PUT", "/api/v1/crates/new", y.admin, good(t, "other-"+name, "1.0.0"))
+		if i == 10 { // what the address was refused is not taken from the user
+			change(200, "203.0.113.10", "PUT", "/api/v1/crates/new", token, good(t, name, "1.0.0"))
+		}
+		change(want, "203.0.113.9", "DELETE", "/api/v1/crates/"+name+"/1.0.0/yank", token, nil)
+	}
+}

@@ -183,7 +183,7 @@ func (m *model) pubtime(rt *rapid.T, name string, begin time.Time) string {
 func (m *model) yank(rt *rapid.T, method, verb string, yanked bool) {
 	user, name := m.draw(rt)
 	vers := rapid.SampledFrom(modelVersions).Draw(rt, "version")
-	c := m.crates[name]
+	c := m.find(name)
 	var found *modelVersion
 	want := 404
 	if c != nil && !c.allows(user) {
@@ -231,7 +231,7 @@ func (m *model) deleteCrate(rt *rapid.T) {
 func (m *model) owner(rt *rapid.T, method string) {
 	user, name := m.draw(rt)
 	other := rapid.SampledFrom(modelUsers).Draw(rt, "owner")
-	c := m.crates[name]
+	c := m.find(name)
 	want := 200
 	switch {
 	case c == nil:
@@ -251,6 +251,16 @@ func (m *model) owner(rt *rapid.T, method string) {
 		c.owners = append(c.owners, other)
 		slices.Sort(c.owners)
 	}
+}
+
+// find finds a crate in any spelling.
+func (m *model) find(name string) *modelCrate {
+	for n, c := range m.crates {
+		if crate.Canonical(n) == crate.Canonical(name) {
+			return c
+		}
+	}
+	return nil
 }
 
 func (c *modelCrate) allows(user string) bool {

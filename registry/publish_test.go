@@ -148,6 +148,7 @@ func TestPublishNeedsTokenAndRole(t *testing.T) {
 	}{
 		"none":            {"", 401, "needs a token"},
 		"unknown":         {"cy_nonsense", 401, "not known here"},
+		"asymmetric":      {"v3.public.eyJzdWIiOiJrMy5waWQueCJ9", 401, "takes no asymmetric tokens (credential provider cargo:paseto); use a token that it made"},
 		"another scheme":  {"Basic " + y.alice, 401, "not known here"},
 		"reader":          {y.token("rita", nil), 403, "user `rita` has role reader, which lacks the right publish-new"},
 		"scope read":      {y.token("alice", []string{"read"}), 403, "lacks the scope publish-new"},

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 
 // CacheFor is how long the answer to a token is believed. What one server revokes is dead on the others within a second.
 const CacheFor = 500 * time.Millisecond
+
+// asymmetric begins what cargo signs with a key of its own instead of sending a token (RFC 3231).
+const asymmetric = "v3.public."
 
 // cacheMost bounds the cache; it is emptied when full, which costs one lookup for each token in use.
 const cacheMost = 10_000
@@ -44,6 +48,9 @@ func NewAuthenticator(tokens Tokens) *Authenticator {
 // Authenticate finds who holds a token. An unknown, expired or suspended one is fault.Unauthenticated or fault.Forbidden, with
 // a text that says which, for whoever holds the token may know.
 func (a *Authenticator) Authenticate(ctx context.Context, token string) (*Principal, error) {
+	if strings.HasPrefix(token, asymmetric) {
+		return nil, fault.New(fault.Unauthenticated, "this registry takes no asymmetric tokens (credential provider cargo:paseto); use a token that it made, by `cargo login` with the provider cargo:token")
+	}
 	hash, now := Hash(token), a.now()
 	a.mu.RLock()
 	c, ok := a.cache[hash]

@@ -13,12 +13,15 @@ import (
 
 // Query is a search.
 type Query struct {
-	Text     string // words, each the beginning of one in a crate's name, keywords or description; empty: all crates
-	Keyword  string // exact; empty: any
-	Category string // exact slug; empty: any
-	Letter   string // the name begins with it; empty: any
-	Owner    int64  // id of a user who owns it, in person or through a group; 0: any
-	Sort     string // one of Sorts; empty: relevance
+	Text     string   // words, each the beginning of one in a crate's name, keywords or description; empty: all crates
+	Keyword  string   // exact; empty: any
+	Keywords []string // exact, all of them; empty: any
+	Category string   // exact slug; empty: any
+	Letter   string   // the name begins with it; empty: any
+	Names    []string // in any spelling, one of them; empty: any
+	Owner    int64    // id of a user who owns it, in person or through a group; 0: any
+	Group    int64    // id of a group that owns it; 0: any
+	Sort     string   // one of Sorts; empty: relevance
 	Limit    int
 	Offset   int
 	UserID   int64  // who asks: restricted crates are found by who may see them
@@ -60,7 +63,13 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 		add("c.id IN (SELECT w.crate_id FROM crate_words w WHERE w.word >= ? AND w.word < ?)", w, w+"\U0010FFFF")
 	}
 	if s.Keyword != "" {
-		add("c.id IN (SELECT k.crate_id FROM crate_keywords k WHERE k.keyword = ?)", strings.ToLower(s.Keyword))
+		s.Keywords = append([]string{s.Keyword}, s.Keywords...)
+	}
+	for _, k := range s.Keywords {
+		add("c.id IN (SELECT k.crate_id FROM crate_keywords k WHERE k.keyword = ?)", strings.ToLower(k))
+	}
+	if len(s.Names) > 0 {
+		add("c.canonical IN (SELECT value ->> 0 FROM json_each(?))", jsonRows(canonicals(s.Names)))
 	}
 	if s.Category != "" {
 		add("c.id IN (SELECT k.crate_id FROM crate_categories k WHERE k.category = ?)", strings.ToLower(s.Category))
@@ -71,6 +80,9 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 	}
 	if s.Owner != 0 {
 		add("c.id IN (SELECT o.crate_id FROM crate_users o WHERE o.user_id = ? AND o.owner = 1)", s.Owner)
+	}
+	if s.Group != 0 {
+		add("c.id IN (SELECT o.crate_id FROM group_owners o WHERE o.group_id = ?)", s.Group)
 	}
 	from := " FROM crates c WHERE " + strings.Join(where, " AND ")
 	if err := queryTotal(ctx, c.ro, from, args, &total); err != nil {

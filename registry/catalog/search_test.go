@@ -82,6 +82,8 @@ func TestSearch(t *testing.T) {
 			{Query{Sort: "downloads"}, "serde_json json serde uber-crate"},
 			{Query{Sort: "recent-downloads"}, "serde_json json serde uber-crate"},
 			{Query{Keyword: "json"}, "serde_json"}, {Query{Keyword: "Serde", Sort: "alpha"}, "serde serde_json"},
+			{Query{Keyword: "json", Keywords: []string{"serde"}}, "serde_json"}, {Query{Keywords: []string{"no-such", "json"}}, ""},
+			{Query{Names: []string{"JSON", "serde-json", "none"}, Sort: "alpha"}, "json serde_json"}, {Query{Group: 1}, ""},
 			{Query{Letter: "S", Sort: "alpha"}, "serde serde_json"},
 			{Query{Owner: 1, Sort: "alpha"}, "json serde serde_json uber-crate"}, {Query{Owner: 2}, ""},
 			{Query{Category: "parsing"}, ""},

@@ -90,6 +90,28 @@ func (c *Catalog) Versions(ctx context.Context, crateID int64) ([]Version, error
 		WHERE v.crate_id = ? AND v.deleted_at IS NULL ORDER BY v.id`, crateID)
 }
 
+// VersionsInBrief gives the versions of crates, by their ids, in publish order, with no more of each than number and yank, and of the
+// newest of a crate its details.
+func (c *Catalog) VersionsInBrief(ctx context.Context, crateIDs []int64) (map[int64][]Version, error) {
+	rows := make([][1]int64, 0, len(crateIDs))
+	for _, id := range crateIDs {
+		rows = append(rows, [1]int64{id})
+	}
+	list, err := collect(ctx, c.ro, func(r *sql.Rows) (v Version, err error) {
+		var details string
+		if err = r.Scan(&v.CrateID, &v.ID, &v.Num, &v.Yanked, &details); err == nil && details != "" {
+			err = json.Unmarshal([]byte(details), &v.Details)
+		}
+		return v, err
+	}, `SELECT v.crate_id, v.id, v.num, v.yanked, CASE WHEN v.id = max(v.id) OVER (PARTITION BY v.crate_id) THEN v.details ELSE '' END
+		FROM versions v WHERE v.crate_id IN (SELECT CAST(value ->> 0 AS BIGINT) FROM json_each(?)) AND v.deleted_at IS NULL ORDER BY v.id`, toJSON(rows))
+	byCrate := map[int64][]Version{}
+	for _, v := range list {
+		byCrate[v.CrateID] = append(byCrate[v.CrateID], v)
+	}
+	return byCrate, err
+}
+
 // Readme gives the text of a version's readme and the name of its file, both empty when it has none.
 func (c *Catalog) Readme(ctx context.Context, versionID int64) (text, file string, err error) {
 	var metadata string

@@ -38,7 +38,7 @@ func (a *API) setYanked(w *response, r *http.Request, yank *bool, message *strin
 			return err
 		}
 		admitted = true
-		return a.Limits.yank(w.principal)
+		return a.Limits.yank(w.principal, w.address)
 	})
 	if err == nil {
 		a.Log.Info("Changed yank", "request", w.requestID, "crate", name, "version", num, "user", w.principal.User)
@@ -119,7 +119,7 @@ func (a *API) listOwners(w *response, r *http.Request, key string, choose func(c
 	list := make([]personShape, 0, len(owners))
 	for _, o := range owners {
 		if choose(o) {
-			list = append(list, personShape{ID: o.ID, Login: o.Login(), Kind: map[bool]string{false: "user", true: "team"}[o.Group]})
+			list = append(list, a.person(o))
 		}
 	}
 	return w.json(http.StatusOK, object{key: list})

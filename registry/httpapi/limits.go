@@ -10,38 +10,58 @@ import (
 	"github.com/crateyard/crateyard/registry/ratelimit"
 )
 
-// RateLimits bound how often one user may change things, and how often one address may fail to prove who it is. A nil
-// limiter bounds nothing. Admins are not bounded: they could switch the limits off.
+// RateLimits bound how often one user, and all users of one address together, may change things, and how often one address may fail to
+// prove who it is. What is nil bounds nothing. Admins are not bounded: they could switch the limits off.
 type RateLimits struct {
-	PublishNew    *ratelimit.Limiter // new crates
-	PublishUpdate *ratelimit.Limiter // new versions
-	Yank          *ratelimit.Limiter
+	PublishNew    ChangeLimit // new crates
+	PublishUpdate ChangeLimit // new versions
+	Yank          ChangeLimit
 	FailedAuth    *ratelimit.Limiter
+}
+
+// ChangeLimit bounds one kind of change.
+type ChangeLimit struct{ User, Address *ratelimit.Limiter }
+
+// UsersOfAnAddress is how many times what one user may is open to one address: behind it may be the whole of a company or its CI, but one
+// person with many users gets no further than so many.
+const UsersOfAnAddress = 10
+
+// NewChangeLimit makes the limit of what one user may.
+func NewChangeLimit(r ratelimit.Rate) ChangeLimit {
+	return ChangeLimit{User: ratelimit.New(r), Address: ratelimit.New(ratelimit.Rate{Burst: r.Burst * UsersOfAnAddress, Every: r.Every / UsersOfAnAddress})}
 }
 
 // publish takes one publish of who, and gives it back when giveBack is called. cargo never tries again by itself, so the text says when a
 // person may.
-func (l RateLimits) publish(who *auth.Principal, isNew bool) (giveBack func(), err error) {
+func (l RateLimits) publish(who *auth.Principal, address string, isNew bool) (giveBack func(), err error) {
 	if isNew {
-		return limit(l.PublishNew, who, "published too many new crates in a short time")
+		return limit(l.PublishNew, who, address, "published too many new crates in a short time")
 	}
-	return limit(l.PublishUpdate, who, "published too many versions in a short time")
+	return limit(l.PublishUpdate, who, address, "published too many versions in a short time")
 }
 
-func (l RateLimits) yank(who *auth.Principal) error {
-	_, err := limit(l.Yank, who, "yanked or unyanked too many versions in a short time")
+func (l RateLimits) yank(who *auth.Principal, address string) error {
+	_, err := limit(l.Yank, who, address, "yanked or unyanked too many versions in a short time")
 	return err
 }
 
-func limit(l *ratelimit.Limiter, who *auth.Principal, what string) (giveBack func(), err error) {
+func limit(l ChangeLimit, who *auth.Principal, address, what string) (giveBack func(), err error) {
 	if who.IsAdmin() {
 		return func() {}, nil
 	}
-	key := fmt.Sprint(who.UserID)
-	if wait, ok := l.Allow(key); !ok {
+	user, net := fmt.Sprint(who.UserID), network(address)
+	if wait, ok := l.User.Allow(user); !ok {
 		return nil, tooMany(wait, "user `%s` has %s; try again in %s, or ask an administrator of this registry about its rateLimits", who.User, what, inWords(wait))
 	}
-	return func() { l.GiveBack(key) }, nil
+	if wait, ok := l.Address.Allow(net); !ok {
+		l.User.GiveBack(user)
+		return nil, tooMany(wait, "the users at address %s have %s; try again in %s, or ask an administrator of this registry about its rateLimits and trustedProxies",
+			address, what, inWords(wait))
+	}
+	return func() {
+		l.User.GiveBack(user)
+		l.Address.GiveBack(net)
+	}, nil
 }
 
 // failedAuth counts a token that did not work, and gives the error for it. A token that works is never turned away, whatever

@@ -27,7 +27,7 @@ func (a *API) serveMe(w *response, r *http.Request) error {
 	for _, c := range owned {
 		crates = append(crates, crateRef{ID: c.ID, Name: c.Name})
 	}
-	u := personShape{ID: w.principal.UserID, Login: w.principal.User, Kind: "user"}
+	u := a.person(catalog.Owner{ID: w.principal.UserID, Name: w.principal.User})
 	return w.json(http.StatusOK, object{"user": u, "role": w.principal.Role, "owned_crates": crates})
 }
 

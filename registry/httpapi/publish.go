@@ -69,7 +69,7 @@ func (a *API) acceptPublish(w *response, r *http.Request, body io.Reader, from *
 		return auth.Require(w.principal, auth.ScopePublishNew, "")
 	}
 	res, err := a.Publisher.Publish(r.Context(), publish.Uploader{Principal: w.principal, Address: w.address, Imported: from,
-		Admit: func(isNew bool) (func(), error) { return a.Limits.publish(w.principal, isNew) }}, body)
+		Admit: func(isNew bool) (func(), error) { return a.Limits.publish(w.principal, w.address, isNew) }}, body)
 	if err != nil {
 		return err
 	}

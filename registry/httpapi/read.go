@@ -32,8 +32,12 @@ func (a *API) serveCrate(w *response, r *http.Request) error {
 		return err
 	}
 	shape := newCrateShape(found)
-	shape.withVersions(versions, recent)
-	list, err := versionShapes(versions)
+	shape.withVersions(versions)
+	shape.RecentDownloads, shape.Versions = &recent, make([]int64, 0, len(versions))
+	for _, v := range versions {
+		shape.Versions = append(shape.Versions, v.ID)
+	}
+	list, err := a.versionShapes(versions)
 	if err != nil {
 		return err
 	}
@@ -58,16 +62,21 @@ func (a *API) sortedVersions(r *http.Request, found catalog.Crate, sort string) 
 	case "date":
 		return versions, nil
 	case "", "semver":
-		parsed := make(map[int64]crate.Version, len(versions))
-		for _, v := range versions {
-			if parsed[v.ID], err = crate.ParseVersion(v.Num); err != nil {
-				return nil, err
-			}
-		}
-		slices.SortStableFunc(versions, func(x, y catalog.Version) int { return parsed[y.ID].Compare(parsed[x.ID]) })
-		return versions, nil
+		return versions, byPrecedence(versions)
 	}
 	return nil, fault.New(fault.Invalid, "sort must be semver or date, not %q", sort)
+}
+
+// byPrecedence puts the highest version first.
+func byPrecedence(versions []catalog.Version) (err error) {
+	parsed := make(map[int64]crate.Version, len(versions))
+	for _, v := range versions {
+		if parsed[v.ID], err = crate.ParseVersion(v.Num); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(versions, func(x, y catalog.Version) int { return parsed[y.ID].Compare(parsed[x.ID]) })
+	return nil
 }
 
 // serveVersions lists the versions of a crate; all of them, unless a page is asked for.
@@ -92,7 +101,7 @@ func (a *API) serveVersions(w *response, r *http.Request) error {
 			next = pageLink(r, p.number+1)
 		}
 	}
-	list, err := versionShapes(versions)
+	list, err := a.versionShapes(versions)
 	if err != nil {
 		return err
 	}
@@ -113,7 +122,7 @@ func (a *API) serveVersion(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	shape, err := newVersionShape(v)
+	shape, err := a.newVersionShape(v)
 	if err != nil {
 		return err
 	}
@@ -160,7 +169,7 @@ func (a *API) serveReverseDependencies(w *response, r *http.Request) error {
 			}
 		}
 	}
-	versions, err := versionShapes(dependents)
+	versions, err := a.versionShapes(dependents)
 	if err != nil {
 		return err
 	}
@@ -316,7 +325,10 @@ func (a *API) summary(ctx context.Context, id int64, role string) (object, error
 		if err != nil {
 			return nil, err
 		}
-		out[key], out["num_crates"] = crateShapes(found), total // those that who asks may see
+		if out[key], err = a.crateShapes(ctx, found); err != nil {
+			return nil, err
+		}
+		out["num_crates"] = total // those that who asks may see
 	}
 	keywords, _, err := a.Catalog.Keywords(ctx, summaryLength, 0)
 	if err != nil {
@@ -330,10 +342,24 @@ func (a *API) summary(ctx context.Context, id int64, role string) (object, error
 	return out, nil
 }
 
-func crateShapes(found []catalog.Crate) []crateShape {
+// crateShapes gives the shapes of a list of crates, with what their versions say of them.
+func (a *API) crateShapes(ctx context.Context, found []catalog.Crate) ([]crateShape, error) {
 	list := make([]crateShape, 0, len(found))
+	ids := make([]int64, 0, len(found))
 	for _, c := range found {
-		list = append(list, newCrateShape(c))
+		ids = append(ids, c.ID)
 	}
-	return list
+	versions, err := a.Catalog.VersionsInBrief(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range found {
+		if err := byPrecedence(versions[c.ID]); err != nil {
+			return nil, err
+		}
+		s := newCrateShape(c)
+		s.withVersions(versions[c.ID])
+		list = append(list, s)
+	}
+	return list, nil
 }

@@ -45,6 +45,9 @@ func number(s, name string, missing, most int) (int, error) {
 // maxSearch bounds the text of a search, in bytes.
 const maxSearch = 200
 
+// maxWords bounds the keywords that one search takes.
+const maxWords = 8
+
 // serveSearch answers `cargo search` and the lists of crates.
 func (a *API) serveSearch(w *response, r *http.Request) error {
 	p, err := pageOf(r)
@@ -52,7 +55,8 @@ func (a *API) serveSearch(w *response, r *http.Request) error {
 		return err
 	}
 	q := r.URL.Query()
-	query := catalog.Query{Text: q.Get("q"), Keyword: q.Get("keyword"), Category: q.Get("category"), Letter: q.Get("letter"), Sort: q.Get("sort"),
+	query := catalog.Query{Text: q.Get("q"), Keyword: q.Get("keyword"), Keywords: strings.Fields(q.Get("all_keywords")), Names: q["ids[]"],
+		Category: q.Get("category"), Letter: q.Get("letter"), Sort: q.Get("sort"),
 		Limit: p.limit, Offset: p.offset}
 	query.UserID, query.Role = asker(w.principal)
 	if len(query.Text) > maxSearch {
@@ -61,18 +65,31 @@ func (a *API) serveSearch(w *response, r *http.Request) error {
 	if _, ok := catalog.Sorts[query.Sort]; query.Sort != "" && !ok {
 		return fault.New(fault.Invalid, "sort must be relevance, downloads, recent-downloads, recent-updates, new or alpha, not %q", query.Sort)
 	}
-	if owner := q.Get("user_id"); owner != "" {
-		n, err := number(owner, "user_id", 0, 1<<32-1)
-		if err != nil {
-			return err
+	if len(query.Keywords) > maxWords || len(query.Names) > maxPage {
+		return fault.New(fault.Invalid, "a search takes at most %d keywords and %d ids[]", maxWords, maxPage)
+	}
+	for name, to := range map[string]*int64{"user_id": &query.Owner, "team_id": &query.Group} {
+		if id := q.Get(name); id != "" {
+			n, err := number(id, name, 0, 1<<32-1)
+			if err != nil {
+				return err
+			}
+			*to = int64(n)
 		}
-		query.Owner = int64(n)
+	}
+	for _, name := range []string{"following", "seek"} { // to pass over it would answer another question
+		if q.Has(name) {
+			return fault.New(fault.Invalid, "%s is not known here; crates cannot be followed, and pages are asked for by page and per_page", name)
+		}
 	}
 	found, total, err := a.Catalog.Search(r.Context(), query)
 	if err != nil {
 		return err
 	}
-	hits := crateShapes(found)
+	hits, err := a.crateShapes(r.Context(), found)
+	if err != nil {
+		return err
+	}
 	for i := range hits {
 		hits[i].ExactMatch = crate.Canonical(hits[i].Name) == crate.Canonical(strings.TrimSpace(query.Text))
 	}

@@ -46,21 +46,17 @@ func newCrateShape(c catalog.Crate) crateShape {
 		Description: orNull(c.Description), Restricted: c.Restricted, Links: map[string]string{
 			"version_downloads": path + "/downloads", "versions": path + "/versions", "owners": path + "/owners",
 			"owner_team": path + "/owner_team", "owner_user": path + "/owner_user", "reverse_dependencies": path + "/reverse_dependencies"}}
-	if v, err := crate.ParseVersion(c.MaxVersion); err == nil && v.Pre == "" && c.MaxVersion != "0.0.0" {
-		s.MaxStableVersion = &s.MaxVersion
-	}
 	return s
 }
 
-// withVersions fills in what a list of crates leaves out. versions are the highest first.
-func (s *crateShape) withVersions(versions []catalog.Version, recent int64) {
-	s.Versions, s.Yanked, s.RecentDownloads = make([]int64, 0, len(versions)), true, &recent
+// withVersions fills in what a crate's own row does not say. versions are the highest first, each with its number, whether it is yanked,
+// and the newest with its details.
+func (s *crateShape) withVersions(versions []catalog.Version) {
 	n := len(versions)
-	s.NumVersions = &n
+	s.NumVersions, s.Yanked, s.MaxStableVersion = &n, n > 0, nil
 	var newest, stable *catalog.Version
 	for i := range versions {
 		v := &versions[i]
-		s.Versions = append(s.Versions, v.ID)
 		s.Yanked = s.Yanked && v.Yanked
 		if newest == nil || v.ID > newest.ID {
 			newest = v
@@ -69,7 +65,6 @@ func (s *crateShape) withVersions(versions []catalog.Version, recent int64) {
 			stable = v
 		}
 	}
-	s.MaxStableVersion = nil
 	if stable != nil {
 		s.MaxStableVersion, s.DefaultVersion = &stable.Num, stable.Num
 	}
@@ -118,12 +113,21 @@ type personShape struct {
 	ID     int64   `json:"id"`
 	Login  string  `json:"login"`
 	Kind   string  `json:"kind"` // user or team
-	URL    *string `json:"url"`
+	URL    string  `json:"url"`  // lists the crates that it owns
 	Name   *string `json:"name"`
 	Avatar *string `json:"avatar"`
 }
 
-func newVersionShape(v catalog.Version) (versionShape, error) {
+// person gives the shape of a user or a group.
+func (a *API) person(o catalog.Owner) personShape {
+	kind, filter := "user", "user_id"
+	if o.Group {
+		kind, filter = "team", "team_id"
+	}
+	return personShape{ID: o.ID, Login: o.Login(), Kind: kind, URL: fmt.Sprintf("%s/api/v1/crates?%s=%d", a.URL, filter, o.ID)}
+}
+
+func (a *API) newVersionShape(v catalog.Version) (versionShape, error) {
 	var line index.Entry
 	if err := json.Unmarshal(v.Line, &line); err != nil {
 		return versionShape{}, fmt.Errorf("index line of %s@%s: %w", v.Crate, v.Num, err)
@@ -137,15 +141,16 @@ func newVersionShape(v catalog.Version) (versionShape, error) {
 		BinNames: append([]string{}, d.BinNames...), Edition: orNull(d.Edition), Description: orNull(d.Description), Homepage: orNull(d.Homepage),
 		Documentation: orNull(d.Documentation), Repository: orNull(d.Repository)}
 	if v.PublisherID != 0 {
-		s.PublishedBy = &personShape{ID: v.PublisherID, Login: v.PublishedBy, Kind: "user"}
+		by := a.person(catalog.Owner{ID: v.PublisherID, Name: v.PublishedBy})
+		s.PublishedBy = &by
 	}
 	return s, nil
 }
 
-func versionShapes(versions []catalog.Version) ([]versionShape, error) {
+func (a *API) versionShapes(versions []catalog.Version) ([]versionShape, error) {
 	list := make([]versionShape, 0, len(versions))
 	for _, v := range versions {
-		s, err := newVersionShape(v)
+		s, err := a.newVersionShape(v)
 		if err != nil {
 			return nil, err
 		}
