@@ -19,6 +19,6 @@ func diskRoom(root *os.Root) (free, reserve int64) {
 	if err := unix.Fstatfs(int(d.Fd()), &st); err != nil {
 		return math.MaxInt64, 0
 	}
-	block := int64(st.Bsize)
+	block := int64(st.Bsize) //nolint:unconvert // it has 32 bits on some machines
 	return int64(st.Bavail) * block, min(int64(st.Blocks)*block/10, 1<<30)
 }
