@@ -223,7 +223,7 @@ func (s *Server) openCache() error {
 const firstWait, lastWait = time.Second, 10 * time.Second
 
 // reachBackends opens and claims the backends. It waits for those that are away, for as long as it takes: to end and be started again
-// would not bring them back. What is wrong with the configuration ends it at once.
+// would not bring them back. What else is wrong ends it, unless it is watched.
 func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
 	var observer storage.S3Observer
 	if s.config.Storage.S3 != nil {
@@ -237,14 +237,14 @@ func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
 			}
 			err = errors.Join(err, b.Close())
 		}
-		if fault.KindOf(err) != fault.Unavailable || ctx.Err() != nil {
+		if fault.KindOf(err) != fault.Unavailable && !s.watched() || ctx.Err() != nil {
 			return nil, err
 		}
 		s.log.Warn("Waiting for catalog and storage", "error", err, "again", wait.String())
 		for _, part := range []string{"catalog", "storage"} {
 			s.metrics.BackendUp(part, !strings.HasPrefix(err.Error(), part+":"))
 		}
-		text := err.Error()
+		text := strings.ReplaceAll(err.Error(), "\n", "; ")
 		s.waiting.Store(&text)
 		select {
 		case <-time.After(wait):
@@ -253,3 +253,8 @@ func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
 		}
 	}
 }
+
+// watched says whether somebody looks at /readyz and the metrics of a server that does not serve: it has them, and is one of a registry with
+// a name. There a database of a newer schema, or a bucket of another registry, is better said than ended for, again and again; and
+// the server goes on when it is put right.
+func (s *Server) watched() bool { return s.ops != nil && s.config.Instance != "" }

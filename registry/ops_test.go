@@ -139,7 +139,8 @@ func TestMetricFamilies(t *testing.T) {
 		"crateyard_publishes_total": "counter", "crateyard_published_bytes_total": "counter", "crateyard_downloads_total": "counter",
 		"crateyard_downloaded_bytes_total": "counter", "crateyard_index_cache_hits_total": "counter", "crateyard_index_cache_misses_total": "counter",
 		"crateyard_catalog_pool_open_connections": "gauge", "crateyard_catalog_pool_in_use_connections": "gauge",
-		"crateyard_catalog_pool_waits_total": "counter", "crateyard_catalog_pool_wait_seconds_total": "counter",
+		"crateyard_catalog_pool_idle_connections": "gauge",
+		"crateyard_catalog_pool_waits_total":      "counter", "crateyard_catalog_pool_wait_seconds_total": "counter",
 		"crateyard_backend_up": "gauge", "crateyard_build_info": "gauge",
 		"go_goroutines": "gauge", "go_gc_duration_seconds": "summary", "process_resident_memory_bytes": "gauge", "process_open_fds": "gauge",
 	} {

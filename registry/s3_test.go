@@ -1,9 +1,6 @@
 package registry_test
 
 import (
-	"errors"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -71,24 +68,11 @@ func TestDownloadsWhileS3IsAway(t *testing.T) {
 	if a := get("unknown"); a.status != 503 || !strings.Contains(a.body, "the storage cannot be reached") {
 		t.Errorf("what is not cached: %d %s", a.status, a.body)
 	}
-	if a := y.opsGet("/readyz"); a.status != 503 || !strings.Contains(a.body, "storage: ") {
+	if a := y.asked("/readyz"); a.status != 503 || !strings.Contains(a.body, "storage: ") {
 		t.Errorf("readiness: %d %s", a.status, a.body)
 	}
-	if a := y.opsGet("/metrics"); !strings.Contains(a.body, "\ncrateyard_blob_cache_hits_total 2\n") || !strings.Contains(a.body, "\ncrateyard_blob_cache_misses_total 1\n") {
-		t.Errorf("metrics of the cache: %s", a.body)
+	values, _ := y.metrics()
+	if hits, misses := values["crateyard_blob_cache_hits_total"], values["crateyard_blob_cache_misses_total"]; hits != 2 || misses != 1 {
+		t.Errorf("%v hits and %v misses", hits, misses)
 	}
-}
-
-// opsGet asks the ops listener.
-func (y *yard) opsGet(path string) answer {
-	y.t.Helper()
-	resp, err := http.Get(y.ops + path)
-	if err != nil {
-		y.t.Fatal(err)
-	}
-	text, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		y.t.Fatal(err)
-	}
-	return answer{resp.StatusCode, resp.Header, string(text)}
 }

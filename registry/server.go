@@ -215,7 +215,10 @@ func (s *Server) Serve(ctx context.Context) error {
 		case <-flush.C:
 			s.flush(context.WithoutCancel(ctx)) // a signal now must not lose the counts
 		case <-look.C:
-			go s.ready(context.WithoutCancel(ctx), nil) // for the metrics
+			go func() { // for the metrics
+				s.ready(context.WithoutCancel(ctx), nil)
+				s.learnTasks(working)
+			}()
 		case err = <-s.opsFailed:
 			running = false
 		case err = <-failed:

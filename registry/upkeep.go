@@ -39,6 +39,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	if rate := s.config.Scrub.Rate; rate > 0 {
 		add(upkeep.ScrubTask(upkeep.Scrubber{Catalog: s.catalog, Store: s.backends.Store, Rate: rate}, s.upkeep))
 	}
+	defer s.learnTasks(ctx) // when all are known
 	b := s.config.Backup
 	if b.Schedule == "" {
 		return nil
@@ -88,6 +89,18 @@ const taskNote = "task/"
 
 // noteTimeout bounds the writing of a note; one that is lost is written again with the next run.
 const noteTimeout = 10 * time.Second
+
+// learnTasks hears how the tasks stand that other servers did, or this one before it was started again.
+func (s *Server) learnTasks(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+	defer cancel()
+	known, err := s.tasks(ctx)
+	if err != nil {
+		s.log.Debug("Cannot hear how the tasks stand", "error", err) // that the catalog is away is said elsewhere
+		return
+	}
+	s.upkeep.Learn(known)
+}
 
 // keepTask tells the other servers how a task stands. What one of them knows better, because it did the task since, stays.
 func (s *Server) keepTask(st upkeep.Status) {

@@ -100,6 +100,7 @@ type poolCollector struct {
 var (
 	poolOpen = prometheus.NewDesc("crateyard_catalog_pool_open_connections", "Open connections to the catalog, by pool.", []string{"pool"}, nil)
 	poolBusy = prometheus.NewDesc("crateyard_catalog_pool_in_use_connections", "Connections to the catalog in use, by pool.", []string{"pool"}, nil)
+	poolIdle = prometheus.NewDesc("crateyard_catalog_pool_idle_connections", "Open connections to the catalog that nothing uses, by pool.", []string{"pool"}, nil)
 	poolWait = prometheus.NewDesc("crateyard_catalog_pool_waits_total", "Times that a request waited for a connection, by pool.", []string{"pool"}, nil)
 	poolTime = prometheus.NewDesc("crateyard_catalog_pool_wait_seconds_total", "Time that requests waited for a connection, by pool.", []string{"pool"}, nil)
 )
@@ -112,6 +113,7 @@ func (p poolCollector) Collect(ch chan<- prometheus.Metric) {
 	for name, s := range p.stats() {
 		ch <- prometheus.MustNewConstMetric(poolOpen, prometheus.GaugeValue, float64(s.OpenConnections), name)
 		ch <- prometheus.MustNewConstMetric(poolBusy, prometheus.GaugeValue, float64(s.InUse), name)
+		ch <- prometheus.MustNewConstMetric(poolIdle, prometheus.GaugeValue, float64(s.Idle), name)
 		ch <- prometheus.MustNewConstMetric(poolWait, prometheus.CounterValue, float64(s.WaitCount), name)
 		ch <- prometheus.MustNewConstMetric(poolTime, prometheus.CounterValue, s.WaitDuration.Seconds(), name)
 	}

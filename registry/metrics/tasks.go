@@ -8,8 +8,8 @@ import (
 	"github.com/crateyard/crateyard/registry/upkeep"
 )
 
-// Tasks adds the figures of sweep, scrub, backup and the like, by the task's name, as this server did them; with several servers the sum, or
-// the latest time, is the registry's.
+// Tasks adds the figures of sweep, scrub, backup and the like, by the task's name. Runs and failures are this server's, so that with several servers
+// the sum is the registry's. What the last success was, all servers say alike, also after a start.
 func (m *Metrics) Tasks(status func() []upkeep.Status) {
 	m.registry.MustRegister(taskCollector{status})
 }
@@ -19,8 +19,8 @@ type taskCollector struct{ status func() []upkeep.Status }
 var (
 	taskRuns     = prometheus.NewDesc("crateyard_task_runs_total", "Runs of periodic tasks begun on this server.", []string{"task"}, nil)
 	taskFailures = prometheus.NewDesc("crateyard_task_failures_total", "Runs of periodic tasks that failed on this server.", []string{"task"}, nil)
-	taskSuccess  = prometheus.NewDesc("crateyard_task_last_success_timestamp_seconds", "When a periodic task last succeeded on this server; 0: never.", []string{"task"}, nil)
-	taskSeconds  = prometheus.NewDesc("crateyard_task_last_duration_seconds", "How long the last run of a periodic task took.", []string{"task"}, nil)
+	taskSuccess  = prometheus.NewDesc("crateyard_task_last_success_timestamp_seconds", "When a periodic task last succeeded, on any server; 0: never.", []string{"task"}, nil)
+	taskSeconds  = prometheus.NewDesc("crateyard_task_last_duration_seconds", "How long the last run of a periodic task on this server took.", []string{"task"}, nil)
 	taskItems    = prometheus.NewDesc("crateyard_task_last_items", "Blobs that the last successful run removed (sweep), backed up (backup) or read (scrub).", []string{"task"}, nil)
 	taskBytes    = prometheus.NewDesc("crateyard_task_last_bytes", "Bytes of them.", []string{"task"}, nil)
 	taskProblems = prometheus.NewDesc("crateyard_task_last_problems", "Damaged or missing blobs that the last successful run found (scrub).", []string{"task"}, nil)

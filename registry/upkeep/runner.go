@@ -38,7 +38,7 @@ type Outcome struct {
 	Text         string
 }
 
-// Status is how a task stands on this replica.
+// Status is how a task stands on this replica; LastSucceeded and Last are those of all replicas, as far as this one has learned of them.
 type Status struct {
 	Name          string    `json:"name"`
 	Running       bool      `json:"running"`
@@ -89,6 +89,20 @@ func (r *Runner) Status() []Status {
 		list = append(list, s)
 	}
 	return list
+}
+
+// Learn takes in how tasks stand that any replica did, by name: what was done later than this replica knows of is the last that was done. So a
+// start forgets nothing that was found, and what another replica found or put right counts here, too.
+func (r *Runner) Learn(known map[string]Status) {
+	for _, t := range r.Tasks {
+		if k := known[t.Name]; !k.LastSucceeded.IsZero() {
+			r.note(t.Name, func(s *Status) {
+				if !k.LastSucceeded.Before(s.LastSucceeded) {
+					s.LastSucceeded, s.Last = k.LastSucceeded, k.Last
+				}
+			})
+		}
+	}
 }
 
 func (r *Runner) note(name string, change func(*Status)) {

@@ -135,3 +135,30 @@ func TestLimit(t *testing.T) {
 		t.Errorf("300 KiB at 512 KiB/s took %s", took)
 	}
 }
+
+// What another replica did last counts, and so does what this one did before it was started again; what it did later stays.
+func TestRunnerLearns(t *testing.T) {
+	r := &upkeep.Runner{Tasks: []upkeep.Task{{Name: "scrub"}, {Name: "sweep"}}}
+	at := time.Now()
+	learn := func(ago time.Duration, problems int64) {
+		r.Learn(map[string]upkeep.Status{
+			"scrub": {Name: "scrub", LastSucceeded: at.Add(-ago), Runs: 7, LastFailed: at, LastError: "theirs", Last: upkeep.Outcome{Problems: problems}},
+			"other": {Name: "other", LastSucceeded: at},
+			"sweep": {Name: "sweep", Runs: 3},
+		})
+	}
+	want := func(ago time.Duration, problems int64) {
+		t.Helper()
+		st := r.Status()
+		if len(st) != 2 || !st[0].LastSucceeded.Equal(at.Add(-ago)) || st[0].Last.Problems != problems || st[0].Runs != 0 || st[0].LastError != "" ||
+			st[1] != (upkeep.Status{Name: "sweep"}) {
+			t.Errorf("%+v", st)
+		}
+	}
+	learn(time.Hour, 2)
+	want(time.Hour, 2)
+	learn(2*time.Hour, 5) // told late
+	want(time.Hour, 2)
+	learn(time.Minute, 0) // mended
+	want(time.Minute, 0)
+}

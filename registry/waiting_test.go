@@ -1,0 +1,159 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/test/postgres"
+	"github.com/crateyard/crateyard/test/process"
+)
+
+// A server that is watched waits when the database is of a newer schema, or database or folder are another registry's: it says so in
+// readiness and metrics, stays alive, and serves when that was put right. One that nobody watches ends.
+func TestWaitsWhileBackendsAreNotItsOwn(t *testing.T) {
+	for _, c := range []struct {
+		name, part, says string
+		wrong, right     func(t *testing.T, uri, folder string)
+	}{
+		{"newer schema", "catalog", "made by a newer crateyard",
+			func(t *testing.T, uri, _ string) {
+				execute(t, uri, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+			},
+			func(t *testing.T, uri, _ string) {
+				execute(t, uri, "DELETE FROM goose_db_version WHERE version_id = 999")
+			}},
+		{"another's database", "catalog", "belongs to registry ns/b; this is ns/a",
+			func(t *testing.T, uri, _ string) {
+				execute(t, uri, "UPDATE meta SET value = 'ns/b' WHERE key = 'instance'")
+			},
+			func(t *testing.T, uri, _ string) {
+				execute(t, uri, "UPDATE meta SET value = 'ns/a' WHERE key = 'instance'")
+			}},
+		{"another's storage", "storage", "belongs to another registry",
+			func(t *testing.T, _, folder string) { owned(t, folder, "somebody") },
+			func(t *testing.T, uri, folder string) { owned(t, folder, registryID(t, uri)) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			uri, folder := postgres.Database(t), t.TempDir()
+			config := func(k *registry.Config) {
+				k.Instance, k.Storage.Folder, k.AdminToken = "ns/a", folder, "cy_test_"+strings.Repeat("a", 43)
+				k.Catalog.Postgres = &registry.Postgres{URI: uri, MaxConnections: 5}
+			}
+			if err := open(t, config).stop(); err != nil {
+				t.Fatal(err)
+			}
+			c.wrong(t, uri, folder)
+			opens(t, t.TempDir(), c.says, config) // it has no ops listener
+			k := registry.DefaultConfig()
+			config(&k)
+			k.Listen, k.OpsListen, k.Data = "127.0.0.1:0", freeAddress(t), t.TempDir()
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				s, err := registry.Open(ctx, k, "test", &process.Log{})
+				if err == nil {
+					err = s.Serve(ctx)
+				}
+				ended <- err
+			}()
+			y := &yard{t: t, ops: "http://" + k.OpsListen}
+			eventually(t, "the server says what it waits for", func() bool {
+				status, text := look(y.ops + "/readyz")
+				return status == 503 && strings.HasPrefix(text, c.part+": ") && strings.Contains(text, c.says) && strings.Count(text, "\n") == 1
+			})
+			if status, text := look(y.ops + "/healthz"); status != 200 {
+				t.Errorf("it is not alive: %d %s", status, text)
+			}
+			values, _ := y.metrics()
+			for _, part := range []string{"catalog", "storage"} {
+				want := 1.0
+				if part == c.part {
+					want = 0
+				}
+				if up, ok := values[`crateyard_backend_up{backend="`+part+`"}`]; !ok || up != want {
+					t.Errorf("%s is up: %v %v", part, up, ok)
+				}
+			}
+			c.right(t, uri, folder)
+			eventually(t, "the server serves", func() bool {
+				status, text := look(y.ops + "/readyz")
+				return status == 200 && text == "ready\n"
+			})
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// look asks an address that may not answer yet.
+func look(address string) (status int, text string) {
+	resp, err := http.Get(address)
+	if err != nil {
+		return 0, err.Error()
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, string(body)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// execute runs a statement beside the server.
+func execute(t *testing.T, uri, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := conn.Exec(ctx, statement)
+	if err := errors.Join(err, conn.Close(ctx)); err != nil || tag.RowsAffected() != 1 {
+		t.Fatal(statement, tag, err)
+	}
+}
+
+func registryID(t *testing.T, uri string) (id string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = conn.QueryRow(t.Context(), "SELECT value FROM meta WHERE key = 'registry_id'").Scan(&id)
+	if err := errors.Join(err, conn.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// owned makes a folder of blobs somebody's.
+func owned(t *testing.T, folder, id string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(folder, ".crateyard", "registry"), []byte(id), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
