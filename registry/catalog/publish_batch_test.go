@@ -95,7 +95,7 @@ func TestRightsLostMeanwhile(t *testing.T) {
 	p.Dependencies = nil
 	var asked Standing
 	if err := c.Publish(t.Context(), p, func(s Standing) error { asked = s; return fault.New(fault.Forbidden, "no") }); fault.KindOf(err) != fault.Forbidden ||
-		asked != (Standing{Exists: true, Owner: true, Visible: true}) {
+		asked != (Standing{Name: "demo", Exists: true, Owner: true, Visible: true}) {
 		t.Errorf("%v, asked with %+v", err, asked)
 	}
 	if err := c.DeleteCrate(t.Context(), Actor{}, "demo", ""); err != nil {
