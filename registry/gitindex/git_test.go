@@ -3,7 +3,9 @@ package gitindex
 import (
 	"fmt"
 	"io"
+	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -169,5 +171,30 @@ func TestLease(t *testing.T) {
 	}
 	if files, _ := filepath.Glob(filepath.Join(repo.Dir, "base-*")); len(files) != 2 {
 		t.Errorf("files %v", files)
+	}
+}
+
+// Ten thousand crates can be cloned, and a fetch after one publish brings that one and not the index: a commit, the folders on the way to
+// the file and the file.
+func TestTenThousandCrates(t *testing.T) {
+	feed := bigFeed(10_000)
+	repo := newRepo(t, t.TempDir(), feed, rootEvery)
+	syncRepo(t, repo)
+	count := &counter{Handler: repo.Handler()}
+	server := httptest.NewServer(count)
+	defer server.Close()
+	for _, version := range []string{"0", "2"} {
+		clone := filepath.Join(t.TempDir(), "clone")
+		git(t, ".", "-c", "protocol.version="+version, "clone", "-q", "--bare", server.URL, clone)
+		files := strings.Count(git(t, clone, "ls-tree", "-r", "--name-only", "HEAD"), "\n")
+		feed.add(publish("zzzz-new", "1."+version+".0"))
+		count.bytes.Store(0)
+		git(t, clone, "-c", "protocol.version="+version, "fetch", "-q", "origin", "+HEAD:refs/heads/fetched")
+		if !strings.Contains(git(t, clone, "show", "fetched:zz/zz/zzzz-new"), "1."+version+".0") {
+			t.Errorf("version %s of the protocol: the new line is not there", version)
+		}
+		if n := count.bytes.Load(); files < 10_000 || n > 16<<10 {
+			t.Errorf("version %s of the protocol: %d files, and a fetch of %d bytes", version, files, n)
+		}
 	}
 }
