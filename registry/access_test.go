@@ -171,11 +171,11 @@ func TestAudit(t *testing.T) {
 		`alice/test crate.unyank demo@1.0.0 {"yanked":true,"message":"bad"} → {"yanked":false}`,
 		`alice/test crate.access demo {"readers":[],"restricted":false} → {"readers":["bob"],"restricted":true}`,
 		`alice/test crate.owners demo {"owners":["alice","group:g"]} → {"owners":["alice"]}`,
-		`admin/bootstrap group.delete g {"members":["bob"]} → `,
+		`admin/bootstrap group.delete g {"members":["bob"],"owns":[]} → `,
 		`bob/ci token.delete bob/ci {"crates":[],"expires_at":null,"id":3,"scopes":["yank"]} → `,
 		`admin/bootstrap version.delete demo@1.0.0 {"sha256":"…","yanked":false} → `,
 		`admin/bootstrap crate.delete demo {"owners":["alice"],"versions":[]} → {"message":"over"}`,
-		`admin/bootstrap user.delete bob ` + user("publisher") + ` → `,
+		`admin/bootstrap user.delete bob ` + strings.Replace(user("publisher"), `"role"`, `"owns":[],"role"`, 1) + ` → `,
 	}
 	for i := range max(len(got), len(want)) {
 		var g, w string
@@ -323,4 +323,33 @@ func TestDownloadsThatAreNotPublic(t *testing.T) {
 	get(y, y.alice, "public")
 	y.must(200, "PUT", "/api/v1/crates/demo/access", y.alice, wire.SetAccess{Restricted: new(true)})
 	get(y, y.alice, "private")
+}
+
+// What goes with a user, a group or a token is in the audit, too: crates that lose an owner, and tokens that were made with the token.
+func TestAuditOfWhatGoesAlong(t *testing.T) {
+	y := open(t, nil)
+	bob := y.user(wire.CreateUser{Name: "bob", Role: "publisher", Groups: []string{"g"}})
+	for _, name := range []string{"two", "one"} {
+		y.release(bob, release{name: name, version: "1.0.0"})
+	}
+	y.must(200, "PUT", "/api/v1/crates/one/owners", bob, map[string]any{"users": []string{"group:g", "alice"}})
+	makeToken := func(token, name string) string {
+		t.Helper()
+		return between(y.must(200, "PUT", "/api/v1/me/tokens", token, map[string]any{"api_token": map[string]any{"name": name}}).body, `"token":"`, `"`)
+	}
+	makeToken(makeToken(makeToken(bob, "child"), "grandchild"), "last")
+	y.must(204, "DELETE", "/api/v1/tokens/current", bob, nil)
+	y.must(200, "GET", "/api/v1/audit?action=token.delete", y.admin, nil).says(t, "records.#.subject=bob/last,bob/grandchild,bob/child,bob/test", "records.#.actor=bob,bob,bob,bob")
+	c := client.New(y.url, y.admin)
+	if err := c.DeleteGroup(t.Context(), "g"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.DeleteUser(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	for action, want := range map[string]string{"group.delete": `"owns":["one"]`, "user.delete": `"owns":["one","two"]`} {
+		if a := y.must(200, "GET", "/api/v1/audit?action="+action, y.admin, nil); !strings.Contains(a.body, want) {
+			t.Errorf("%s: %s; want %s", action, a.body, want)
+		}
+	}
 }

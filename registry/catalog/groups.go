@@ -145,10 +145,14 @@ func (c *Catalog) DeleteGroup(ctx context.Context, by Actor, name string) error 
 		if len(alone) > 0 {
 			return nil, fault.New(fault.Conflict, "group `%s` is the only owner of crate `%s`; give it another owner first", name, alone[0])
 		}
+		owns, err := owned(ctx, tx, ownerTable[true], g.ID)
+		if err != nil {
+			return nil, err
+		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM groups WHERE id = ?", g.ID); err != nil {
 			return nil, err
 		}
-		return nil, c.audit(ctx, tx, by, Record{Action: ActionDeleteGroup, Subject: name}, map[string]any{"members": append([]string{}, g.Members...)}, nil)
+		return nil, c.audit(ctx, tx, by, Record{Action: ActionDeleteGroup, Subject: name}, map[string]any{"members": append([]string{}, g.Members...), "owns": owns}, nil)
 	})
 }
 

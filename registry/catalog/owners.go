@@ -111,6 +111,13 @@ var (
 	readerTable = map[bool]table{false: {"readers", "user_id"}, true: {"group_readers", "group_id"}}
 )
 
+// owned names the crates that a user or a group owns, by name. It is never nil.
+func owned(ctx context.Context, q querier, t table, id int64) ([]string, error) {
+	names, err := collect(ctx, q, scanString, "SELECT c.name FROM crates c JOIN "+t.in+" o ON o.crate_id = c.id WHERE o."+t.id+
+		" = ? AND c.deleted_at IS NULL ORDER BY c.name", id)
+	return append([]string{}, names...), err
+}
+
 func has(ctx context.Context, q querier, t table, crateID int64, o Owner) (bool, error) {
 	var one int
 	err := q.QueryRowContext(ctx, "SELECT 1 FROM "+t.in+" WHERE crate_id = ? AND "+t.id+" = ?", crateID, o.ID).Scan(&one)

@@ -145,10 +145,24 @@ func (c *Catalog) DeleteToken(ctx context.Context, by Actor, id int64, owner str
 		if err != nil {
 			return nil, err
 		}
+		if err := tx.lock(ctx, lockTokens, t.UserID); err != nil { // nobody makes one with it meanwhile
+			return nil, err
+		}
+		made, err := collect(ctx, tx, func(r *sql.Rows) (Token, error) { return scanToken(r) }, `WITH RECURSIVE made (id) AS (
+			SELECT id FROM tokens WHERE parent_id = ? UNION ALL SELECT c.id FROM tokens c JOIN made m ON c.parent_id = m.id)
+			SELECT `+tokenColumns+" FROM tokens t JOIN users u ON u.id = t.user_id JOIN made m ON m.id = t.id ORDER BY t.id", id)
+		if err != nil {
+			return nil, err
+		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE id = ?", id); err != nil {
 			return nil, err
 		}
-		return nil, c.audit(ctx, tx, by, Record{Action: ActionDeleteToken, Subject: t.subject()}, t.state(), nil)
+		for _, t := range append([]Token{t}, made...) { // those that were made with it end with it
+			if err := c.audit(ctx, tx, by, Record{Action: ActionDeleteToken, Subject: t.subject()}, t.state(), nil); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
 	})
 }
 

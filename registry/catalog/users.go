@@ -131,10 +131,14 @@ func (c *Catalog) DeleteUser(ctx context.Context, by Actor, name string) (ownerl
 		if err != nil {
 			return nil, err
 		}
+		before := u.state()
+		if before["owns"], err = owned(ctx, tx, ownerTable[false], u.ID); err != nil {
+			return nil, err
+		}
 		if _, err = tx.ExecContext(ctx, "DELETE FROM users WHERE id = ?", u.ID); err != nil {
 			return nil, err
 		}
-		return nil, c.audit(ctx, tx, by, Record{Action: ActionDeleteUser, Subject: name}, u.state(), nil)
+		return nil, c.audit(ctx, tx, by, Record{Action: ActionDeleteUser, Subject: name}, before, nil)
 	})
 	return ownerless, err
 }
