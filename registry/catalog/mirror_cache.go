@@ -212,8 +212,8 @@ func (c *Catalog) ForgetMirrorIndex(ctx context.Context, by Actor, mirror, name 
 	})
 }
 
-// PinMirrorCrates says which archives are pinned, and how: those that are not named are not any more.
-func (c *Catalog) PinMirrorCrates(ctx context.Context, mirrorID int64, pins map[MirrorKey]int) error {
+// PinMirrorCrates says which archives are pinned, and how. Those that are not named are not any more, if all is true; else they stay as they are.
+func (c *Catalog) PinMirrorCrates(ctx context.Context, mirrorID int64, pins map[MirrorKey]int, all bool) error {
 	type row struct {
 		MirrorKey
 		how int
@@ -232,7 +232,7 @@ func (c *Catalog) PinMirrorCrates(ctx context.Context, mirrorID int64, pins map[
 			return nil, err
 		}
 		for _, x := range now {
-			if how := pins[x.MirrorKey]; how != x.how {
+			if how, named := pins[x.MirrorKey]; how != x.how && (named || all) {
 				if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET pinned = ? WHERE mirror_id = ? AND name = ? AND num = ?", how, mirrorID, x.Name, x.Num); err != nil {
 					return nil, err
 				}

@@ -3,7 +3,6 @@ package mirror
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"sync"
@@ -109,7 +108,7 @@ func (m *Mirror) stored(ctx context.Context, name, num string) (*catalog.MirrorC
 	return row, err
 }
 
-func (m *Mirror) fetchKey(name, num string) string { return fmt.Sprint(m.Row.ID, "/", name, "@", num) }
+func (m *Mirror) fetchKey(name, num string) string { return m.cratePrefix + name + "@" + num }
 
 // lost forgets that an archive is stored.
 func (m *Mirror) lost(ctx context.Context, row catalog.MirrorCrate) error {
@@ -261,7 +260,9 @@ func (m *Mirror) complete(ctx context.Context, d *download, l line) error {
 // note says that an archive is stored. Where others need to know, it waits until they do.
 func (m *Mirror) note(ctx context.Context, d *download, row *catalog.MirrorCrate, noted <-chan struct{}) {
 	m.crates.Set(m.fetchKey(row.Name, row.Num), row)
-	m.grew.Store(true)
+	if m.Spec.Retention.MaxSize > 0 {
+		m.grew.Store(true)
+	}
 	if d.failure() == nil {
 		d.finished()
 	}

@@ -60,7 +60,6 @@ type Manager struct {
 	work    sync.WaitGroup
 	loading sync.Mutex
 	changes chan struct{} // holds one when mirrors may have changed
-	told    atomic.Int64  // grows when there is something new to tell of a mirror
 }
 
 // Start reads the mirrors and begins the work for them. Stop ends it.
@@ -170,7 +169,6 @@ func (m *Manager) Reload(ctx context.Context) error {
 			old.up.close()
 		}
 	}
-	m.told.Add(1)
 	return nil
 }
 
@@ -180,7 +178,8 @@ func (m *Manager) build(row catalog.Mirror, old *Mirror) (*Mirror, error) {
 	if err := json.Unmarshal([]byte(row.Spec), &spec); err != nil {
 		return nil, err
 	}
-	mirror := &Mirror{Manager: m, Row: row, Spec: WithDefaults(spec), fetches: map[string]*Fetch{}}
+	mirror := &Mirror{Manager: m, Row: row, Spec: WithDefaults(spec), fetches: map[string]*Fetch{},
+		filePrefix: fmt.Sprintf("%d.%d/", row.ID, row.Generation), cratePrefix: fmt.Sprintf("%d/", row.ID)}
 	var err error
 	if mirror.policy, err = policy.Compile(mirror.Spec.Policy); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)

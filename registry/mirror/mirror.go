@@ -21,7 +21,10 @@ type Mirror struct {
 	Row    catalog.Mirror
 	Spec   wire.MirrorSpec // with its defaults
 	policy *policy.Policy
-	up     *upstream
+
+	filePrefix, cratePrefix string // of the keys under which things are in memory: files change with the mirror, archives do not
+
+	up *upstream
 
 	flights singleflight.Group // by crate: refreshes of index files
 	mu      sync.Mutex

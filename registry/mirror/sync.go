@@ -231,10 +231,9 @@ func (s *syncing) text() (string, error) {
 // end notes what is pinned and how the sync ended, and has all servers look at it.
 func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err error) error {
 	s.m.writer.settled(ctx)
-	if err == nil {
-		if perr := s.m.Catalog.PinMirrorCrates(ctx, s.m.Row.ID, s.pins); perr != nil {
-			return perr
-		}
+	// What failed just now may be pinned from before: only a sync that found everything takes pins away.
+	if perr := s.m.Catalog.PinMirrorCrates(ctx, s.m.Row.ID, s.pins, err == nil && s.state.Failed == 0); perr != nil {
+		return perr
 	}
 	now := time.Now().UTC()
 	s.note(func(st *wire.MirrorSync) {

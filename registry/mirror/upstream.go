@@ -246,8 +246,11 @@ type body struct {
 
 func (b *body) Read(p []byte) (int, error) {
 	stalled := time.AfterFunc(stallWait, b.cancel)
-	defer stalled.Stop()
-	return b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p)
+	if !stalled.Stop() && err != nil {
+		err = fmt.Errorf("no byte came for %s", stallWait) // and not that somebody went away
+	}
+	return n, err
 }
 
 func (b *body) Close() error {

@@ -146,8 +146,8 @@ func (w *writer) flush(ctx context.Context) {
 		return
 	}
 	for try := 1; ; try++ {
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
-		err := w.catalog.WriteMirrors(ctx, p)
+		once, cancel := context.WithTimeout(ctx, time.Minute)
+		err := w.catalog.WriteMirrors(once, p)
 		cancel()
 		if err == nil {
 			return
