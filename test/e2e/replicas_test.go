@@ -407,7 +407,7 @@ spec:
 		t.Fatal(err)
 	}
 	eventually(t, "it says whose the database is", 2*time.Minute, func() (string, bool) {
-		said := f.condition(t, "registry/thief", "WorkloadReady")
+		said := f.condition(t, "registry/thief", "CatalogReady")
 		return said, strings.HasPrefix(said, "False") && strings.Contains(said, namespace+"/fleet")
 	})
 	f.kubectl(t, "-n", namespace, "delete", "registry", "thief", "--timeout=60s")
