@@ -32,7 +32,7 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
   schedule: "0 3 * * *"
   policy: {minimum_age: 72h, deny: ["evil-*", "time@<0.2.23"]}
   retention: {max_size: 53687091200, unused_for: 90d}`,
-		Example: `  crateyard mirror create crates-io-mirror
+		Example: `  crateyard mirror create crates-mirror
   crateyard mirror create partner --upstream sparse+https://crates.partner.example/index/ --upstream-token-file ./token
   crateyard mirror create pinned --mode Pinned --crate serde@^1 --crate tokio@1.40 --schedule "0 3 * * *"`,
 	}
@@ -85,8 +85,8 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
 			return err
 		}
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
-			row(w, "Mirror", m.Name, "is at "+m.IndexURL)
-			row(w, "", "", "crateyard cargo-config --mirror "+m.Name+" prints the lines for cargo")
+			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)
+			row(w, "The lines for cargo: crateyard cargo-config --mirror "+m.Name)
 		})
 	}
 	return cmd
