@@ -28,6 +28,16 @@ type mirrored struct {
 
 func openMirror(t *testing.T, change func(*wire.MirrorSpec), crates ...string) *mirrored {
 	t.Helper()
+	m := openUpstream(t, crates...)
+	m.yard = open(t, func(c *registry.Config) { c.Limits.MirroredCrateSize = 1 << 20 })
+	m.client = client.New(m.url, m.admin)
+	m.put("m", change)
+	return m
+}
+
+// openUpstream is a registry with crates, NAME VERSION each, and the proxy before it; nothing mirrors it yet.
+func openUpstream(t *testing.T, crates ...string) *mirrored {
+	t.Helper()
 	m := &mirrored{proxy: upstream.New(t)}
 	m.from = open(t, func(c *registry.Config) { c.URL = m.proxy.URL })
 	m.proxy.To(m.from.url)
@@ -35,9 +45,6 @@ func openMirror(t *testing.T, change func(*wire.MirrorSpec), crates ...string) *
 		name, version, _ := strings.Cut(c, " ")
 		m.from.ship(name, version)
 	}
-	m.yard = open(t, func(c *registry.Config) { c.Limits.MirroredCrateSize = 1 << 20 })
-	m.client = client.New(m.url, m.admin)
-	m.put("m", change)
 	return m
 }
 

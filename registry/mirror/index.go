@@ -264,6 +264,10 @@ func (m *Mirror) refresh(ctx context.Context, name string, old *entry) (*entry, 
 }
 
 func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, error) {
+	// Somebody else's question may have been answered between the look that found old and this.
+	if now := m.cached(name); now != nil && now != old && now.age() < m.maxAge() && (now.file != nil || now.age() < missingFor) {
+		return now, nil
+	}
 	if m.Shared { // another server may have asked meanwhile
 		row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
 		if err == nil && row != nil && time.Since(row.CheckedAt) < m.maxAge() && (row.File != nil || time.Since(row.CheckedAt) < missingFor) &&

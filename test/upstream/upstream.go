@@ -29,6 +29,7 @@ const (
 	Still       Fault = "still"        // no answer comes, until the client goes away
 	Cut         Fault = "cut"          // the connection is cut in the middle of the body
 	CutNoRange  Fault = "cut no range" // the same, of a server that knows no ranges
+	Stall       Fault = "stall"        // the body stops in the middle, until the client goes away
 	WrongBytes  Fault = "wrong bytes"  // one byte of the body is another
 	Endless     Fault = "endless"      // the body does not end
 	Redirect    Fault = "redirect"     // to the same file under another address
@@ -188,15 +189,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case OtherSum:
 		r.Header.Del("If-None-Match")
 	}
-	rp := &httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(to) }, ModifyResponse: func(resp *http.Response) error { return change(resp, fault) },
+	stalled := &stall{r: r, stop: p.stop}
+	rp := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(to) }, ModifyResponse: func(resp *http.Response) error { return change(resp, fault, stalled) },
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, ErrorLog: log.New(io.Discard, "", 0)}
 	rp.ServeHTTP(w, r)
 }
 
 // change makes a body what the fault says.
-func change(resp *http.Response, fault Fault) error {
+func change(resp *http.Response, fault Fault, stalled *stall) error {
 	switch fault {
-	case Cut, CutNoRange, WrongBytes, OtherSum, Gzip, WrongLength:
+	case Cut, CutNoRange, Stall, WrongBytes, OtherSum, Gzip, WrongLength:
 	default:
 		return nil
 	}
@@ -224,6 +226,9 @@ func change(resp *http.Response, fault Fault) error {
 	case Cut, CutNoRange:
 		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(data[:len(data)/2]), cut{}))
 		return nil
+	case Stall:
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(data[:len(data)/2]), stalled))
+		return nil
 	case WrongBytes:
 		data[len(data)/2] ^= 1
 	case OtherSum:
@@ -249,5 +254,19 @@ type cut struct{}
 
 func (cut) Read([]byte) (int, error) {
 	time.Sleep(20 * time.Millisecond) // so that what came before leaves
+	return 0, io.ErrUnexpectedEOF
+}
+
+// stall is a body of which no more comes.
+type stall struct {
+	r    *http.Request
+	stop chan struct{}
+}
+
+func (s *stall) Read([]byte) (int, error) {
+	select {
+	case <-s.r.Context().Done():
+	case <-s.stop:
+	}
 	return 0, io.ErrUnexpectedEOF
 }
