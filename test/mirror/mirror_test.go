@@ -145,6 +145,7 @@ func everything(crates []realCrate) string {
 }
 
 func TestMirrorWithRealCrates(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if len(w.crates) < 200 {
 		t.Fatalf("Debian gave %d crates", len(w.crates))
