@@ -138,9 +138,12 @@ func (m *Mirror) key(name string) string {
 func (m *Mirror) load(ctx context.Context, name string) (*entry, error) {
 	v, err, _ := m.flights.Do("load/"+name, func() (any, error) {
 		ctx := context.WithoutCancel(ctx)
-		row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
-		if err != nil || row == nil {
-			return (*entry)(nil), err
+		row := m.writer.unwritten(m.Row.ID, name)
+		if row == nil {
+			var err error
+			if row, err = m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name); err != nil || row == nil {
+				return (*entry)(nil), err
+			}
 		}
 		return m.fromRow(ctx, name, row)
 	})
@@ -297,7 +300,7 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 		return nil, m.up.failed(err)
 	}
 	if old != nil && old.lines != nil {
-		if num := old.lines.changed(ls); num != "" {
+		if num := old.lines.changed(ls); num != "" && m.knows(ctx, name) {
 			return nil, m.checksumChanged(name, num)
 		}
 	}
@@ -307,6 +310,13 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 	}
 	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, ETag: a.etag, LastModified: a.lastModified, CheckedAt: now, File: packed})
 	return m.render(ctx, name, a.file, packed, ls, a.etag, a.lastModified, now)
+}
+
+// knows reports whether an index file is cached: while upstream was asked for a newer one, somebody may have had the mirror forget it.
+func (m *Mirror) knows(ctx context.Context, name string) bool {
+	m.writer.settled(ctx)
+	row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
+	return err != nil || row != nil && row.File != nil
 }
 
 // checksumChanged refuses a file in which a version has other bytes than before.

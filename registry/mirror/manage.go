@@ -224,7 +224,7 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 		return err
 	}
 	found.problems.dropAbout(name)
-	found.tellStatus()
+	found.tellStatusNow()
 	return m.Reload(ctx)
 }
 

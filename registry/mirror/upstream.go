@@ -343,6 +343,15 @@ func (u *upstream) index(ctx context.Context, name, etag, lastModified string) (
 		header.Set("If-Modified-Since", lastModified)
 	}
 	u.authorize(header, true)
+	for try := 1; ; try++ {
+		a, err = u.indexOnce(ctx, name, header)
+		if _, lost := errors.AsType[*cutError](err); !lost || try == attempts || ctx.Err() != nil {
+			return a, err
+		}
+	}
+}
+
+func (u *upstream) indexOnce(ctx context.Context, name string, header http.Header) (a indexAnswer, err error) {
 	resp, err := u.get(ctx, "index", u.base+index.Path(name), header, http.StatusOK, http.StatusNotModified,
 		http.StatusNotFound, http.StatusGone, http.StatusUnavailableForLegalReasons)
 	if err != nil {
@@ -360,7 +369,7 @@ func (u *upstream) index(ctx context.Context, name, etag, lastModified string) (
 	a.file, err = io.ReadAll(io.LimitReader(resp.Body, maxIndexFile+1))
 	switch {
 	case err != nil:
-		return a, u.failed(err)
+		return a, u.failed(&cutError{err})
 	case len(a.file) > maxIndexFile:
 		return a, u.failed(fmt.Errorf("%w: its index file of %s has more than %d bytes", errNoUse, name, maxIndexFile))
 	}

@@ -107,7 +107,7 @@ func (p *Proxy) Heal() {
 	p.rule = nil
 }
 
-// Count gives how many requests with part in their path came so far.
+// Count gives how many requests with part in their path came so far. What they have as Range goes along, after a space.
 func (p *Proxy) Count(part string) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,7 +143,11 @@ func (p *Proxy) begin(path string) (*url.URL, Fault) {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	to, fault := p.begin(r.URL.Path)
+	what := r.URL.Path
+	if part := r.Header.Get("Range"); part != "" {
+		what += " " + part
+	}
+	to, fault := p.begin(what)
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -233,6 +237,7 @@ func change(resp *http.Response, fault Fault, stalled *stall) error {
 		data[len(data)/2] ^= 1
 	case OtherSum:
 		data = bytes.ReplaceAll(data, []byte(`"cksum":"`), []byte(`"cksum":"00`))
+		resp.Header.Set("Etag", `"other"`) // as of a file that is another
 		resp.ContentLength = int64(len(data))
 	case Gzip:
 		var buf bytes.Buffer
