@@ -31,6 +31,7 @@ type entry struct {
 	raw     []byte      // upstream's file with what the policy denies, where file says more: of a mirror that serves only what is cached
 	lines   lines
 	denied  map[string]policy.Denial // by version
+	warned  map[string]policy.Denial // by version: what may enter although an advisory is about it
 	checked atomic.Int64             // when upstream said that it is so, in nanoseconds since 1970
 	failed  atomic.Int64             // when it could not be asked
 	until   time.Time                // when the policy would say otherwise by time alone; zero: never
@@ -190,6 +191,12 @@ func (m *Mirror) render(ctx context.Context, name string, file, packed []byte, l
 			e.denied = make(map[string]policy.Denial, len(r.Denied))
 			for _, d := range r.Denied {
 				e.denied[d.Version] = d
+			}
+		}
+		if len(r.Warned) > 0 {
+			e.warned = make(map[string]policy.Denial, len(r.Warned))
+			for _, d := range r.Warned {
+				e.warned[d.Version] = d
 			}
 		}
 	}
