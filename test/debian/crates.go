@@ -27,8 +27,11 @@ func Crates(names ...string) (folders []string, err error) {
 	}
 	for name, dir := range dirs {
 		found, err := filepath.Glob(filepath.Join(dir, "usr/share/cargo/registry/*/Cargo.toml"))
-		if err != nil || len(found) == 0 {
-			return nil, fmt.Errorf("Debian package %s has no crate; %v", name, err)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("Debian package %s has no crate", name)
 		}
 		for _, manifest := range found {
 			folders = append(folders, filepath.Dir(manifest))
