@@ -28,6 +28,16 @@ type mirrored struct {
 
 func openMirror(t *testing.T, change func(*wire.MirrorSpec), crates ...string) *mirrored {
 	t.Helper()
+	m := openUpstream(t, crates...)
+	m.yard = open(t, func(c *registry.Config) { c.Limits.MirroredCrateSize = 1 << 20 })
+	m.client = client.New(m.url, m.admin)
+	m.put("m", change)
+	return m
+}
+
+// openUpstream is a registry with crates, NAME VERSION each, and the proxy before it; nothing mirrors it yet.
+func openUpstream(t *testing.T, crates ...string) *mirrored {
+	t.Helper()
 	m := &mirrored{proxy: upstream.New(t)}
 	m.from = open(t, func(c *registry.Config) { c.URL = m.proxy.URL })
 	m.proxy.To(m.from.url)
@@ -35,9 +45,6 @@ func openMirror(t *testing.T, change func(*wire.MirrorSpec), crates ...string) *
 		name, version, _ := strings.Cut(c, " ")
 		m.from.ship(name, version)
 	}
-	m.yard = open(t, func(c *registry.Config) { c.Limits.MirroredCrateSize = 1 << 20 })
-	m.client = client.New(m.url, m.admin)
-	m.put("m", change)
 	return m
 }
 
@@ -61,6 +68,16 @@ func (y *yard) ship(name, version string) {
 }
 
 func (m *mirrored) index(name string) answer { return m.do("GET", "/mirrors/m/"+path(name), "", nil) }
+
+// status is how the mirror stands.
+func (m *mirrored) status() wire.MirrorStatus {
+	m.t.Helper()
+	mirror, err := m.client.Mirror(m.t.Context(), "m")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return mirror.Status
+}
 
 func path(name string) string {
 	switch n := strings.ToLower(name); len(n) {
@@ -181,85 +198,6 @@ func TestMirrorFetchesOnce(t *testing.T) {
 	wg.Wait()
 	if n := m.proxy.Count("/crates/acme/"); n != 1 {
 		t.Errorf("%d requests", n)
-	}
-}
-
-// What upstream does wrong with an archive is mended, or nothing of it is kept.
-func TestMirrorFaultsOfArchives(t *testing.T) {
-	m := openMirror(t, nil, "acme 1.0.0")
-	sum := sums(t, m.index("acme").body)["1.0.0"]
-	for _, tt := range []struct {
-		fault upstream.Fault
-		times int
-		good  bool
-	}{
-		{upstream.WrongBytes, -1, false}, {upstream.Endless, -1, false}, {upstream.Page, -1, false}, {upstream.Down, -1, false}, {upstream.Error, -1, false},
-		{upstream.Down, 1, true}, {upstream.Error, 2, true}, {upstream.TooMany, 1, true}, {upstream.Busy, 1, true}, {upstream.Cut, 3, true}, {upstream.CutNoRange, 2, true},
-		{upstream.Redirect, -1, true}, {upstream.Gzip, -1, true}, {upstream.WrongLength, -1, true}, {upstream.Slow, -1, true},
-	} {
-		t.Run(fmt.Sprint(tt.fault, tt.times), func(t *testing.T) {
-			if err := m.client.ForgetCrate(t.Context(), "m", "acme"); err != nil {
-				t.Fatal(err)
-			}
-			m.proxy.Fail("/crates/acme/", tt.fault, tt.times)
-			a, whole := m.crate("acme", "1.0.0")
-			m.proxy.Heal()
-			if got := a.status == 200 && digest(a.body) == sum; got != tt.good {
-				t.Errorf("%d, %d bytes %.200s", a.status, len(a.body), a.body)
-			}
-			if !tt.good && a.status == 200 && whole {
-				t.Errorf("the answer looks whole")
-			}
-			mirror, err := m.client.Mirror(t.Context(), "m")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if stored := mirror.Status.Crates == 1; tt.good != stored && (tt.good || mirror.Status.Crates != 0) {
-				eventually(t, "it is stored", func() bool {
-					mirror, err := m.client.Mirror(t.Context(), "m")
-					return err == nil && (mirror.Status.Crates == 1) == tt.good
-				})
-			}
-			if a, _ := m.crate("acme", "1.0.0"); a.status != 200 || digest(a.body) != sum {
-				t.Errorf("afterwards: %d %.200s", a.status, a.body)
-			}
-		})
-	}
-}
-
-// What upstream does wrong with an index file leaves the old one, and a first one is refused with a reason.
-func TestMirrorFaultsOfIndex(t *testing.T) {
-	m := openMirror(t, nil, "acme 1.0.0", "other 1.0.0")
-	want := m.index("acme").body
-	for _, fault := range []upstream.Fault{upstream.Down, upstream.Error, upstream.Still, upstream.Cut, upstream.Page, upstream.OtherSum} {
-		t.Run(string(fault), func(t *testing.T) {
-			if fault != upstream.OtherSum {
-				m.from.ship("acme", "1.0."+fmt.Sprint(10+len(fault)+int(fault[0])))
-			}
-			m.proxy.Fail("/index/", fault, -1)
-			time.Sleep(2100 * time.Millisecond) // twice MaxAge
-			if a := m.index("acme"); a.status != 200 || a.body != want {
-				t.Errorf("%d %s\nwant %s", a.status, a.body, want)
-			}
-			if fault != upstream.Still && fault != upstream.OtherSum { // that takes cargo's patience
-				if a := m.index("other"); a.status != 503 || !strings.Contains(a.body, "upstream") {
-					t.Errorf("a file that was never there: %d %s", a.status, a.body)
-				}
-			}
-			m.proxy.Heal()
-			eventually(t, "the new file is there", func() bool {
-				now := m.index("acme").body
-				done := now == m.from.do("GET", "/index/ac/me/acme", "", nil).body
-				if done {
-					want = now
-				}
-				return done
-			})
-		})
-	}
-	mirror, err := m.client.Mirror(t.Context(), "m")
-	if err != nil || len(mirror.Status.Problems) != 1 || !strings.Contains(mirror.Status.Problems[0], "changed the checksum of acme") {
-		t.Errorf("%v %+v", err, mirror.Status)
 	}
 }
 

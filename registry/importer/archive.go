@@ -52,9 +52,11 @@ func metadata(archive []byte, name string, v *Version, known map[string]string) 
 	for i, d := range meta.Deps {
 		meta.Deps[i].Features = append([]string{}, d.Features...)
 	}
-	if meta.Features == nil {
-		meta.Features = map[string][]string{}
+	features := make(map[string][]string, len(meta.Features))
+	for f, enables := range meta.Features {
+		features[f] = append([]string{}, enables...)
 	}
+	meta.Features = features
 	data, err := json.Marshal(meta)
 	return data, registries, err
 }

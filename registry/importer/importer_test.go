@@ -152,6 +152,10 @@ func TestFolder(t *testing.T) {
 	if err != nil || len(lines) != 3 || lines[0].Vers != "1.9.0-rc.1" || lines[2].Vers != "1.10.0" {
 		t.Errorf("%+v %v", lines, err)
 	}
+	// A feature may enable nothing.
+	empty := t.TempDir()
+	write(t, filepath.Join(empty, "empty.crate"), upload.NewWith("empty", "1.0.0", "[features]\ndefault = []\n").Archive)
+	run(t, yard, importer.Folder{Dir: empty}, "", 1, 0, 0)
 	// Other bytes under a number that is taken are a failure, and change nothing.
 	other := t.TempDir()
 	write(t, filepath.Join(other, "demo.crate"), upload.New("demo", "1.9.0", []byte("// other")).Archive)

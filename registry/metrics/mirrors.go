@@ -8,8 +8,8 @@ import (
 
 // Mirrors counts what mirrors do; see mirror.Metrics for what its methods mean.
 type Mirrors struct {
-	served, denied, sent, requests, upstreamBytes, evicted, evictedBytes, changed *prometheus.CounterVec
-	seconds                                                                       *prometheus.HistogramVec
+	served, denied, warned, sent, requests, upstreamBytes, evicted, evictedBytes, changed *prometheus.CounterVec
+	seconds                                                                               *prometheus.HistogramVec
 }
 
 // Mirrors makes the metrics of mirrors.
@@ -20,6 +20,7 @@ func (m *Metrics) Mirrors() *Mirrors {
 	c := &Mirrors{
 		served:        counter("served_total", "Index files and archives that mirrors gave out, by result: hit (from the cache), miss (upstream was asked) or stale (upstream was of no help).", "what", "result"),
 		denied:        counter("denied_total", "Requests that a policy refused, by rule.", "rule"),
+		warned:        counter("warned_total", "Archives that were given out although a rule of the policy warns of them.", "rule"),
 		sent:          counter("sent_bytes_total", "Bytes of archives that mirrors sent."),
 		requests:      counter("upstream_requests_total", "Requests to upstream, by what was asked for and status code, or error.", "what", "code"),
 		upstreamBytes: counter("upstream_bytes_total", "Bytes from upstream.", "what"),
@@ -30,7 +31,7 @@ func (m *Metrics) Mirrors() *Mirrors {
 			Name: "crateyard_mirror_upstream_request_duration_seconds", Help: "Time from a request to the headers of upstream's answer.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"mirror", "what"}),
 	}
-	m.registry.MustRegister(c.served, c.denied, c.sent, c.requests, c.upstreamBytes, c.evicted, c.evictedBytes, c.changed, c.seconds)
+	m.registry.MustRegister(c.served, c.denied, c.warned, c.sent, c.requests, c.upstreamBytes, c.evicted, c.evictedBytes, c.changed, c.seconds)
 	return c
 }
 
@@ -39,6 +40,9 @@ func (c *Mirrors) Served(mirror, what, how string) { c.served.WithLabelValues(mi
 
 // Denied counts a refusal.
 func (c *Mirrors) Denied(mirror, rule string) { c.denied.WithLabelValues(mirror, rule).Inc() }
+
+// Warned counts what was given out all the same.
+func (c *Mirrors) Warned(mirror, rule string) { c.warned.WithLabelValues(mirror, rule).Inc() }
 
 // Sent counts bytes to clients.
 func (c *Mirrors) Sent(mirror string, bytes int64) {
@@ -68,7 +72,7 @@ func (c *Mirrors) ChecksumChanged(mirror string) { c.changed.WithLabelValues(mir
 // Forget drops what is said of a mirror.
 func (c *Mirrors) Forget(mirror string) {
 	l := prometheus.Labels{"mirror": mirror}
-	for _, v := range []*prometheus.CounterVec{c.served, c.denied, c.sent, c.requests, c.upstreamBytes, c.evicted, c.evictedBytes, c.changed} {
+	for _, v := range []*prometheus.CounterVec{c.served, c.denied, c.warned, c.sent, c.requests, c.upstreamBytes, c.evicted, c.evictedBytes, c.changed} {
 		v.DeletePartialMatch(l)
 	}
 	c.seconds.DeletePartialMatch(l)

@@ -138,6 +138,9 @@ func (m *Mirror) admitVersion(ctx context.Context, name, num string, row *catalo
 	if d, denied := e.denied[num]; denied {
 		return m.refusal(d, name)
 	}
+	if d, warned := e.warned[num]; warned {
+		m.noteWarning(d, name)
+	}
 	return nil
 }
 

@@ -141,20 +141,31 @@ type importing struct {
 	m     *Mirror
 	known map[string]lines // by the name of the index file
 	sums  map[string]string
+	new   waiting
 	out   wire.MirrorImport
 }
 
-// Import loads a bundle into a mirror. Each file is checked before it is kept; a bundle that is not whole leaves what came before its end, which is
-// as good as what upstream would have sent.
+// Import loads a bundle into a mirror. Nothing of it is kept before all of it was checked, so one that is refused leaves nothing.
 func (m *Manager) Import(ctx context.Context, mirror string, r io.Reader) (wire.MirrorImport, error) {
 	found, err := m.find(ctx, mirror)
 	if err != nil {
 		return wire.MirrorImport{}, err
 	}
-	i := &importing{m: found, known: map[string]lines{}, sums: map[string]string{}}
-	err = i.run(ctx, tar.NewReader(r))
+	i := &importing{m: found, known: map[string]lines{}, sums: map[string]string{}, new: waiting{m: found, files: m.spools.open()}}
+	defer func() { _ = i.new.files.close() }() // it was read, or is of no use
+	if err := i.run(ctx, tar.NewReader(r)); err != nil {
+		clean, cancel := found.detached(refreshTime) // the client may have gone away
+		defer cancel()
+		if derr := i.new.drop(clean); derr != nil {
+			m.Log.Warn("Archives of a bundle that was refused cannot be removed now; they are later", "mirror", mirror, "error", derr)
+		}
+		return wire.MirrorImport{}, err
+	}
+	if err := i.new.keep(); err != nil {
+		return wire.MirrorImport{}, err
+	}
 	m.writer.settled(ctx)
-	return i.out, errors.Join(err, m.Catalog.TouchMirror(ctx, mirror))
+	return i.out, m.Catalog.TouchMirror(ctx, mirror)
 }
 
 func broken(format string, args ...any) error {
@@ -246,9 +257,8 @@ func (i *importing) index(path string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	i.m.writer.index(i.m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: time.Now(), File: packed})
 	i.out.IndexFiles++
-	return nil
+	return i.new.file(catalog.MirrorIndexFile{Crate: name, CheckedAt: time.Now(), File: packed})
 }
 
 func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error {
@@ -283,8 +293,7 @@ func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error
 	}
 	now := time.Now()
 	row := catalog.MirrorCrate{Name: name, Num: num, SHA256: sum, Size: n, StoredAt: now, UsedAt: now}
-	i.m.writer.crate(i.m.Row.ID, row, durable)
-	i.m.crates.Set(i.m.fetchKey(name, num), &row)
+	i.new.crates = append(i.new.crates, storing{i.m.Row.ID, row, durable})
 	i.out.Crates++
 	return nil
 }

@@ -31,6 +31,7 @@ type entry struct {
 	raw     []byte      // upstream's file with what the policy denies, where file says more: of a mirror that serves only what is cached
 	lines   lines
 	denied  map[string]policy.Denial // by version
+	warned  map[string]policy.Denial // by version: what may enter although an advisory is about it
 	checked atomic.Int64             // when upstream said that it is so, in nanoseconds since 1970
 	failed  atomic.Int64             // when it could not be asked
 	until   time.Time                // when the policy would say otherwise by time alone; zero: never
@@ -138,9 +139,12 @@ func (m *Mirror) key(name string) string {
 func (m *Mirror) load(ctx context.Context, name string) (*entry, error) {
 	v, err, _ := m.flights.Do("load/"+name, func() (any, error) {
 		ctx := context.WithoutCancel(ctx)
-		row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
-		if err != nil || row == nil {
-			return (*entry)(nil), err
+		row := m.writer.unwritten(m.Row.ID, name)
+		if row == nil {
+			var err error
+			if row, err = m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name); err != nil || row == nil {
+				return (*entry)(nil), err
+			}
 		}
 		return m.fromRow(ctx, name, row)
 	})
@@ -187,6 +191,12 @@ func (m *Mirror) render(ctx context.Context, name string, file, packed []byte, l
 			e.denied = make(map[string]policy.Denial, len(r.Denied))
 			for _, d := range r.Denied {
 				e.denied[d.Version] = d
+			}
+		}
+		if len(r.Warned) > 0 {
+			e.warned = make(map[string]policy.Denial, len(r.Warned))
+			for _, d := range r.Warned {
+				e.warned[d.Version] = d
 			}
 		}
 	}
@@ -263,6 +273,10 @@ func (m *Mirror) refresh(ctx context.Context, name string, old *entry) (*entry, 
 }
 
 func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, error) {
+	// Somebody else's question may have been answered between the look that found old and this.
+	if now := m.cached(name); now != nil && now != old && now.age() < m.maxAge() && (now.file != nil || now.age() < missingFor) {
+		return now, nil
+	}
 	if m.Shared { // another server may have asked meanwhile
 		row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
 		if err == nil && row != nil && time.Since(row.CheckedAt) < m.maxAge() && (row.File != nil || time.Since(row.CheckedAt) < missingFor) &&
@@ -292,7 +306,7 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 		return nil, m.up.failed(err)
 	}
 	if old != nil && old.lines != nil {
-		if num := old.lines.changed(ls); num != "" {
+		if num := old.lines.changed(ls); num != "" && m.knows(ctx, name) {
 			return nil, m.checksumChanged(name, num)
 		}
 	}
@@ -302,6 +316,13 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 	}
 	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, ETag: a.etag, LastModified: a.lastModified, CheckedAt: now, File: packed})
 	return m.render(ctx, name, a.file, packed, ls, a.etag, a.lastModified, now)
+}
+
+// knows reports whether an index file is cached: while upstream was asked for a newer one, somebody may have had the mirror forget it.
+func (m *Mirror) knows(ctx context.Context, name string) bool {
+	m.writer.settled(ctx)
+	row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
+	return err != nil || row != nil && row.File != nil
 }
 
 // checksumChanged refuses a file in which a version has other bytes than before.

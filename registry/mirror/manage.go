@@ -191,6 +191,10 @@ func (m *Manager) Cache(ctx context.Context, mirror, name, num string) (out wire
 	if err != nil {
 		return out, err
 	}
+	if fetched { // whoever is told so finds it in the index
+		m.writer.settled(ctx)
+		m.files.Invalidate(found.key(indexKey(name)))
+	}
 	return wire.MirroredCrate{Crate: row.Name, Version: row.Num, SHA256: row.SHA256, Size: row.Size, Fetched: fetched}, nil
 }
 
@@ -224,7 +228,7 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 		return err
 	}
 	found.problems.dropAbout(name)
-	found.tellStatus()
+	found.tellStatusNow()
 	return m.Reload(ctx)
 }
 
@@ -237,6 +241,17 @@ func (m *Mirror) evict(ctx context.Context, row catalog.MirrorCrate) (bool, erro
 	}
 	m.crates.Invalidate(m.fetchKey(row.Name, row.Num))
 	return true, m.Store.Delete(ctx, storage.MirrorKey(m.Name(), row.Name, row.Num, row.SHA256))
+}
+
+// noteWarning counts and logs that something is given out although a rule warns of it. The same is logged once an hour.
+func (m *Mirror) noteWarning(d policy.Denial, name string) {
+	m.Metrics.Warned(m.Name(), d.Rule)
+	key := "warned\x00" + m.Name() + "\x00" + name + "\x00" + d.Version + "\x00" + d.Rule
+	if _, known := m.denials.GetIfPresent(key); known {
+		return
+	}
+	m.denials.Set(key, struct{}{})
+	m.Log.Warn("Given out although the policy warns of it", "mirror", m.Name(), "crate", name, "version", d.Version, "rule", d.Rule, "reason", d.Reason)
 }
 
 // NoteDenial counts, logs and records what a policy kept from somebody. The same denial of the same one is recorded once an hour.

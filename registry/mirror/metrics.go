@@ -8,6 +8,8 @@ type Metrics interface {
 	Served(mirror, what, how string)
 	// Denied counts what a policy kept from somebody, by rule.
 	Denied(mirror, rule string)
+	// Warned counts archives that were given out although a rule that only warns is about them.
+	Warned(mirror, rule string)
 	// Sent counts bytes of archives to clients.
 	Sent(mirror string, bytes int64)
 	// UpstreamRequest counts a request to upstream: what is index, crate, config or facts; code is the status, or error.

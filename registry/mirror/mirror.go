@@ -78,8 +78,9 @@ func (d *Denied) Unwrap() error { return d.Err }
 
 // problems are what a person should look at. The newest are kept.
 type problems struct {
-	mu   sync.Mutex
-	list []string
+	mu      sync.Mutex
+	list    []string
+	telling sync.Mutex
 }
 
 const maxProblems = 20

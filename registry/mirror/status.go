@@ -120,18 +120,21 @@ func readProblems(note string) (list []string) {
 
 // tellStatus tells the other servers, in the background, what is wrong with a mirror.
 func (m *Mirror) tellStatus() {
-	list := m.problems.all()
-	m.work.Go(func() {
-		ctx, cancel := m.detached(10 * time.Second)
-		defer cancel()
-		text, err := json.Marshal(list)
-		if err == nil {
-			err = m.Catalog.SetNote(ctx, problemsNote+m.Name(), string(text))
-		}
-		if err != nil && ctx.Err() == nil {
-			m.Log.Warn("Cannot tell the other servers what is wrong with a mirror", "mirror", m.Name(), "error", err)
-		}
-	})
+	m.work.Go(m.tellStatusNow)
+}
+
+func (m *Mirror) tellStatusNow() {
+	ctx, cancel := m.detached(10 * time.Second)
+	defer cancel()
+	m.problems.telling.Lock() // what is told last is what is so
+	defer m.problems.telling.Unlock()
+	text, err := json.Marshal(m.problems.all())
+	if err == nil {
+		err = m.Catalog.SetNote(ctx, problemsNote+m.Name(), string(text))
+	}
+	if err != nil && ctx.Err() == nil {
+		m.Log.Warn("Cannot tell the other servers what is wrong with a mirror", "mirror", m.Name(), "error", err)
+	}
 }
 
 // dropPrefix takes back what begins so, and reports whether there was any.

@@ -26,7 +26,12 @@ const (
 
 // syncOnce syncs, unless another server does.
 func (m *Mirror) syncOnce(ctx context.Context) {
-	err := upkeep.Hold(ctx, m.Catalog, fmt.Sprintf("mirror/%d/sync", m.Row.ID), m.Holder, m.sync)
+	err := upkeep.Hold(ctx, m.Catalog, fmt.Sprintf("mirror/%d/sync", m.Row.ID), m.Holder, func(ctx context.Context) error {
+		if !m.due(ctx, time.Now()) {
+			return nil // another server has just done it
+		}
+		return m.sync(ctx)
+	})
 	if err != nil && !errors.Is(err, upkeep.ErrHeld) && ctx.Err() == nil {
 		m.Log.Error("A sync of a mirror broke off; it is tried again", "mirror", m.Name(), "error", upkeep.Clean(err))
 		select { // not at once
@@ -53,6 +58,9 @@ func (m *Mirror) sync(ctx context.Context) error {
 	row, err := m.Catalog.Mirror(ctx, m.Name())
 	if err != nil {
 		return err
+	}
+	if row.ID != m.Row.ID || row.Generation != m.Row.Generation {
+		return nil // it has become another one meanwhile, which this server is about to read
 	}
 	last := readSync(row.Status)
 	now := time.Now().UTC()

@@ -224,7 +224,7 @@ func (u *upstream) failed(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	text := err.Error()
+	text := strings.TrimPrefix(err.Error(), errNoUse.Error()+": ")
 	if errors.Is(err, context.DeadlineExceeded) {
 		text = "it does not answer in time"
 	}
@@ -299,9 +299,13 @@ func (u *upstream) registry(ctx context.Context) (*registryConfig, error) {
 func (u *upstream) readConfig(ctx context.Context) (*registryConfig, error) {
 	header := http.Header{"Accept": {"application/json"}}
 	u.authorize(header, true)
-	resp, err := u.get(ctx, "config", u.base+"config.json", header, http.StatusOK)
+	resp, err := u.get(ctx, "config", u.base+"config.json", header, http.StatusOK, http.StatusNotFound)
 	if err != nil {
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusNotFound {
+		_ = resp.Body.Close() // it is of no use
+		return nil, u.failed(errors.New("it has no config.json: is it a sparse index?"))
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxConfig))
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
@@ -343,6 +347,15 @@ func (u *upstream) index(ctx context.Context, name, etag, lastModified string) (
 		header.Set("If-Modified-Since", lastModified)
 	}
 	u.authorize(header, true)
+	for try := 1; ; try++ {
+		a, err = u.indexOnce(ctx, name, header)
+		if _, lost := errors.AsType[*cutError](err); !lost || try == attempts || ctx.Err() != nil {
+			return a, err
+		}
+	}
+}
+
+func (u *upstream) indexOnce(ctx context.Context, name string, header http.Header) (a indexAnswer, err error) {
 	resp, err := u.get(ctx, "index", u.base+index.Path(name), header, http.StatusOK, http.StatusNotModified,
 		http.StatusNotFound, http.StatusGone, http.StatusUnavailableForLegalReasons)
 	if err != nil {
@@ -353,14 +366,15 @@ func (u *upstream) index(ctx context.Context, name, etag, lastModified string) (
 	case http.StatusNotModified:
 		return indexAnswer{same: true}, nil
 	case http.StatusOK:
-	default:
-		return a, nil
+	default: // what is no registry has no crate, either, and is not to be believed
+		_, err := u.registry(ctx)
+		return a, err
 	}
 	a.etag, a.lastModified = resp.Header.Get("Etag"), resp.Header.Get("Last-Modified")
 	a.file, err = io.ReadAll(io.LimitReader(resp.Body, maxIndexFile+1))
 	switch {
 	case err != nil:
-		return a, u.failed(err)
+		return a, u.failed(&cutError{err})
 	case len(a.file) > maxIndexFile:
 		return a, u.failed(fmt.Errorf("%w: its index file of %s has more than %d bytes", errNoUse, name, maxIndexFile))
 	}

@@ -25,6 +25,7 @@ type writer struct {
 
 	mu      sync.Mutex
 	pending *catalog.MirrorWrites
+	writing *catalog.MirrorWrites // nil: nothing is
 	stored  []storing
 	bytes   int
 	written chan struct{} // closed when pending is
@@ -70,6 +71,24 @@ func (w *writer) touch(size int, f func(p *catalog.MirrorWrites)) <-chan struct{
 
 func (w *writer) index(id int64, f catalog.MirrorIndexFile) {
 	w.add(len(f.File)+200, func(p *catalog.MirrorWrites) { p.Index[id] = append(p.Index[id], f) })
+}
+
+// unwritten gives an index file that is on its way to the catalog: who looked there alone would take it for one that was never seen.
+func (w *writer) unwritten(id int64, name string) *catalog.MirrorIndexFile {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range []*catalog.MirrorWrites{w.pending, w.writing} {
+		if p == nil {
+			continue
+		}
+		for i := len(p.Index[id]) - 1; i >= 0; i-- {
+			if p.Index[id][i].Crate == name {
+				f := p.Index[id][i]
+				return &f
+			}
+		}
+	}
+	return nil
 }
 
 func (w *writer) checked(id int64, name string, at time.Time) {
@@ -138,9 +157,15 @@ func (w *writer) flush(ctx context.Context) {
 	w.mu.Lock()
 	p, stored, done := w.pending, w.stored, w.written
 	w.reset()
+	w.writing = p
 	w.room.Broadcast()
 	w.mu.Unlock()
-	defer close(done)
+	defer func() {
+		w.mu.Lock()
+		w.writing = nil
+		w.mu.Unlock()
+		close(done)
+	}()
 	w.settle(stored, p)
 	if p.Empty() {
 		return

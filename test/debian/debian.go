@@ -28,38 +28,44 @@ func Unpack(packages ...string) (dirs map[string]string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return unpackAll(candidates)
+}
+
+// unpackAll unpacks packages of the given versions, those that are not in the cache after one download for all of them.
+func unpackAll(versions map[string]string) (dirs map[string]string, err error) {
 	dirs = map[string]string{}
-	for _, name := range packages {
-		if dirs[name], err = unpack(name, candidates[name]); err != nil {
+	var missing, wanted []string
+	for name, version := range versions {
+		if dirs[name], err = cacheDir(name + "_" + strings.ReplaceAll(version, ":", "%3a")); err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(dirs[name]); err != nil {
+			missing, wanted = append(missing, name), append(wanted, name+"="+version)
+		}
+	}
+	if len(missing) == 0 {
+		return dirs, nil
+	}
+	debs, err := os.MkdirTemp("", "debs-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(debs) }() // what is left in a folder for such files hurts nobody
+	download := exec.Command("apt-get", append([]string{"download", "-qq"}, wanted...)...)
+	download.Dir = debs
+	if err := run(download); err != nil {
+		return nil, err
+	}
+	for _, name := range missing {
+		found, err := filepath.Glob(filepath.Join(debs, name+"_*.deb"))
+		if err != nil || len(found) != 1 {
+			return nil, fmt.Errorf("Debian package %s: apt-get download left %q", name, found)
+		}
+		if err := into(dirs[name], func(tmp string) error { return run(exec.Command("dpkg", "-x", found[0], tmp)) }); err != nil {
 			return nil, fmt.Errorf("Debian package %s: %w", name, err)
 		}
 	}
 	return dirs, nil
-}
-
-func unpack(name, version string) (string, error) {
-	dir, err := cacheDir(name + "_" + strings.ReplaceAll(version, ":", "%3a"))
-	if err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-	return dir, into(dir, func(tmp string) error {
-		download := exec.Command("apt-get", "download", "-qq", name+"="+version)
-		download.Dir = tmp
-		if err := run(download); err != nil {
-			return err
-		}
-		debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
-		if err != nil || len(debs) != 1 {
-			return fmt.Errorf("apt-get download left %q", debs)
-		}
-		if err := run(exec.Command("dpkg", "-x", debs[0], tmp)); err != nil {
-			return err
-		}
-		return os.Remove(debs[0])
-	})
 }
 
 // into fills a folder beside dir and renames it, so that dir is whole or absent whatever happens meanwhile.

@@ -3,6 +3,7 @@ package debian
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -50,5 +51,24 @@ func TestIntoLeavesNothingBroken(t *testing.T) {
 	}
 	if _, err := Unpack("no-such-package-of-debian"); err == nil || !strings.Contains(err.Error(), "no-such-package-of-debian") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Crates come with what they depend on.
+func TestCrates(t *testing.T) {
+	folders, err := Crates("serde_json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range folders {
+		name := filepath.Base(f)
+		names = append(names, name[:strings.LastIndexByte(name, '-')])
+	}
+	slices.Sort(names)
+	for _, want := range []string{"itoa", "ryu", "serde", "serde_json"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is not in %q", want, names)
+		}
 	}
 }

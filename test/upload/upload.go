@@ -22,8 +22,15 @@ type Crate struct {
 
 // New makes a crate without dependencies, whose library is the given text.
 func New(name, version string, library []byte) Crate {
+	return made(name, version, "", library)
+}
+
+// NewWith is New with more in Cargo.toml, whose archive alone is of use: the metadata of the publish says nothing of it.
+func NewWith(name, version, manifest string) Crate { return made(name, version, manifest, nil) }
+
+func made(name, version, manifest string, library []byte) Crate {
 	c := Crate{Name: name, Version: version, Archive: pack(name+"-"+version+"/", map[string][]byte{
-		"Cargo.toml": fmt.Appendf(nil, "[package]\nname = %q\nversion = %q\n", name, version),
+		"Cargo.toml": fmt.Appendf(nil, "[package]\nname = %q\nversion = %q\n%s", name, version, manifest),
 		"src/lib.rs": library,
 	})}
 	sum := sha256.Sum256(c.Archive)

@@ -29,6 +29,7 @@ const (
 	Still       Fault = "still"        // no answer comes, until the client goes away
 	Cut         Fault = "cut"          // the connection is cut in the middle of the body
 	CutNoRange  Fault = "cut no range" // the same, of a server that knows no ranges
+	Stall       Fault = "stall"        // the body stops in the middle, until the client goes away
 	WrongBytes  Fault = "wrong bytes"  // one byte of the body is another
 	Endless     Fault = "endless"      // the body does not end
 	Redirect    Fault = "redirect"     // to the same file under another address
@@ -106,7 +107,7 @@ func (p *Proxy) Heal() {
 	p.rule = nil
 }
 
-// Count gives how many requests with part in their path came so far.
+// Count gives how many requests with part in their path came so far. What they have as Range goes along, after a space.
 func (p *Proxy) Count(part string) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,7 +143,11 @@ func (p *Proxy) begin(path string) (*url.URL, Fault) {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	to, fault := p.begin(r.URL.Path)
+	what := r.URL.Path
+	if part := r.Header.Get("Range"); part != "" {
+		what += " " + part
+	}
+	to, fault := p.begin(what)
 	defer func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -188,15 +193,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case OtherSum:
 		r.Header.Del("If-None-Match")
 	}
-	rp := &httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(to) }, ModifyResponse: func(resp *http.Response) error { return change(resp, fault) },
+	stalled := &stall{r: r, stop: p.stop}
+	rp := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(pr *httputil.ProxyRequest) { pr.SetURL(to) }, ModifyResponse: func(resp *http.Response) error { return change(resp, fault, stalled) },
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, ErrorLog: log.New(io.Discard, "", 0)}
 	rp.ServeHTTP(w, r)
 }
 
 // change makes a body what the fault says.
-func change(resp *http.Response, fault Fault) error {
+func change(resp *http.Response, fault Fault, stalled *stall) error {
 	switch fault {
-	case Cut, CutNoRange, WrongBytes, OtherSum, Gzip, WrongLength:
+	case Cut, CutNoRange, Stall, WrongBytes, OtherSum, Gzip, WrongLength:
 	default:
 		return nil
 	}
@@ -224,10 +230,14 @@ func change(resp *http.Response, fault Fault) error {
 	case Cut, CutNoRange:
 		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(data[:len(data)/2]), cut{}))
 		return nil
+	case Stall:
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(data[:len(data)/2]), stalled))
+		return nil
 	case WrongBytes:
 		data[len(data)/2] ^= 1
 	case OtherSum:
 		data = bytes.ReplaceAll(data, []byte(`"cksum":"`), []byte(`"cksum":"00`))
+		resp.Header.Set("Etag", `"other"`) // as of a file that is another
 		resp.ContentLength = int64(len(data))
 	case Gzip:
 		var buf bytes.Buffer
@@ -249,5 +259,19 @@ type cut struct{}
 
 func (cut) Read([]byte) (int, error) {
 	time.Sleep(20 * time.Millisecond) // so that what came before leaves
+	return 0, io.ErrUnexpectedEOF
+}
+
+// stall is a body of which no more comes.
+type stall struct {
+	r    *http.Request
+	stop chan struct{}
+}
+
+func (s *stall) Read([]byte) (int, error) {
+	select {
+	case <-s.r.Context().Done():
+	case <-s.stop:
+	}
 	return 0, io.ErrUnexpectedEOF
 }
