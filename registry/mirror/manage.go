@@ -225,7 +225,7 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 	}
 	found.problems.dropAbout(name)
 	found.tellStatus()
-	return m.Reload(ctx)
+	return m.Reload(ctx, mirror)
 }
 
 // evict removes one stored archive, unless it was used in the meantime, and reports whether it did.
