@@ -48,6 +48,9 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	if err != nil || before != nil && before.Row.ID == row.ID && before.Row.Generation == row.Generation {
 		return false, err
 	}
+	if err := m.suspended(ctx, before, row, spec); err != nil {
+		return true, err
+	}
 	if err := m.Reload(ctx); err != nil {
 		return true, err
 	}

@@ -4,23 +4,15 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/index"
 )
 
-// uncounted is Metrics for tests that do not look at them.
-type uncounted struct{}
+// uncounted is Metrics for a manager whose mirrors do nothing.
+type uncounted struct{ Metrics }
 
-func (uncounted) Served(string, string, string)                         {}
-func (uncounted) Denied(string, string)                                 {}
-func (uncounted) Sent(string, int64)                                    {}
-func (uncounted) UpstreamRequest(string, string, string, time.Duration) {}
-func (uncounted) UpstreamBytes(string, string, int64)                   {}
-func (uncounted) Evicted(string, int64)                                 {}
-func (uncounted) ChecksumChanged(string)                                {}
-func (uncounted) Forget(string)                                         {}
+func (uncounted) Forget(string) {}
 
 // idle is a manager with mirrors that do nothing.
 func idle(t *testing.T, names ...string) *Manager {
