@@ -228,9 +228,11 @@ func (m *Manager) build(row catalog.Mirror, old *Mirror) (*Mirror, error) {
 	if mirror.policy, err = policy.Compile(mirror.Spec.Policy); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
+	if a := mirror.Spec.Policy.Advisories; a != nil {
+		mirror.advisories.Store(m.databases.known(a.Source)) // those of another source are no substitute
+	}
 	if old != nil && old.Row.ID == row.ID {
 		mirror.problems.list = old.problems.all()
-		mirror.advisories.Store(old.advisories.Load())
 		if old.Spec.Upstream == mirror.Spec.Upstream && old.Row.Token == row.Token {
 			mirror.up = old.up
 			return mirror, nil
