@@ -205,6 +205,11 @@ func (m *Manager) reload(ctx context.Context, changed func(string) bool) error {
 		now[row.Name] = mirror
 	}
 	m.mirrors.Store(&now)
+	for name, mirror := range now {
+		if mirror != before[name] && mirror.advisories.Load() == nil {
+			m.work.Go(func() { mirror.advise(m.life) }) // without them it gives nothing out
+		}
+	}
 	for name, old := range before {
 		if now[name] == nil {
 			m.Metrics.Forget(name)
