@@ -25,6 +25,7 @@ type machine struct {
 	home     string
 	cratesIO *upstream.Proxy
 	server   *process.Process
+	address  string // where the text's server listens
 	env      []string
 	replaced []string // what stands in the text, and what is meant here, in turns
 }
@@ -55,15 +56,15 @@ exec `+bin+` "$@"`)
 	m.must(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	m.must(err)
-	address := l.Addr().String()
+	m.address = l.Addr().String()
 	m.must(l.Close()) // the server takes it next
 	m.env = []string{
 		"HOME=" + m.home, "PATH=" + filepath.Join(m.home, "programs") + ":" + filepath.Join(strings.TrimSpace(string(sysroot)), "bin") + ":" + os.Getenv("PATH"),
 		"CARGO_BUILD_JOBS=1", "CARGO_TERM_COLOR=never", "CARGO_TERM_PROGRESS_WHEN=never", "__CARGO_TEST_CRATES_IO_URL_DO_NOT_USE_THIS=" + index,
-		"CRATEYARD_LISTEN=" + address, "CRATEYARD_OPS_LISTEN=127.0.0.1:0", "CRATEYARD_URL=http://" + address,
+		"CRATEYARD_LISTEN=" + m.address, "CRATEYARD_OPS_LISTEN=127.0.0.1:0", "CRATEYARD_URL=http://" + m.address,
 	}
 	m.replaced = []string{
-		"http://127.0.0.1:8080", "http://" + address, "https://crates.partner.example", partner.URL, "https://crates.inside.example", inside.URL,
+		"http://127.0.0.1:8080", "http://" + m.address, "https://crates.partner.example", partner.URL, "https://crates.inside.example", inside.URL,
 		"/srv/advisory-db", filepath.Join(m.home, "advisory-db"),
 	}
 	t.Cleanup(m.stop)
@@ -108,12 +109,14 @@ func (m *machine) program(name, script string) {
 	m.must(os.Chmod(filepath.Join(m.home, "programs", name), 0o755))
 }
 
+func (m *machine) replace(pairs ...string) { m.replaced = append(m.replaced, pairs...) }
+
 func (m *machine) here(text string) string { return strings.NewReplacer(m.replaced...).Replace(text) }
 
 // run runs a block where the one before left off: in its folder, with its variables.
 func (m *machine) run(b *block) {
 	m.t.Helper()
-	const leaveOff = "trap '{ export -p; echo cd $PWD; } > ~/.terminal' EXIT"
+	const leaveOff = "trap '{ export -p; declare -f; echo cd $PWD; } > ~/.terminal' EXIT"
 	script := "if [ -f ~/.terminal ]; then . ~/.terminal; fi\n" + leaveOff + "\nset -euo pipefail\n" + m.here(b.text)
 	cmd := exec.Command("bash", "-c", script)
 	cmd.Dir, cmd.Env = m.home, m.env

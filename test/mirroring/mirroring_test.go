@@ -1,7 +1,9 @@
 package mirroring
 
 import (
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +14,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/serve"
 	"github.com/crateyard/crateyard/test/upstream"
 )
 
@@ -40,13 +44,24 @@ var before = map[string]func(*machine){
 	"crateyard serve --config config.yaml": func(m *machine) { m.cratesIO.Heal() },
 }
 
-func mirroringText(t *testing.T) []*block {
+func text(t *testing.T, file string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/mirroring.md")
+	text, err := os.ReadFile("../../docs/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return document(string(text))
+	return string(text)
+}
+
+// section gives the blocks below a heading.
+func section(t *testing.T, file, heading string) []*block {
+	t.Helper()
+	_, below, found := strings.Cut(text(t, file), "\n"+heading+"\n")
+	if !found {
+		t.Fatalf("docs/%s has no %q", file, heading)
+	}
+	below, _, _ = strings.Cut(below, "\n## ")
+	return document(below)
 }
 
 var file = regexp.MustCompile(`^# ([a-z-]+\.yaml)`)
@@ -54,12 +69,21 @@ var file = regexp.MustCompile(`^# ([a-z-]+\.yaml)`)
 // Every example of docs/mirroring.md does what the text says.
 func TestExamples(t *testing.T) {
 	m := newMachine(t)
-	var skipped, begun []string
-	for _, b := range mirroringText(t) {
+	skipped, begun := m.runAll(document(text(t, "mirroring.md")))
+	if !t.Failed() && (!slices.Equal(skipped, cluster) || begun != len(before)) {
+		t.Errorf("the test knows of blocks that the text has not, or in another order: %q, want %q; %d, want %d", skipped, cluster, begun, len(before))
+	}
+}
+
+// runAll runs blocks, and gives what it left out because it needs a cluster, and how many of before came.
+func (m *machine) runAll(blocks []*block) (skipped []string, begun int) {
+	m.t.Helper()
+	seen := map[string]bool{}
+	for _, b := range blocks {
 		first, _, _ := strings.Cut(b.text, "\n")
 		name := file.FindStringSubmatch(first)
 		if happens := before[first]; happens != nil {
-			begun = append(begun, first)
+			seen[first] = true
 			happens(m)
 		}
 		switch {
@@ -69,26 +93,78 @@ func TestExamples(t *testing.T) {
 		case slices.Contains(cluster, first):
 			skipped = append(skipped, first)
 		case strings.HasPrefix(first, "kubectl "):
-			t.Fatalf("line %d: %s needs a cluster: say so in the test", b.line, first)
+			m.t.Fatalf("line %d: %s needs a cluster: say so in the test", b.line, first)
 		case strings.HasPrefix(first, "crateyard serve"):
 			m.serve(b)
 		default:
 			m.run(b)
 		}
-		if t.Failed() {
-			return // what follows builds on it
+		if m.t.Failed() {
+			break // what follows builds on it
 		}
 	}
-	if !slices.Equal(skipped, cluster) || len(slices.Compact(slices.Sorted(slices.Values(begun)))) != len(before) {
-		t.Errorf("the test knows of blocks that the text has not, or in another order: %q want %q; %q", skipped, cluster, begun)
+	return skipped, len(seen)
+}
+
+// Every route of docs/api.md does what the text says.
+func TestAPI(t *testing.T) {
+	m := newMachine(t)
+	m.serve(&block{text: "crateyard serve --data data"})
+	m.replace("https://crates.example.com", "http://"+m.address)
+	index := wire.IndexURL(m.cratesIO.URL)
+	m.replace(`{"spec": {`, `{"spec": {"upstream": {"index": "`+index+`"}, `) // which is crates.io's when left out
+	m.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"itoa\"\nversion = \"1.0.15\"\nsource = \""+index+"\"\nchecksum = \""+strings.Repeat("0", 64)+"\"\n")
+	m.run(&block{text: "export CRATEYARD_TOKEN=$(cat data/admin-token)"})
+	m.runAll(section(t, "api.md", "## Mirrors"))
+	for _, route := range m.routes("/api/v1/mirrors") {
+		if !strings.Contains(text(t, "api.md"), "| `"+route+"` |") {
+			t.Errorf("docs/api.md does not tell of %s", route)
+		}
 	}
+}
+
+// routes are those that the server describes below a path, without /api/v1.
+func (m *machine) routes(below string) (list []string) {
+	m.t.Helper()
+	c := serve.NewClient("http://"+m.address, "")
+	defer c.Close()
+	status, body, err := c.Do("GET", "/api/openapi.json", nil)
+	var described struct{ Paths map[string]map[string]any }
+	if err != nil || status != 200 || json.Unmarshal(body, &described) != nil {
+		m.t.Fatalf("openapi.json: %d %v", status, err)
+	}
+	for path, methods := range described.Paths {
+		for method := range methods {
+			if what := strings.ToUpper(method); strings.HasPrefix(path, below) && (what == "GET" || what == "PUT" || what == "POST" || what == "DELETE") {
+				list = append(list, what+" "+strings.TrimPrefix(path, "/api/v1"))
+			}
+		}
+	}
+	if len(list) < 10 {
+		m.t.Fatalf("openapi.json has only %q", list)
+	}
+	return list
+}
+
+// What docs/cargo.md says of mirrors is so.
+func TestCargo(t *testing.T) {
+	m := newMachine(t)
+	m.serve(&block{text: "crateyard serve --data data"})
+	m.replace("https://crates.acme.dev", "http://"+m.address)
+	m.run(&block{text: "mkdir .cargo\nexport CRATEYARD_TOKEN=$(cat data/admin-token)\ncrateyard mirror create crates-mirror --deny 'time@<0.2.23'"})
+	token, err := os.ReadFile(filepath.Join(m.home, "data/admin-token"))
+	m.must(err)
+	fill(t, "http://"+m.address, strings.TrimSpace(string(token)), []sample{{name: "widgets", version: "1.2.0"}})
+	m.run(&block{text: "cargo new -q old && cd old && cargo add -q time@=0.2.22"}) // before the mirror
+	m.run(&block{text: "cd ~ && ls old/Cargo.lock"})
+	m.runAll(section(t, "cargo.md", "## A mirror in the place of crates.io"))
 }
 
 // Every manifest in the text is one of ours, with fields that there are.
 func TestManifests(t *testing.T) {
 	known := map[string]any{"CrateMirror": &v1alpha1.CrateMirror{}, "Registry": &v1alpha1.Registry{}, "Secret": &corev1.Secret{}}
 	mirrors := 0
-	for _, b := range mirroringText(t) {
+	for _, b := range document(text(t, "mirroring.md")) {
 		if b.language != "yaml" || file.MatchString(b.text) {
 			continue
 		}
