@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -159,5 +160,30 @@ func TestManifests(t *testing.T) {
 			h.must(h.client.Create(t.Context(), u, client.FieldValidation("Strict")))
 		}
 		h.must(sample.Close())
+	}
+}
+
+var yamlBlock = regexp.MustCompile("(?s)\n```yaml\n(.*?)\n```")
+
+// TestDocumentedManifests holds the manifests of docs/mirroring.md against a real API server, strictly, without making them.
+func TestDocumentedManifests(t *testing.T) {
+	h := newHarness(t)
+	text, err := os.ReadFile("../docs/mirroring.md")
+	h.must(err)
+	tried := 0
+	for _, block := range yamlBlock.FindAllSubmatch(text, -1) {
+		if !bytes.Contains(block[1], []byte("apiVersion:")) {
+			continue // a file of the server's or of the command line
+		}
+		for _, u := range decode(t, block[1]) {
+			u.SetNamespace(h.ns)
+			if err := h.client.Create(t.Context(), u, client.FieldValidation("Strict"), client.DryRunAll); err != nil {
+				t.Errorf("%s %s: %v\n%s", u.GetKind(), u.GetName(), err, block[1])
+			}
+			tried++
+		}
+	}
+	if tried < 10 {
+		t.Errorf("docs/mirroring.md has only %d manifests", tried)
 	}
 }
