@@ -60,7 +60,7 @@ func openFile(ctx context.Context, path string, existing bool) (*Catalog, error)
 	ro.SetMaxOpenConns(readers)
 	ro.SetMaxIdleConns(readers)
 	d := &sqliteDialect
-	return &Catalog{d: d, rw: &statements{db: rw, d: d}, ro: &statements{db: ro, d: d}, now: time.Now}, nil
+	return &Catalog{d: d, rw: &statements{db: rw, d: d}, ro: &statements{db: ro, d: d}, now: time.Now, scratch: path + ".load"}, nil
 }
 
 func dsn(path, extra string) string {
