@@ -19,6 +19,7 @@ type dialect struct {
 	name     string
 	rewrite  func(query string) string
 	fault    func(error) error // what the client can be told of an error
+	refuses  func(error) bool  // no change can be made: no space, read-only, or the disk fails
 	retry    func(error) bool  // the transaction failed because of another one, and can be tried again
 	prepares bool              // statements are prepared here; pgx does so by itself
 	shared   bool              // others write the same database: row locks, limits on time, numbers given after the commit
@@ -41,6 +42,7 @@ var sqliteDialect = dialect{
 	name:     "sqlite",
 	rewrite:  strings.NewReplacer(forShare, "", "now_ms()", "CAST(unixepoch('subsec') * 1000 AS INTEGER)").Replace,
 	fault:    sqliteFault,
+	refuses:  sqliteRefuses,
 	retry:    func(error) bool { return false },
 	prepares: true,
 	unhex:    "unhex(%s)",
@@ -50,6 +52,7 @@ var postgresDialect = dialect{
 	name:    "postgres",
 	rewrite: func(query string) string { return numbered(postgresWords.Replace(query)) },
 	fault:   postgresFault,
+	refuses: postgresRefuses,
 	retry:   postgresRetry,
 	shared:  true,
 	unhex:   "decode(%s, 'hex')",

@@ -74,11 +74,23 @@ func sqliteFault(err error) error {
 	if !ok || fault.KindOf(err) != fault.Internal {
 		return err
 	}
-	switch e.Code() & 0xff { // the rest says more exactly where
-	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
+	switch {
+	case sqliteRefuses(err):
 		return fault.Wrap(fault.Unavailable, err, "%s", noWrites)
-	case sqlite3.SQLITE_BUSY:
+	case e.Code()&0xff == sqlite3.SQLITE_BUSY:
 		return fault.Wrap(fault.Unavailable, err, "%s", busy)
 	}
 	return err
+}
+
+func sqliteRefuses(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Code() & 0xff { // the rest says more exactly where
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
+		return true
+	}
+	return false
 }
