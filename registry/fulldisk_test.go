@@ -124,6 +124,21 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("the metrics do not say that %s is down, and that publishes failed", c.part)
 			}
 
+			// A server that starts now serves, too, and refuses in the same way.
+			if err := y.stop(); err != nil {
+				t.Error(err)
+			}
+			alice := y.alice
+			y = openIn(t, y.data, config)
+			y.alice = alice
+			served()
+			if a, _ := publish(n); a.status != 503 || !strings.HasPrefix(a.detail(t), c.says) {
+				t.Errorf("a publish after a start: %d %s", a.status, a.body)
+			}
+			if a := y.asked("/readyz"); a.status != 503 || !strings.Contains(a.body, c.part+": "+c.says) {
+				t.Errorf("readiness after a start: %d %s", a.status, a.body)
+			}
+
 			for _, name := range []string{"ballast", "filler", "last"} {
 				if err := os.RemoveAll(filepath.Join(small, name)); err != nil {
 					t.Fatal(err)
