@@ -77,6 +77,8 @@ func sqliteFault(err error) error {
 	switch {
 	case sqliteRefuses(err):
 		return fault.Wrap(fault.Unavailable, err, "%s", noWrites)
+	case e.Code()&0xff == sqlite3.SQLITE_CORRUPT, e.Code()&0xff == sqlite3.SQLITE_CANTOPEN: // SQLite says CORRUPT of a read that the disk refused, too
+		return fault.Wrap(fault.Unavailable, err, "%s", unread)
 	case e.Code()&0xff == sqlite3.SQLITE_BUSY:
 		return fault.Wrap(fault.Unavailable, err, "%s", busy)
 	}
