@@ -141,7 +141,7 @@ func execute(t *testing.T, uri, statement string) {
 		t.Fatal(err)
 	}
 	tag, err := conn.Exec(ctx, statement)
-	if err := errors.Join(err, conn.Close(ctx)); err != nil || !strings.HasPrefix(statement, "SELECT") && (tag.Insert() || tag.Update() || tag.Delete()) && tag.RowsAffected() != 1 {
+	if err := errors.Join(err, conn.Close(ctx)); err != nil || (tag.Insert() || tag.Update() || tag.Delete()) && tag.RowsAffected() != 1 {
 		t.Fatal(statement, tag, err)
 	}
 }

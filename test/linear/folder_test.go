@@ -96,16 +96,10 @@ func sweeps(shared *serve.Shared, options []serve.Options, stop <-chan struct{})
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		select {
-		case err := <-ended:
-			if err != nil {
-				return fmt.Errorf("sweep: %w\n%s", err, out.String())
-			}
-		case <-time.After(700 * time.Millisecond):
-			_ = cmd.Process.Kill() // it may be over
-			<-ended                // as it was killed
+		kill := time.AfterFunc(700*time.Millisecond, func() { _ = cmd.Process.Kill() }) // it may be over
+		err = cmd.Wait()
+		if kill.Stop() && err != nil { // by itself, and not as it was killed
+			return fmt.Errorf("sweep: %w\n%s", err, out.String())
 		}
 	}
 }

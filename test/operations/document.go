@@ -39,9 +39,10 @@ func document(text string) (commands, configs []string) {
 			language, block, open = m[1], "", true
 		case m != nil:
 			open = false
-			if language == "yaml" {
+			switch language {
+			case "yaml":
 				configs = append(configs, block)
-			} else if language == "sh" {
+			case "sh":
 				commands = append(commands, lines(block)...)
 			}
 		case open:
