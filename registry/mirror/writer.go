@@ -31,10 +31,11 @@ type writer struct {
 	written chan struct{} // closed when pending is
 	room    *sync.Cond
 	wake    chan struct{}
+	hurry   chan struct{} // somebody waits: nothing is gathered any longer
 }
 
 func newWriter(c *catalog.Catalog, log *slog.Logger) *writer {
-	w := &writer{catalog: c, log: log, wake: make(chan struct{}, 1)}
+	w := &writer{catalog: c, log: log, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 	w.room = sync.NewCond(&w.mu)
 	w.reset()
 	return w
@@ -142,6 +143,7 @@ func (w *writer) run(ctx context.Context) {
 		case <-w.wake:
 			select {
 			case <-time.After(writeEvery):
+			case <-w.hurry:
 			case <-ctx.Done():
 			}
 			w.flush(context.WithoutCancel(ctx))
@@ -190,8 +192,13 @@ func (w *writer) flush(ctx context.Context) {
 
 // settled waits until all that was added before the call is written.
 func (w *writer) settled(ctx context.Context) {
+	written := w.add(0, func(*catalog.MirrorWrites) {})
 	select {
-	case <-w.add(0, func(*catalog.MirrorWrites) {}):
+	case w.hurry <- struct{}{}:
+	default:
+	}
+	select {
+	case <-written:
 	case <-ctx.Done():
 	}
 }
