@@ -86,7 +86,7 @@ func TestPublishRefusesWhatCratesIODoes(t *testing.T) {
 		"address of a script":      {meta(map[string]any{"homepage": "javascript:alert(1)"}), nil, 400, "homepage: "},
 		"address of a file":        {meta(map[string]any{"repository": "file:///etc/passwd"}), nil, 400, "repository: "},
 		"address of nothing":       {meta(map[string]any{"documentation": "https://"}), nil, 400, "documentation: "},
-		"range as rust_version":    {meta(map[string]any{"rust_version": "^1.70"}), nil, 400, "rust_version: "},
+		"range as rust_version":    {meta(map[string]any{"rust_version": "^1.70"}), nil, 400, `rust_version: "^1.70" must be one to three numbers`},
 		"301 features":             {meta(map[string]any{"features": features(301)}), nil, 400, "301 features, the limit is 300"},
 		"301 values of a feature":  {meta(map[string]any{"features": map[string]any{"f": many(301)}}), nil, 400, "the limit is 300"},
 		"name of a feature":        {meta(map[string]any{"features": map[string]any{"a b": []string{}}}), nil, 400, "invalid feature name"},
