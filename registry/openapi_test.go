@@ -38,6 +38,7 @@ func TestOpenAPIHoldsForEveryOperation(t *testing.T) {
 		{"GET", "/api/v1/crates/acme-secret", "", nil, 404, nil},
 		{"GET", c + "/versions?sort=date&page=1&per_page=2", "", nil, 200, nil},
 		{"GET", c + "/1.0.0", "", nil, 200, nil},
+		{"GET", c + "/1.0.0/authors", "", nil, 200, nil},
 		{"GET", "/api/v1/crates/acme_http/0.1.0/dependencies", "", nil, 200, nil},
 		{"GET", c + "/reverse_dependencies", "", nil, 200, nil},
 		{"GET", c + "/1.0.0/readme", "", nil, 200, nil},

@@ -116,6 +116,7 @@ func (rt *router) routes() {
 	rt.handle("GET /api/v1/crates/{crate}/{version}", "version", readers, a.serveVersion)
 	rt.handle("PATCH /api/v1/crates/{crate}/{version}", "yank", holders, a.servePatchVersion)
 	rt.handle("DELETE /api/v1/crates/{crate}/{version}", "delete_version", admins, a.serveDeleteVersion)
+	rt.handle("GET /api/v1/crates/{crate}/{version}/authors", "authors", readers, a.serveAuthors)
 	rt.handle("GET /api/v1/crates/{crate}/{version}/dependencies", "dependencies", readers, a.serveDependencies)
 	rt.handle("GET /api/v1/crates/{crate}/reverse_dependencies", "reverse_dependencies", readers, a.serveReverseDependencies)
 	rt.handle("GET /api/v1/crates/{crate}/{version}/readme", "readme", readers, a.serveReadme)
