@@ -25,7 +25,7 @@ Index files pass through byte for byte; archives are checked, stored, and served
 	cf.add(cmd)
 	cmd.AddCommand(newMirrorCreateCommand(cf), newMirrorListCommand(cf), newMirrorStatusCommand(cf), newMirrorSyncCommand(cf), newMirrorPinCommand(cf),
 		newMirrorUnpinCommand(cf), newMirrorCacheCommand(cf), newMirrorForgetCommand(cf), newMirrorTryCommand(cf), newMirrorDeleteCommand(cf),
-		newMirrorExportCommand(cf), newMirrorImportCommand(cf))
+		newMirrorExportCommand(cf), newMirrorImportCommand(cf), newMirrorSuspendCommand(cf, true), newMirrorSuspendCommand(cf, false))
 	return cmd
 }
 
@@ -48,24 +48,30 @@ func newMirrorListCommand(cf *clientFlags) *cobra.Command {
 
 func mirrorTable(mirrors ...wire.Mirror) func(io.Writer) {
 	return func(w io.Writer) {
-		row(w, "NAME", "UPSTREAM", "MODE", "UP", "ARCHIVES", "SIZE", "SYNC", "FAILED", "LAST SYNC")
+		row(w, "NAME", "UPSTREAM", "MODE", "UP", "ARCHIVES", "SIZE", "SYNC", "FAILED", "SYNCED")
 		for _, m := range mirrors {
 			up := "yes"
 			if !m.Status.Upstream.Ready {
 				up = "no"
 			}
-			row(w, m.Name, m.Spec.Upstream.Index, m.Spec.Mode, up, m.Status.Crates, bytesText(m.Status.Bytes), syncText(m.Status.Sync), m.Status.Sync.Failed, ago(m.Status.Sync.LastEnded))
+			row(w, m.Name, m.Spec.Upstream.Index, m.Spec.Mode, up, m.Status.Crates, bytesText(m.Status.Bytes), syncText(m), m.Status.Sync.Failed, ago(m.Status.Sync.LastSuccessful))
 		}
 	}
 }
 
-func syncText(s wire.MirrorSync) string {
-	text := "-"
+// syncText says how far a sync is; what of the total is neither cached nor failed was not tried yet.
+func syncText(m wire.Mirror) string {
+	s, text := m.Status.Sync, "-"
 	if s.Total > 0 {
 		text = fmt.Sprintf("%d/%d", s.Done, s.Total)
 	}
-	if s.Running {
+	switch {
+	case s.Counting:
+		text += "+ running"
+	case s.Running:
 		text += " running"
+	case m.Spec.Suspend:
+		text += " suspended"
 	}
 	return text
 }
@@ -105,7 +111,7 @@ func mirrorDetails(m wire.Mirror) func(io.Writer) {
 		}
 		row(w, "Mode:", m.Spec.Mode)
 		row(w, "Cached:", fmt.Sprintf("%d index files, %d archives, %s", st.IndexFiles, st.Crates, bytesText(st.Bytes)))
-		row(w, "Sync:", fmt.Sprintf("%s, %d failed, last %s", syncText(s), s.Failed, ago(s.LastEnded)))
+		row(w, "Sync:", fmt.Sprintf("%s, %d failed, last %s, without a failure %s", syncText(m), s.Failed, ago(s.LastEnded), ago(s.LastSuccessful)))
 		if s.Next != nil {
 			row(w, "Next sync:", s.Next.Format(time.RFC3339))
 		}

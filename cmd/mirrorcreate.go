@@ -46,7 +46,9 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
 	f.StringVar(&spec.Mode, "mode", "", "OnDemand (default): whatever the policy admits; Pinned: only what is cached")
 	f.StringArrayVar(&crates, "crate", nil, "crate to cache ahead, as NAME or NAME@REQUIREMENT; may be repeated")
 	f.StringVar(&spec.Dependencies, "dependencies", "", "of these crates: None, Normal (default) or All")
+	f.StringVar(&spec.RustVersion, "rust-version", "", "oldest Rust that builds with the mirror, as 1.85: what cargo chooses for it is cached, too")
 	f.StringVar(&spec.Schedule, "schedule", "", "when they are looked at again, as cron has it, in UTC")
+	f.BoolVar(&spec.Suspend, "suspend", false, "begin no sync but those that are asked for; see crateyard mirror suspend")
 	f.StringSliceVar(&spec.Policy.Allow, "allow", nil, "patterns of crates that may enter; left out: all")
 	f.StringSliceVar(&spec.Policy.Deny, "deny", nil, "patterns of crates that may not, as evil-* or time@<0.2.23")
 	f.TextVar(&spec.Policy.MinimumAge, "minimum-age", wire.Duration(0), "how long ago a version must have been published")
@@ -133,7 +135,9 @@ func overlay(cmd *cobra.Command, full *wire.MirrorSpec, flags wire.MirrorSpec) {
 		"contact":      func() { full.Upstream.Contact = flags.Upstream.Contact },
 		"mode":         func() { full.Mode = flags.Mode },
 		"dependencies": func() { full.Dependencies = flags.Dependencies },
+		"rust-version": func() { full.RustVersion = flags.RustVersion },
 		"schedule":     func() { full.Schedule = flags.Schedule },
+		"suspend":      func() { full.Suspend = flags.Suspend },
 		"allow":        func() { full.Policy.Allow = flags.Policy.Allow },
 		"deny":         func() { full.Policy.Deny = flags.Policy.Deny },
 		"minimum-age":  func() { full.Policy.MinimumAge = flags.Policy.MinimumAge },

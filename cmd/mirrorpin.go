@@ -128,7 +128,11 @@ func syncAndWait(cmd *cobra.Command, cf *clientFlags, c *client.Client, name str
 		if !s.Running && !ended && time.Since(asked) > syncStart {
 			return fmt.Errorf("no server has begun the sync in %s; look at its log", syncStart)
 		}
-		p.show(s.FetchedBytes, 0, "%d of %d versions cached, %d failed, %s fetched", s.Done, s.Total, s.Failed, bytesText(s.FetchedBytes))
+		soFar := ""
+		if s.Counting {
+			soFar = " so far"
+		}
+		p.show(s.FetchedBytes, 0, "%d of %d versions%s cached, %d failed, %s fetched", s.Done, s.Total, soFar, s.Failed, bytesText(s.FetchedBytes))
 		if err := wait(cmd.Context(), syncPoll); err != nil {
 			return err
 		}
@@ -156,7 +160,11 @@ func reportSync(cmd *cobra.Command, cf *clientFlags, m wire.Mirror) error {
 		if more := s.Failed - int64(len(s.Failures)); more > 0 {
 			row(w, "failed:", fmt.Sprintf("%d more", more))
 		}
-		row(w, fmt.Sprintf("%s cached, %d of them fetched now (%s), %d failed", counted(s.Done, "version", "versions"), s.Fetched, bytesText(s.FetchedBytes), s.Failed))
+		rest := ""
+		if n := s.Total - s.Done - s.Failed; n > 0 {
+			rest = fmt.Sprintf(", %d not tried", n)
+		}
+		row(w, fmt.Sprintf("%d of %s cached, %d of them fetched now (%s), %d failed%s", s.Done, counted(s.Total, "version", "versions"), s.Fetched, bytesText(s.FetchedBytes), s.Failed, rest))
 	})
 	switch {
 	case err != nil:

@@ -83,7 +83,7 @@ func TestMirrorSyncsTheRest(t *testing.T) {
 		s.Policy.Deny = []string{"evil"}
 		s.Crates = []wire.MirrorCrate{{Name: "good"}, {Name: "old", Versions: "^9"}, {Name: "nowhere"}, {Name: "evil"}, {Name: "other"}}
 	})
-	s := m.synced()
+	s := m.synced().Status.Sync
 	var told []string
 	for _, f := range s.Failures {
 		told = append(told, f.Crate+" "+f.Version+", "+f.From+": "+f.Reason)
@@ -144,7 +144,7 @@ func TestMirrorLockfilesThatAreNotAllUpstreams(t *testing.T) {
 	if strings.Contains(told, "secret") {
 		t.Errorf("a password is shown: %s", told)
 	}
-	s := m.synced()
+	s := m.synced().Status.Sync
 	told = ""
 	for _, f := range s.Failures {
 		told += f.Crate + " " + f.Version + ", " + f.From + ": " + f.Reason + "\n"

@@ -41,17 +41,6 @@ func (m *mirrored) pin(crates ...string) {
 	m.synced()
 }
 
-// synced waits until the mirror is as it is to be.
-func (m *mirrored) synced() (s wire.MirrorSync) {
-	m.t.Helper()
-	eventually(m.t, "the sync has ended", func() bool {
-		got, err := m.client.Mirror(m.t.Context(), "m")
-		s = got.Status.Sync
-		return err == nil && !s.Running && s.LastEnded != nil && s.Generation == got.Generation
-	})
-	return s
-}
-
 // fetched downloads versions of the mirror, and fails where one does not come.
 func (m *mirrored) fetched(crates ...string) {
 	m.t.Helper()

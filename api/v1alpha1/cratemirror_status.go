@@ -89,12 +89,13 @@ type MirrorSyncStatus struct {
 	// +optional
 	Running bool `json:"running,omitempty"`
 
-	// Progress is Done and Total for people, such as 812/1000.
+	// Progress is Done and Total for people, such as 812/1000; 812/1000+ while Total grows.
 	// +optional
 	// +kubebuilder:validation:MaxLength=48
 	Progress string `json:"progress,omitempty"`
 
-	// Total is how many versions are wanted, as far as is known; it grows while dependencies are followed.
+	// Total is how many versions are wanted, and entries that lead to none, as far as is known; it grows while dependencies are
+	// followed. What of it is neither done nor failed was not tried yet.
 	// +optional
 	Total int64 `json:"total,omitempty"`
 
@@ -102,7 +103,7 @@ type MirrorSyncStatus struct {
 	// +optional
 	Done int64 `json:"done,omitempty"`
 
-	// Failed is how many versions and requirements could not be cached.
+	// Failed is how many of them, versions and requirements, could not be cached.
 	// +optional
 	Failed int64 `json:"failed"`
 

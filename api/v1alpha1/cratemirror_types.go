@@ -15,13 +15,15 @@ import (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Registry",type=string,JSONPath=`.spec.registryRef.name`
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`
+// +kubebuilder:printcolumn:name="Upstream",type=string,JSONPath=`.status.conditions[?(@.type=="UpstreamReady")].status`
 // +kubebuilder:printcolumn:name="Progress",type=string,JSONPath=`.status.sync.progress`
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.sync.failed`
 // +kubebuilder:printcolumn:name="Size",type=string,JSONPath=`.status.size`
-// +kubebuilder:printcolumn:name="Last Sync",type=date,JSONPath=`.status.sync.endedAt`
+// +kubebuilder:printcolumn:name="Synced",type=date,JSONPath=`.status.sync.lastSuccessful`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Crates",type=integer,priority=1,JSONPath=`.status.crates`
-// +kubebuilder:printcolumn:name="Upstream",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="UpstreamReady")].status`
+// +kubebuilder:printcolumn:name="Suspend",type=boolean,priority=1,JSONPath=`.spec.suspend`
+// +kubebuilder:printcolumn:name="Last Sync",type=date,priority=1,JSONPath=`.status.sync.endedAt`
 // +kubebuilder:printcolumn:name="Next Sync",type=string,priority=1,JSONPath=`.status.sync.nextAt`
 // +kubebuilder:printcolumn:name="Index",type=string,priority=1,JSONPath=`.status.indexURL`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
@@ -102,6 +104,14 @@ type CrateMirrorSpec struct {
 	// +kubebuilder:default=Normal
 	Dependencies MirrorDependencies `json:"dependencies,omitempty"`
 
+	// RustVersion is the oldest Rust that builds with the mirror, such as 1.85: of crates and their dependencies, what cargo chooses
+	// for it, by the rust-version of each version, is cached beside the newest. Left out, it is the newest alone.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(0|[1-9][0-9]{0,8})([.](0|[1-9][0-9]{0,8})){0,2}$')",message="rustVersion must be one to three numbers, such as 1.85"
+	RustVersion string `json:"rustVersion,omitempty"`
+
 	// Schedule is when new versions of crates are looked for, in five fields, as cron has them, in UTC: "0 3 * * *" is every day at
 	// three. Left out, it is only when spec or lockfiles change, or when the annotation crateyard.dev/sync-requested-at asks for it.
 	// +optional
@@ -109,6 +119,12 @@ type CrateMirrorSpec struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z*/,-]+( +[0-9A-Za-z*/,-]+){4}$')",message="schedule must have five fields, as in cron: minute, hour, day of the month, month, day of the week; 0 3 * * * is every day at three"
 	Schedule string `json:"schedule,omitempty"`
+
+	// Suspend holds back the syncs that begin by themselves: by schedule, when spec or lockfiles change, and after failures. One that
+	// runs goes on to its end, and the annotation crateyard.dev/sync-requested-at still starts one. What builds ask for is served and
+	// cached as before.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
 
 	// Policy says what may enter. Left out, everything may.
 	// +optional

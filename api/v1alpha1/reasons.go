@@ -150,6 +150,8 @@ const (
 	ReasonSynced = "Synced"
 	// ReasonNothingToSync: there are no crates and lockfiles, so nothing is cached ahead.
 	ReasonNothingToSync = "NothingToSync"
+	// ReasonSyncSuspended: spec or lockfiles changed since the last sync, and spec.suspend holds back the next.
+	ReasonSyncSuspended = "Suspended"
 	// ReasonSyncFailed: some of what crates and lockfiles name could not be cached. It is tried again.
 	ReasonSyncFailed = "SyncFailed"
 )

@@ -94,7 +94,12 @@ func skippedOf(l wire.MirrorLockfile) string {
 
 // syncing reports whether a sync runs, or is due since the mirror changed.
 func syncing(m *wire.Mirror) bool {
-	return m.Status.Sync.Running || m.Status.Sync.LastEnded == nil || m.Status.Sync.Generation != m.Generation
+	return m.Status.Sync.Running || !m.Spec.Suspend && behind(m)
+}
+
+// behind reports whether the mirror changed since what was looked at by the last sync.
+func behind(m *wire.Mirror) bool {
+	return m.Status.Sync.LastEnded == nil || m.Status.Sync.Generation != m.Generation
 }
 
 func synced(m *v1alpha1.CrateMirror, f *facts, was func(string) *metav1.Condition) metav1.Condition {
@@ -112,10 +117,17 @@ func synced(m *v1alpha1.CrateMirror, f *facts, was func(string) *metav1.Conditio
 		return conditions.False(typ, v1alpha1.ReasonSyncing, "what is to be cached is being found out")
 	case syncing(f.live):
 		return conditions.False(typ, v1alpha1.ReasonSyncing, fmt.Sprintf("%d of %d versions are cached, %d failed", s.Done, s.Total, s.Failed))
+	case behind(f.live): // and suspended
+		return conditions.False(typ, v1alpha1.ReasonSyncSuspended, "spec or lockfiles changed since the last sync, and spec.suspend holds back the next; the annotation "+
+			v1alpha1.SyncRequestedAtAnnotation+" has it run once")
 	case s.Message != "" || s.Failed > 0:
 		return conditions.False(typ, v1alpha1.ReasonSyncFailed, f.failed())
 	}
-	return conditions.True(typ, v1alpha1.ReasonSynced, fmt.Sprintf("all %d versions are cached", s.Total))
+	suspended := ""
+	if f.live.Spec.Suspend {
+		suspended = "; spec.suspend holds back further syncs"
+	}
+	return conditions.True(typ, v1alpha1.ReasonSynced, fmt.Sprintf("all %d versions are cached%s", s.Total, suspended))
 }
 
 // nothingToSync reports whether nothing is cached ahead.

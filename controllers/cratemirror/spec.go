@@ -27,7 +27,9 @@ func wireSpec(spec *v1alpha1.CrateMirrorSpec, ca string) (wire.MirrorSpec, error
 		},
 		Mode:         string(spec.Mode),
 		Dependencies: string(spec.Dependencies),
+		RustVersion:  spec.RustVersion,
 		Schedule:     spec.Schedule,
+		Suspend:      spec.Suspend,
 		Policy: wire.MirrorPolicy{
 			Allow: plain(p.Allow), Deny: plain(p.Deny),
 			MinimumAge: d.read("spec.policy.minimumAge", p.MinimumAge), MinimumAgeExceptions: plain(p.MinimumAgeExceptions),
@@ -135,7 +137,7 @@ type complaint struct {
 // Fields of the registry's specs and policies, with which its complaints begin.
 var (
 	fieldName    = regexp.MustCompile(`^[a-z_]+(\.[a-z_]+)*`)
-	specFields   = []string{"upstream", "mode", "crates", "dependencies", "schedule", "retention"}
+	specFields   = []string{"upstream", "mode", "crates", "dependencies", "rust_version", "schedule", "suspend", "retention"}
 	policyFields = []string{"allow", "deny", "minimum_age", "minimum_age_exceptions", "licenses", "license_exceptions", "yanked", "max_crate_size", "advisories"}
 )
 

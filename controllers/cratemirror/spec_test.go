@@ -15,10 +15,10 @@ import (
 func TestWireSpec(t *testing.T) {
 	size := resource.MustParse("50Gi")
 	spec := v1alpha1.CrateMirrorSpec{
-		Upstream:  v1alpha1.MirrorUpstreamSpec{Index: "sparse+https://a.example/", MaxAge: "10m", Contact: "me", Concurrency: 4, RequestsPerSecond: 5},
-		Mode:      v1alpha1.MirrorPinned,
-		Crates:    []v1alpha1.MirroredCrate{{Name: "serde", Versions: "^1", Latest: 3}},
-		Schedule:  "0 3 * * *",
+		Upstream: v1alpha1.MirrorUpstreamSpec{Index: "sparse+https://a.example/", MaxAge: "10m", Contact: "me", Concurrency: 4, RequestsPerSecond: 5},
+		Mode:     v1alpha1.MirrorPinned,
+		Crates:   []v1alpha1.MirroredCrate{{Name: "serde", Versions: "^1", Latest: 3}},
+		Schedule: "0 3 * * *", RustVersion: "1.85", Suspend: true,
 		Policy:    v1alpha1.MirrorPolicySpec{Deny: []v1alpha1.MirrorPattern{"evil-*"}, MinimumAge: "72h", MaxCrateSize: &size, Advisories: &v1alpha1.MirrorAdvisoriesSpec{Source: "/db", Exceptions: []v1alpha1.AdvisoryException{{ID: "A", Reason: "b"}}}},
 		Retention: v1alpha1.MirrorRetentionSpec{MaxSize: &size, UnusedFor: "2160h", KeepPinned: true},
 	}
@@ -29,7 +29,7 @@ func TestWireSpec(t *testing.T) {
 	a := got.Policy.Advisories
 	if got.Upstream.MaxAge != wire.Duration(10*time.Minute) || got.Upstream.CABundle != "PEM" || got.Crates[0] != (wire.MirrorCrate{Name: "serde", Versions: "^1", Latest: 3}) ||
 		got.Policy.MinimumAge != wire.Duration(72*time.Hour) || got.Policy.MaxCrateSize != 50<<30 || got.Retention != (wire.MirrorRetention{MaxSize: 50 << 30, UnusedFor: wire.Duration(2160 * time.Hour), KeepPinned: true}) ||
-		a == nil || a.Exceptions[0] != (wire.MirrorException{ID: "A", Reason: "b"}) {
+		got.RustVersion != "1.85" || !got.Suspend || a == nil || a.Exceptions[0] != (wire.MirrorException{ID: "A", Reason: "b"}) {
 		t.Errorf("spec = %+v", got)
 	}
 	spec.Policy.MinimumAge = "3d"

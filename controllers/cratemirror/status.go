@@ -121,6 +121,9 @@ func syncStatus(f *facts) v1alpha1.MirrorSyncStatus {
 	}
 	if s.Total > 0 {
 		st.Progress = fmt.Sprintf("%d/%d", s.Done, s.Total)
+		if s.Counting {
+			st.Progress += "+"
+		}
 	}
 	for _, failure := range firsts(s.Failures) {
 		st.Failures = append(st.Failures, v1alpha1.MirrorFailure{

@@ -69,6 +69,13 @@ func TestStatus(t *testing.T) {
 		{name: "upstream away, something cached", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Upstream.Ready = false })}, typ: "Ready", status: yes, reason: "Succeeded"},
 		{name: "upstream away, nothing cached", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Upstream.Ready, m.Status.IndexFiles, m.Status.Crates = false, 0, 0 })},
 			typ: "Ready", status: no, reason: "UpstreamUnreachable", says: "check spec.upstream.index"},
+		{name: "suspended", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend = true })}, typ: "Synced", status: yes, reason: "Synced", says: "suspend holds back further syncs"},
+		{name: "suspended since a change", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend, m.Generation = true, 3 })}, typ: "Synced", status: no, reason: "Suspended", says: "sync-requested-at"},
+		{name: "suspended, a sync that was asked for", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend, m.Generation, m.Status.Sync.Running = true, 3, true })},
+			typ: "Synced", status: no, reason: "Syncing"},
+		{name: "a pinned one, suspended from the start", facts: facts{live: cached(func(m *wire.Mirror) {
+			m.Spec.Mode, m.Spec.Suspend, m.Status.Sync = "Pinned", true, wire.MirrorSync{}
+		})}, typ: "Ready", status: no, reason: "Suspended"},
 		{name: "a lockfile away", spec: func(s *v1alpha1.CrateMirrorSpec) { s.Lockfiles = make([]v1alpha1.LockfileSource, 1) },
 			facts: facts{live: cached(nil), lockfilesRead: true, lockfiles: []lockfile{{configMap: "a", key: "b", wrong: finding{"ConfigMapMissing", "there is no ConfigMap a"}}}},
 			typ:   "Ready", status: no, reason: "ConfigMapMissing", says: "there is no ConfigMap a"},
@@ -92,6 +99,14 @@ func TestStatus(t *testing.T) {
 				t.Error(broken)
 			}
 		})
+	}
+}
+
+func TestProgress(t *testing.T) {
+	for want, s := range map[string]wire.MirrorSync{"": {}, "3/9": {Total: 9, Done: 3, Failed: 1}, "3/9+": {Total: 9, Done: 3, Counting: true, Running: true}} {
+		if got := syncStatus(&facts{live: cached(func(m *wire.Mirror) { m.Status.Sync = s })}).Progress; got != want {
+			t.Errorf("%+v: %q, want %q", s, got, want)
+		}
 	}
 }
 

@@ -162,6 +162,8 @@ func (rt *router) routes() {
 	rt.handle("PUT /api/v1/mirrors/{mirror}/lockfiles/{lockfile}", "mirrors", admins, a.servePutLockfile)
 	rt.handle("DELETE /api/v1/mirrors/{mirror}/lockfiles/{lockfile}", "mirrors", admins, a.serveDeleteLockfile)
 	rt.handle("POST /api/v1/mirrors/{mirror}/crates/{crate}/{version}", "mirror_cache", admins, a.serveCacheCrate)
+	rt.handle("PUT /api/v1/mirrors/{mirror}/crates/{crate}/{version}", "mirror_bundle", admins, a.serveAddCrate)
+	rt.handle("GET /api/v1/mirrors/{mirror}/crates/{crate}", "mirrors", admins, a.serveStoredCrate)
 	rt.handle("DELETE /api/v1/mirrors/{mirror}/crates/{crate}", "mirrors", admins, a.serveForgetCrate)
 	rt.handle("GET /api/v1/mirrors/{mirror}/bundle", "mirror_bundle", admins, a.serveExportMirror)
 	rt.handle("PUT /api/v1/mirrors/{mirror}/bundle", "mirror_bundle", admins, a.serveImportMirror)

@@ -94,8 +94,8 @@ func (m *Metrics) MirrorStates(states func() []MirrorState) {
 type mirrorCollector struct{ states func() []MirrorState }
 
 var (
-	mirrorBacklog = prometheus.NewDesc("crateyard_mirror_backlog", "Versions that a mirror is to have in its cache and has not.", []string{"mirror"}, nil)
-	mirrorFailed  = prometheus.NewDesc("crateyard_mirror_sync_failures", "Entries that the last sync could not cache.", []string{"mirror"}, nil)
+	mirrorBacklog = prometheus.NewDesc("crateyard_mirror_backlog", "Versions that a mirror is to have in its cache and has not, those that failed included.", []string{"mirror"}, nil)
+	mirrorFailed  = prometheus.NewDesc("crateyard_mirror_sync_failures", "Versions and requirements that the last sync could not cache.", []string{"mirror"}, nil)
 	mirrorIndex   = prometheus.NewDesc("crateyard_mirror_index_files", "Index files that a mirror has cached.", []string{"mirror"}, nil)
 	mirrorStored  = prometheus.NewDesc("crateyard_mirror_archives", "Archives that a mirror has cached.", []string{"mirror"}, nil)
 	mirrorBytes   = prometheus.NewDesc("crateyard_mirror_archive_bytes", "Bytes of the archives that a mirror has cached.", []string{"mirror"}, nil)

@@ -48,6 +48,9 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	if err != nil || before != nil && before.Row.ID == row.ID && before.Row.Generation == row.Generation {
 		return false, err
 	}
+	if err := m.suspended(ctx, before, row, spec); err != nil {
+		return true, err
+	}
 	if err := m.Reload(ctx); err != nil {
 		return true, err
 	}
@@ -232,7 +235,7 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 	}
 	found.problems.dropAbout(name)
 	found.tellStatusNow()
-	return m.Reload(ctx)
+	return m.Reload(ctx, mirror)
 }
 
 // evict removes one stored archive, unless it was used in the meantime, and reports whether it did.

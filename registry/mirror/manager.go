@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,7 +60,37 @@ type Manager struct {
 	end     context.CancelFunc
 	work    sync.WaitGroup
 	loading sync.Mutex
-	changes chan struct{} // holds one when mirrors may have changed
+	changes chan struct{} // holds one when there is something in touched
+	touched touched
+}
+
+// touched are the mirrors of which something changed since they were last read.
+type touched struct {
+	mu    sync.Mutex
+	names map[string]bool
+	all   bool // nobody knows which
+}
+
+func (t *touched) add(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if name == "" {
+		t.all = true
+		return
+	}
+	if t.names == nil {
+		t.names = map[string]bool{}
+	}
+	t.names[name] = true
+}
+
+// take forgets what was added, and gives what tells whether a mirror was among it.
+func (t *touched) take() func(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	names, all := t.names, t.all
+	t.names, t.all = nil, false
+	return func(name string) bool { return all || names[name] }
 }
 
 // Start reads the mirrors and begins the work for them. Stop ends it.
@@ -110,6 +141,11 @@ func (m *Manager) changed(ch catalog.Change) {
 	if ch.Kind != index.KindMirror && ch.Kind != "" {
 		return
 	}
+	m.touched.add(ch.Crate) // the mirror's name
+	m.wake()
+}
+
+func (m *Manager) wake() {
 	select {
 	case m.changes <- struct{}{}:
 	default:
@@ -124,21 +160,27 @@ func (m *Manager) follow(ctx context.Context) {
 			return
 		}
 		read, cancel := context.WithTimeout(ctx, reloadWait)
-		err := m.Reload(read)
+		err := m.reload(read, m.touched.take())
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			m.Log.Warn("The mirrors cannot be read again; those from before go on", "error", err)
 			select {
 			case <-time.After(time.Second):
-				m.changed(catalog.Change{})
+				m.touched.add("") // the names would do; it is rare
+				m.wake()
 			case <-ctx.Done():
 			}
 		}
 	}
 }
 
-// Reload makes the mirrors what the catalog says. Those that did not change stay; their index files are made anew.
-func (m *Manager) Reload(ctx context.Context) error {
+// Reload makes the mirrors what the catalog says. Those whose spec, token and lockfiles did not change stay. Of those that are named, something else
+// changed: their index files are looked at anew when they are asked for.
+func (m *Manager) Reload(ctx context.Context, names ...string) error {
+	return m.reload(ctx, func(name string) bool { return slices.Contains(names, name) })
+}
+
+func (m *Manager) reload(ctx context.Context, changed func(string) bool) error {
 	m.loading.Lock()
 	defer m.loading.Unlock()
 	rows, err := m.Catalog.Mirrors(ctx)
@@ -149,7 +191,9 @@ func (m *Manager) Reload(ctx context.Context) error {
 	for _, row := range rows {
 		old := before[row.Name]
 		if old != nil && old.Row.ID == row.ID && old.Row.Generation == row.Generation {
-			old.epoch.Add(1)
+			if changed(row.Name) {
+				old.epoch.Add(1)
+			}
 			now[row.Name] = old
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/mirror/plan"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -96,6 +97,9 @@ func Check(s wire.MirrorSpec, own string) error {
 	}
 	if d := s.Dependencies; d != DependenciesNone && d != DependenciesNormal && d != DependenciesAll {
 		bad("dependencies %q: it must be %s, %s or %s", d, DependenciesNone, DependenciesNormal, DependenciesAll)
+	}
+	if s.RustVersion != "" && !plan.IsRust(s.RustVersion) {
+		bad("rust_version %q: it must be one to three numbers, such as 1.85", s.RustVersion)
 	}
 	if s.Schedule != "" {
 		if _, err := backup.ParseSchedule(s.Schedule); err != nil {

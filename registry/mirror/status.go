@@ -62,7 +62,9 @@ func (m *Manager) describe(ctx context.Context, row catalog.Mirror) (out wire.Mi
 	if out.Status.Shadowed, err = m.Catalog.Shadowed(ctx, row.ID, maxProblems); err != nil {
 		return out, err
 	}
-	out.Status.Sync.Next = nextSync(out.Spec.Schedule, out.Status.Sync)
+	if !out.Spec.Suspend {
+		out.Status.Sync.Next = nextSync(out.Spec.Schedule)
+	}
 	problems, err := m.knownProblems(ctx, row.Name)
 	if err != nil {
 		return out, err
@@ -89,8 +91,8 @@ func readSync(status string) (s wire.MirrorSync) {
 	return s
 }
 
-// nextSync is when a schedule is due after the last sync, or from now on.
-func nextSync(schedule string, s wire.MirrorSync) *time.Time {
+// nextSync is when a schedule is due next.
+func nextSync(schedule string) *time.Time {
 	if schedule == "" {
 		return nil
 	}

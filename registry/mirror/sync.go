@@ -132,8 +132,9 @@ func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
 			return nil
 		})
 	}
+	s.note(func(st *wire.MirrorSync) { st.Counting = true })
 	_, err = plan.Walk(fctx, s, wants, plan.Options{
-		Dependencies: plan.Dependencies(m.Spec.Dependencies), Concurrency: m.Spec.Upstream.Concurrency,
+		Dependencies: plan.Dependencies(m.Spec.Dependencies), Rust: m.Spec.RustVersion, Concurrency: m.Spec.Upstream.Concurrency,
 		IsUpstream: func(registry string) bool { return m.sources().Has(registry) },
 	}, plan.Out{
 		Version: func(v plan.Version) error {
@@ -146,11 +147,13 @@ func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
 			}
 		},
 		Failure: func(f plan.Failure) error {
+			s.note(func(st *wire.MirrorSync) { st.Total++ }) // it is wanted, too
 			s.fail(f.Crate, f.Version, f.From, f.Reason)
 			return nil
 		},
 	})
 	close(found)
+	s.note(func(st *wire.MirrorSync) { st.Counting = false })
 	return errors.Join(err, fetches.Wait())
 }
 
@@ -270,10 +273,8 @@ func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err err
 		switch {
 		case errors.Is(err, plan.ErrStop):
 			st.Message = "upstream was of no help several times in a row; the rest is tried again later"
-			st.Failed = max(st.Failed, 1)
 		case err != nil:
 			st.Message = people(err)
-			st.Failed = max(st.Failed, 1)
 		case st.Failed == 0:
 			st.LastSuccessful = &now
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -72,22 +73,29 @@ func (m *Manager) tend(ctx context.Context) {
 }
 
 // due reports whether a mirror is to be synced now: its spec or lockfiles changed, somebody asked, its schedule says so, or the last sync failed in
-// part a while ago.
+// part a while ago. One that is suspended is synced when somebody asks, and to the end of a sync that began.
 func (m *Mirror) due(ctx context.Context, now time.Time) bool {
 	row, err := m.Catalog.Mirror(ctx, m.Name())
 	if err != nil || row.ID != m.Row.ID || row.Generation != m.Row.Generation {
 		return false // it is read again soon
 	}
+	return dueBy(m.Spec, row, now)
+}
+
+func dueBy(spec wire.MirrorSpec, row catalog.Mirror, now time.Time) bool {
 	s := readSync(row.Status)
+	asked := !row.RequestedAt.IsZero() && (s.LastStarted == nil || row.RequestedAt.After(*s.LastStarted))
 	switch {
-	case s.LastStarted == nil, s.Running, row.RequestedAt.After(*s.LastStarted):
+	case s.Running, asked:
 		return true // one that runs by its own word and holds no lease has died
-	case s.Generation != row.Generation && s.LastEnded != nil:
+	case spec.Suspend:
+		return false
+	case s.LastStarted == nil, s.Generation != row.Generation && s.LastEnded != nil:
 		return true
-	case s.Failed > 0 && s.LastEnded != nil && now.Sub(*s.LastEnded) > retrySync:
+	case (s.Failed > 0 || s.Message != "") && s.LastEnded != nil && now.Sub(*s.LastEnded) > retrySync:
 		return true
 	}
-	return scheduled(m.Spec.Schedule, s, now)
+	return scheduled(spec.Schedule, s, now)
 }
 
 func scheduled(schedule string, s wire.MirrorSync, now time.Time) bool {

@@ -12,8 +12,14 @@ type MirrorSpec struct {
 	// Dependencies says which dependencies of Crates are cached, too: None, Normal (default; normal and build dependencies, of all targets and
 	// features), or All (and the development dependencies of what is listed).
 	Dependencies string `json:"dependencies,omitempty"`
+	// RustVersion is the oldest toolchain that builds with the mirror, as 1.85: of Crates and their dependencies, what cargo chooses for it (resolver
+	// "3", by rust-version) is cached beside the newest. Empty: the newest alone.
+	RustVersion string `json:"rust_version,omitempty"`
 	// Schedule is when Crates are looked at again, as cron has it, in UTC; empty: only when something changes, or when told to.
-	Schedule  string          `json:"schedule,omitempty"`
+	Schedule string `json:"schedule,omitempty"`
+	// Suspend holds back the syncs that begin by themselves: by Schedule, after a change, and after failures. One that is asked for still runs, and
+	// what clients ask for is cached as before.
+	Suspend   bool            `json:"suspend,omitempty"`
 	Policy    MirrorPolicy    `json:"policy,omitzero"`
 	Retention MirrorRetention `json:"retention,omitzero"`
 }
@@ -156,13 +162,14 @@ type MirrorSync struct {
 	LastEnded      *time.Time      `json:"last_ended,omitempty"`
 	LastSuccessful *time.Time      `json:"last_successful,omitempty"` // without a failure
 	Next           *time.Time      `json:"next,omitempty"`            // by schedule
-	Total          int64           `json:"total"`                     // versions that are wanted, as far as is known
-	Done           int64           `json:"done"`                      // of them, in the cache
-	Failed         int64           `json:"failed"`
-	Fetched        int64           `json:"fetched"`            // by this sync
-	FetchedBytes   int64           `json:"fetched_bytes"`      // by this sync
-	Failures       []MirrorFailure `json:"failures,omitempty"` // 20 at most
-	Message        string          `json:"message,omitempty"`  // why the sync as a whole failed
+	Total          int64           `json:"total"`                     // versions that are wanted, and entries that lead to none, as far as is known
+	Done           int64           `json:"done"`                      // of Total, in the cache
+	Failed         int64           `json:"failed"`                    // of Total; what is neither was not tried yet, or the sync gave up before
+	Counting       bool            `json:"counting,omitempty"`        // dependencies are still being followed, so that Total grows
+	Fetched        int64           `json:"fetched"`                   // by this sync
+	FetchedBytes   int64           `json:"fetched_bytes"`             // by this sync
+	Failures       []MirrorFailure `json:"failures,omitempty"`        // 20 at most
+	Message        string          `json:"message,omitempty"`         // why the sync as a whole failed
 }
 
 // MirrorFailure is an entry that a sync could not cache, and why.
@@ -173,13 +180,19 @@ type MirrorFailure struct {
 	Reason  string `json:"reason"`
 }
 
-// MirroredCrate answers POST /api/v1/mirrors/{mirror}/crates/{crate}/{version}, which caches one version.
+// MirroredCrates answers GET /api/v1/mirrors/{mirror}/crates/{crate}: what is stored of a crate.
+type MirroredCrates struct {
+	Crates []MirroredCrate `json:"crates"` // by version
+}
+
+// MirroredCrate is a version that a mirror has stored. It answers POST /api/v1/mirrors/{mirror}/crates/{crate}/{version}, which has it fetched, and
+// PUT of the same, whose body is the archive.
 type MirroredCrate struct {
 	Crate   string `json:"crate"`
 	Version string `json:"version"`
 	SHA256  string `json:"sha256"`
 	Size    int64  `json:"size"`
-	Fetched bool   `json:"fetched"` // it was not there before
+	Fetched bool   `json:"fetched"` // by this request; else it was there before
 }
 
 // MirrorDryRun answers POST /api/v1/mirrors/{mirror}/policy, whose body is a MirrorPolicy: what it would deny of the versions in the index files

@@ -26,6 +26,9 @@ func parseRust(s string) (r rust, ok bool) {
 	return r, true
 }
 
+// IsRust reports whether a text is a version of Rust as Options.Rust wants it.
+func IsRust(s string) bool { _, ok := parseRust(s); return ok }
+
 // preference is in which order cargo tries the versions that a requirement takes: the newest first, or, with a Rust, those first that
 // it builds (cargo's resolver "3", the default of edition 2024).
 type preference struct{ rust *rust }
