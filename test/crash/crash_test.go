@@ -92,13 +92,16 @@ func run(t *testing.T, next func() (serve.Options, backends)) {
 func live(t *testing.T, o serve.Options, b backends, rng *rand.Rand, kills int) (published, kept int) {
 	t.Helper()
 	var yards []*yard
+	var startTook time.Duration // how long the last start took, which is what a sweep takes to begin, too
 	// start starts the server, and finds all as it should be: the whole of it as it is, and what clients know of crates.
 	start := func(kill int, yards []*yard) (*serve.Server, *serve.Client) {
 		t.Helper()
+		begin := time.Now()
 		s, err := serve.StartWith(o)
 		if err != nil {
 			t.Fatalf("after kill %d: %v", kill, err)
 		}
+		startTook = time.Since(begin)
 		c := serve.NewClient(s.URL, s.AdminToken)
 		err = b.consistent(t.Context())
 		for _, y := range yards {
@@ -122,7 +125,7 @@ func live(t *testing.T, o serve.Options, b backends, rng *rand.Rand, kills int) 
 		longest := 60 * time.Millisecond
 		if kill%3 == 2 {
 			sweep = startSweep(t, o, b)
-			longest = 600 * time.Millisecond // it has to start first
+			longest = 300*time.Millisecond + 3*startTook
 		}
 		work(t, s, c, recent, rng, rand.N(longest))
 		if sweep != nil {
