@@ -63,6 +63,7 @@ func (w *writer) touch(size int, f func(p *catalog.MirrorWrites)) <-chan struct{
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.bytes > 0 && w.bytes+size > writeMost {
+		w.hasten()
 		w.room.Wait()
 	}
 	f(w.pending)
@@ -190,13 +191,18 @@ func (w *writer) flush(ctx context.Context) {
 	}
 }
 
-// settled waits until all that was added before the call is written.
-func (w *writer) settled(ctx context.Context) {
-	written := w.add(0, func(*catalog.MirrorWrites) {})
+// hasten has what is gathered be written at once.
+func (w *writer) hasten() {
 	select {
 	case w.hurry <- struct{}{}:
 	default:
 	}
+}
+
+// settled waits until all that was added before the call is written.
+func (w *writer) settled(ctx context.Context) {
+	written := w.add(0, func(*catalog.MirrorWrites) {})
+	w.hasten()
 	select {
 	case <-written:
 	case <-ctx.Done():
