@@ -17,8 +17,8 @@ func newMirrorCommand() *cobra.Command {
 		Long: `A mirror is an upstream registry, crates.io unless you say otherwise, that is cached beside the crates of this registry. cargo uses it in the
 upstream's place:
 
-  crateyard mirror create crates-io-mirror
-  crateyard cargo-config --mirror crates-io-mirror >> ~/.cargo/config.toml
+  crateyard mirror create crates-mirror
+  crateyard cargo-config --mirror crates-mirror >> ~/.cargo/config.toml
 
 Index files pass through byte for byte; archives are checked, stored, and served from here from then on. All commands need an admin's token.`,
 	}

@@ -14,7 +14,7 @@ func newMirrorExportCommand(cf *clientFlags) *cobra.Command {
 		Use: "export NAME --to FILE", Short: "Write what a mirror has cached into a bundle, for a place without a network", Args: args(cobra.ExactArgs(1)),
 		Long: `export writes a bundle: a tar file with a manifest, the index files and the archives that a mirror has cached, each with its digest. crateyard mirror
 import loads it into a mirror elsewhere. --to - writes to standard output.`,
-		Example: "  crateyard mirror export crates-io-mirror --to crates.tar\n  crateyard mirror import crates-io-mirror --from crates.tar",
+		Example: "  crateyard mirror export crates-mirror --to crates.tar\n  crateyard mirror import crates-mirror --from crates.tar",
 	}
 	cmd.Flags().StringVar(&to, "to", "", "the bundle to write")
 	cmd.RunE = func(cmd *cobra.Command, a []string) (err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
   schedule: "0 3 * * *"
   policy: {minimum_age: 72h, deny: ["evil-*", "time@<0.2.23"]}
   retention: {max_size: 53687091200, unused_for: 90d}`,
-		Example: `  crateyard mirror create crates-io-mirror
+		Example: `  crateyard mirror create crates-mirror
   crateyard mirror create partner --upstream sparse+https://crates.partner.example/index/ --upstream-token-file ./token
   crateyard mirror create pinned --mode Pinned --crate serde@^1 --crate tokio@1.40 --schedule "0 3 * * *"`,
 	}
@@ -82,13 +83,20 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if old, err := c.Mirror(cmd.Context(), a[0]); err == nil && !reflect.ValueOf(old.Spec.Policy).IsZero() && reflect.ValueOf(full.Policy).IsZero() {
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: mirror %s had a policy, and has none from now on: create says all that a mirror is\n", a[0]) // it is no failure
+		}
 		m, err := c.PutMirror(cmd.Context(), a[0], change)
 		if err != nil {
 			return err
 		}
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
-			row(w, "Mirror", m.Name, "is at "+m.IndexURL)
-			row(w, "", "", "crateyard cargo-config --mirror "+m.Name+" prints the lines for cargo")
+			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)
+			lines := "crateyard cargo-config --mirror " + m.Name
+			if full.Upstream.Index != "" {
+				lines += " --upstream " + m.Spec.Upstream.Index
+			}
+			row(w, "The lines for cargo: "+lines)
 		})
 	}
 	return cmd

@@ -21,7 +21,7 @@ func newMirrorPinCommand(cf *clientFlags) *cobra.Command {
 		Use: "pin NAME --lockfile Cargo.lock", Short: "Have a mirror cache and keep all that a Cargo.lock names", Args: args(cobra.ExactArgs(1)),
 		Long: `pin sends a Cargo.lock to a mirror, which caches each version that it names from the mirror's upstream and never evicts it. It waits until all is
 there, and shows how far it is. The lockfile is kept under a name; to pin another text under the same name takes the place of the first.`,
-		Example: "  crateyard mirror pin crates-io-mirror --lockfile Cargo.lock --name acme-app",
+		Example: "  crateyard mirror pin crates-mirror --lockfile Cargo.lock --name acme-app",
 	}
 	cmd.Flags().StringVar(&file, "lockfile", "", "the Cargo.lock")
 	cmd.Flags().StringVar(&name, "name", "", "what to call it there (default: the name of its folder)")

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -119,13 +118,7 @@ func (s *scope) observe(ctx context.Context) error {
 	return nil
 }
 
-// cargoConfig gives the lines for cargo's config.toml that make it use a mirror. An upstream other than crates.io is named by its address.
+// cargoConfig gives the lines for cargo's config.toml that make it use a mirror.
 func cargoConfig(upstream string, m wire.Mirror) string {
-	url := strings.TrimSuffix(strings.TrimPrefix(m.IndexURL, "sparse+"), "/mirrors/"+m.Name+"/")
-	if upstream == "" {
-		return wire.MirrorConfig(reservedName, m.Name, url)
-	}
-	source := m.Name + "-upstream"
-	lines := strings.TrimPrefix(wire.MirrorConfig(source, m.Name, url), "[source."+source+"]\n")
-	return fmt.Sprintf("[source.%s]\nregistry = %q\n%s", source, upstream, lines)
+	return wire.MirrorConfig(upstream, m.Name, strings.TrimSuffix(strings.TrimPrefix(m.IndexURL, "sparse+"), "/mirrors/"+m.Name+"/"))
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/crateyard/crateyard/registry/catalog"
-	"github.com/crateyard/crateyard/registry/crate"
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/mirror/policy"
 	"github.com/crateyard/crateyard/registry/storage"
@@ -323,19 +322,6 @@ func (m *Mirror) note(ctx context.Context, d *download, row *catalog.MirrorCrate
 	case <-noted:
 	case <-ctx.Done():
 	}
-}
-
-// inspect reads the licence of a crate from its archive; empty: it names none, or cannot be read.
-func inspect(r io.Reader) string {
-	zr, err := gzip.NewReader(r)
-	if err != nil {
-		return ""
-	}
-	license, _, err := crate.ReadLicense(zr)
-	if err != nil {
-		return ""
-	}
-	return license
 }
 
 func gunzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }

@@ -18,25 +18,38 @@ const (
 // databases are the databases of advisories that mirrors name, each read once for all of them.
 type databases struct {
 	dir  string
-	mu   sync.Mutex
+	mu   sync.Mutex // held while one is read, which may take long
 	open map[string]*source.Source
 	due  map[string]time.Time
+
+	read sync.Map // the newest of each address, *advisory.DB
 }
 
 func newDatabases(dir string) *databases {
 	return &databases{dir: dir, open: map[string]*source.Source{}, due: map[string]time.Time{}}
 }
 
+// known gives a database as it was last read, without waiting; nil: it never was.
+func (d *databases) known(address string) *advisory.DB {
+	db, _ := d.read.Load(address)
+	known, _ := db.(*advisory.DB)
+	return known
+}
+
 // get gives a database, which is read when nobody has yet, or is due to be read again. Where that fails, what was there before is given with the error;
 // nil: there was nothing.
-func (d *databases) get(ctx context.Context, address string) (*advisory.DB, error) {
+func (d *databases) get(ctx context.Context, address string) (db *advisory.DB, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock() // who comes second waits for the first
+	defer func() {
+		if db != nil {
+			d.read.Store(address, db)
+		}
+	}()
 	s := d.open[address]
 	if s != nil && time.Now().Before(d.due[address]) {
 		return s.DB(), nil
 	}
-	var err error
 	if s == nil {
 		if s, err = source.Open(ctx, address, d.dir); err != nil {
 			return nil, err

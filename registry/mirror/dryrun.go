@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/mirror/policy"
 	"github.com/crateyard/crateyard/registry/wire"
@@ -79,18 +80,18 @@ func (m *Mirror) try(ctx context.Context, name string, out *wire.MirrorDryRun) e
 	if err != nil {
 		return err
 	}
-	cached := map[string]bool{}
-	facts := map[string]policy.Facts{}
+	stored := map[string]catalog.MirrorCrate{}
 	for _, r := range rows {
-		cached[r.Num] = true
-		if r.Inspected {
-			facts[r.Num] = policy.Facts{License: r.License, Size: r.Size}
-		}
+		stored[r.Num] = r
 	}
-	r := m.policy.Filter(file, policy.Options{Now: time.Now(), Advisories: m.advisories.Load(),
-		Facts: func(num string) (policy.Facts, bool) { f, ok := facts[num]; return f, ok }})
+	facts, err := m.facts(ctx, stored)
+	if err != nil {
+		return err
+	}
+	r := m.policy.Filter(file, policy.Options{Now: time.Now(), Advisories: m.advisories.Load(), Facts: facts})
 	for _, d := range r.Denied {
-		tell(d, cached[d.Version])
+		_, cached := stored[d.Version]
+		tell(d, cached)
 	}
 	return nil
 }

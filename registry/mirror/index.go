@@ -230,9 +230,8 @@ func (m *Mirror) options(ctx context.Context, ls lines) (o policy.Options, any b
 			stored[r.Num] = r
 		}
 	}
-	o.Facts = func(num string) (policy.Facts, bool) {
-		r, ok := stored[num]
-		return policy.Facts{License: r.License, Size: r.Size}, ok && r.Inspected
+	if o.Facts, err = m.facts(ctx, stored); err != nil {
+		return o, false, err
 	}
 	if m.pinnedOnly() {
 		o.Cached = func(num, sum string) bool { return stored[num].SHA256 == sum }

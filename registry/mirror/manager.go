@@ -205,6 +205,11 @@ func (m *Manager) reload(ctx context.Context, changed func(string) bool) error {
 		now[row.Name] = mirror
 	}
 	m.mirrors.Store(&now)
+	for name, mirror := range now {
+		if mirror != before[name] && mirror.advisories.Load() == nil {
+			m.work.Go(func() { mirror.advise(m.life) }) // without them it gives nothing out
+		}
+	}
 	for name, old := range before {
 		if now[name] == nil {
 			m.Metrics.Forget(name)
@@ -228,9 +233,11 @@ func (m *Manager) build(row catalog.Mirror, old *Mirror) (*Mirror, error) {
 	if mirror.policy, err = policy.Compile(mirror.Spec.Policy); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
+	if a := mirror.Spec.Policy.Advisories; a != nil {
+		mirror.advisories.Store(m.databases.known(a.Source)) // those of another source are no substitute
+	}
 	if old != nil && old.Row.ID == row.ID {
 		mirror.problems.list = old.problems.all()
-		mirror.advisories.Store(old.advisories.Load())
 		if old.Spec.Upstream == mirror.Spec.Upstream && old.Row.Token == row.Token {
 			mirror.up = old.up
 			return mirror, nil

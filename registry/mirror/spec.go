@@ -54,6 +54,9 @@ func CheckName(name string) error {
 	if !nameRule.MatchString(name) {
 		return fmt.Errorf("mirror name %q: it must be at most 63 lower-case letters, digits and '-', and begin and end with a letter or digit", name)
 	}
+	if name == "crates-io" {
+		return fmt.Errorf("mirror name %q: cargo calls crates.io itself so, and could not tell a mirror of that name from it; choose another, such as crates-mirror", name)
+	}
 	return nil
 }
 

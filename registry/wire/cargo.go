@@ -27,8 +27,12 @@ func EnvName(name string) string {
 // MirrorIndexURL is what cargo calls a mirror of a registry at url.
 func MirrorIndexURL(url, mirror string) string { return "sparse+" + url + "/mirrors/" + mirror + "/" }
 
-// MirrorConfig gives the lines for ~/.cargo/config.toml that have cargo take the crates of source, such as crates-io, from a mirror. The mirror is named
-// as a registry, too, because cargo finds a token for a private one by that.
-func MirrorConfig(source, mirror, url string) string {
-	return fmt.Sprintf("[source.%s]\nreplace-with = %q\n\n[registries.%s]\nindex = %q\ncredential-provider = \"cargo:token\"\n", source, mirror, mirror, MirrorIndexURL(url, mirror))
+// MirrorConfig gives the lines for ~/.cargo/config.toml that have cargo take the crates of an upstream, a sparse index or empty for crates.io, from a
+// mirror of a registry at url. The mirror is named as a registry, too, because cargo finds a token for a private one by that.
+func MirrorConfig(upstream, mirror, url string) string {
+	source := "[source.crates-io]\n"
+	if upstream != "" {
+		source = fmt.Sprintf("[source.%s-upstream]\nregistry = %q\n", mirror, upstream)
+	}
+	return fmt.Sprintf("%sreplace-with = %q\n\n[registries.%s]\nindex = %q\ncredential-provider = \"cargo:token\"\n", source, mirror, mirror, MirrorIndexURL(url, mirror))
 }

@@ -39,6 +39,11 @@ func made(name, version, manifest string, library []byte) Crate {
 	return c
 }
 
+// Archive makes the .crate file of a version with these files, by their paths in the crate.
+func Archive(name, version string, files map[string][]byte) []byte {
+	return pack(name+"-"+version+"/", files)
+}
+
 // Frame makes the body of a publish.
 func Frame(metadata string, archive []byte) []byte {
 	b := binary.LittleEndian.AppendUint32(nil, uint32(len(metadata)))

@@ -128,6 +128,9 @@ func (p *Policy) Version(line []byte, o Options) *Denial {
 // NeedsFacts reports whether the policy asks for what only the archive of a version tells.
 func (p *Policy) NeedsFacts() bool { return p.licenses != nil || p.maxSize > 0 }
 
+// NeedsLicenses reports whether the policy asks what crates are licensed under, which stands in their archives only.
+func (p *Policy) NeedsLicenses() bool { return p.licenses != nil }
+
 // NeedsAdvisories reports whether the policy asks for a database of advisories. Without one in Options nothing is denied for an advisory, so
 // it is for the caller to say what happens while there is none.
 func (p *Policy) NeedsAdvisories() bool { return p.advisories != nil }
