@@ -11,7 +11,7 @@ import (
 // load. So the heap may grow to four times of what lives, as long as that is no more than some rubbish.
 const (
 	mostGrowth = 300      // percent of what lives
-	mostWaste  = 48 << 20 // bytes
+	mostWaste  = 28 << 20 // bytes
 )
 
 // tuneGC has the collector run so, unless GOGC says how it is to.

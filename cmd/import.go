@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/importer"
 )
 
@@ -89,19 +91,51 @@ func (f *importFlags) folder() *cobra.Command {
 
 func (f *importFlags) meuse() *cobra.Command {
 	var m importer.Meuse
+	var mirror string
 	cmd := &cobra.Command{
-		Use: "meuse", Short: "From Meuse's folder of crates and a clone of its index", Args: args(cobra.NoArgs),
-		Example: "  crateyard import meuse --store /srv/meuse/crates --index /srv/meuse/index --own https://git.example.com/index.git",
+		Use: "meuse", Short: "From Meuse's folder of crates and a clone of its index, or what it mirrored into a mirror", Args: args(cobra.NoArgs),
+		Long: `meuse imports the crates that were published to a Meuse. With --mirror it imports instead what that Meuse cached of crates.io, into a mirror of this
+registry, which must exist: NAME/VERSION/download below .crates.io in the folder, or in the bucket s3://BUCKET?endpoint=…&region=…&pathStyle=true.
+
+The registry holds each of these files against the index of the mirror's upstream, for Meuse kept no checksums. A file with other bytes, or of a version
+that upstream does not have or the policy denies, is named and not taken. When upstream is away and has not been asked for a crate before, nothing
+vouches for its files: the import ends, and goes on from there when it is run again.`,
+		Example: `  crateyard import meuse --store /srv/meuse/crates --index /srv/meuse/index --own https://git.example.com/index.git
+  crateyard import meuse --store /srv/meuse/crates --mirror crates-mirror
+  crateyard import meuse --store 's3://meuse?endpoint=https://s3.example.com&pathStyle=true' --mirror crates-mirror`,
 	}
-	cmd.Flags().StringVar(&m.Store, "store", "", "folder of the crates: crate.path in Meuse's configuration")
+	cmd.Flags().StringVar(&m.Store, "store", "", "folder of the crates: crate.path in Meuse's configuration; with --mirror its bucket, too")
 	cmd.Flags().StringVar(&m.Index, "index", "", "clone of the git index: metadata.path in Meuse's configuration")
+	cmd.Flags().StringVar(&mirror, "mirror", "", "mirror of this registry to import into what Meuse mirrored")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if m.Store == "" || m.Index == "" {
-			return usageError{fmt.Errorf("say both --store and --index")}
+		switch {
+		case mirror != "" && m.Store != "" && m.Index == "":
+			return f.meuseMirror(cmd, m.Store, mirror)
+		case m.Store == "" || m.Index == "" || mirror != "":
+			return usageError{fmt.Errorf("say --store with --index, or --store with --mirror")}
 		}
 		return f.run(cmd, m)
 	}
 	return cmd
+}
+
+// meuseMirror imports what Meuse mirrored.
+func (f *importFlags) meuseMirror(cmd *cobra.Command, store, mirror string) error {
+	source := importer.MeuseMirror{Dir: store}
+	if _, _, isBucket := backup.ParseBucket(store); isBucket {
+		bucket, err := openTarget(cmd.Context(), store, false)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = bucket.Close() }() // it was read only
+		source = importer.MeuseMirror{Bucket: bucket}
+	}
+	c, err := f.client.client()
+	if err != nil {
+		return err
+	}
+	imp := &importer.MirrorImporter{Target: c, Mirror: mirror, DryRun: f.dryRun}
+	return f.follow(cmd, &imp.Progress, func(ctx context.Context) (importer.Report, error) { return imp.Run(ctx, source) })
 }
 
 func (f *importFlags) kellnr() *cobra.Command {
@@ -133,15 +167,17 @@ func (f *importFlags) run(cmd *cobra.Command, s importer.Source) error {
 		return err
 	}
 	imp := &importer.Importer{Target: c, Registries: f.registries(), DryRun: f.dryRun}
-	out := cmd.ErrOrStderr()
-	last := time.Now()
-	imp.Progress = func(r importer.Report) { // called by one at a time
-		if time.Since(last) > 5*time.Second {
-			last = time.Now()
-			_, _ = fmt.Fprintf(out, "%d crates looked at: %d versions imported, %d there already, %d failed\n", r.Crates, r.Imported, r.Present, r.Failed) // only progress
-		}
+	return f.follow(cmd, &imp.Progress, func(ctx context.Context) (importer.Report, error) { return imp.Run(ctx, s) })
+}
+
+// follow runs an import, shows how far it is, and says what it did.
+func (f *importFlags) follow(cmd *cobra.Command, told *func(importer.Report), run func(context.Context) (importer.Report, error)) error {
+	p := newProgress(cmd.ErrOrStderr())
+	*told = func(r importer.Report) { // called by one at a time
+		p.show(r.Bytes, 0, "%d crates looked at: %d versions imported, %d there already, %d failed", r.Crates, r.Imported, r.Present, r.Failed)
 	}
-	report, err := imp.Run(cmd.Context(), s)
+	report, err := run(cmd.Context())
+	p.end()
 	if perr := f.print(cmd, report); perr != nil {
 		return perr
 	}

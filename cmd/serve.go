@@ -60,6 +60,7 @@ The keys of the file, with their defaults:
     folder: ""                 # left out, with s3: a folder in the data folder
     s3: {bucket: "", region: "", endpoint: "", prefix: "", forcePathStyle: false, credentialsDir: "", encryption: "", kmsKeyID: "", caFile: ""}
     delivery: Proxy            # or Redirect: cargo downloads from S3 itself
+    cache: {size: 1073741824}  # bytes of crate files from S3 that are kept on disk; 0: none
   sweep: {every: 24h, olderThan: 24h}   # of crate files that nothing names; 0s: never
   scrub: {rate: 1048576}       # bytes a second that are read again to find damage; 0: not at all
   backup: {schedule: "", folder: "", s3: {}, keep: 14}   # cron, UTC

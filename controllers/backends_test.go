@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -247,7 +248,14 @@ func TestRestore(t *testing.T) {
 func TestPodsThatAreNotReadyAreAsked(t *testing.T) {
 	for _, tt := range []struct{ name, answer, condition, reason, message string }{
 		{"catalog", "catalog: password authentication failed for user app at postgresql://app:secret@pg/app", v1alpha1.CatalogReadyCondition, v1alpha1.ReasonCatalogUnavailable, "the server cannot use its database: password authentication failed"},
-		{"storage", "storage: there is no bucket crates", v1alpha1.StorageReadyCondition, v1alpha1.ReasonStorageUnavailable, "the server cannot use its storage: there is no bucket crates"},
+		{"wrong keys", "storage: the storage does not accept this server's keys; check them", v1alpha1.StorageReadyCondition, v1alpha1.ReasonStorageUnavailable, "the server cannot use its storage: the storage does not accept this server's keys"},
+		{"missing bucket", "storage: the bucket of this registry does not exist", v1alpha1.StorageReadyCondition, v1alpha1.ReasonStorageUnavailable, "does not exist"},
+		{"read-only bucket", "storage: the server may not write to its bucket, or the bucket is read-only", v1alpha1.StorageReadyCondition, v1alpha1.ReasonStorageUnavailable, "the bucket is read-only"},
+		{"full disk", "storage: the registry's disk is full; make room there", v1alpha1.StorageReadyCondition, v1alpha1.ReasonStorageUnavailable, "the registry's disk is full"},
+		{"full disk of the database", "catalog: the registry's catalog takes no writes at the moment", v1alpha1.CatalogReadyCondition, v1alpha1.ReasonCatalogUnavailable, "takes no writes"},
+		{"newer schema", "catalog: its schema is version 999, made by a newer crateyard", v1alpha1.CatalogReadyCondition, v1alpha1.ReasonCatalogUnavailable, "made by a newer crateyard"},
+		{"another's database", "catalog: the catalog's database belongs to registry ns/b; this is ns/a", v1alpha1.CatalogReadyCondition, v1alpha1.ReasonCatalogUnavailable, "belongs to registry ns/b"},
+		{"another's prefix", "storage: it belongs to another registry, of id 00ff", v1alpha1.StorageReadyCondition, v1alpha1.ReasonStorageUnavailable, "belongs to another registry"},
 		{"other", "stopping", v1alpha1.WorkloadReadyCondition, v1alpha1.ReasonNotReady, "the server runs and is not ready yet: stopping"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -274,6 +282,50 @@ func TestPodsThatAreNotReadyAreAsked(t *testing.T) {
 			h.wantContains(h.want(r, tt.condition, metav1.ConditionFalse, tt.reason), tt.message)
 			h.wantContains(h.want(r, v1alpha1.ReadyCondition, metav1.ConditionFalse, tt.reason), tt.condition+" says more")
 		})
+	}
+}
+
+// What pods say that serve is told, too: their probe leaves out what all of them share. A clock, and a crate file that was edited, hold up nothing.
+func TestPodsThatServeAreAsked(t *testing.T) {
+	h := newHarness(t)
+	answer := "ready\n"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !strings.HasPrefix(answer, "ready") {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = io.WriteString(w, answer) // the test fails without it
+	}))
+	t.Cleanup(server.Close)
+	h.registries.OpsAddress = func(*corev1.Pod) string { return strings.TrimPrefix(server.URL, "http://") }
+	h.putSecret("pg-app", pgSecret)
+	h.putSecret("s3", s3Secret)
+	h.makeRegistry("acme", grown(1))
+	h.registry("acme")
+	template := get(h, "acme", &appsv1.Deployment{}).Spec.Template
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: h.ns, Name: "acme-1", Labels: template.Labels}, Spec: template.Spec}
+	pod.Spec.ServiceAccountName = ""
+	h.must(h.client.Create(t.Context(), pod))
+	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "192.0.2.1", PodIPs: []corev1.PodIP{{IP: "192.0.2.1"}}}
+	h.must(h.client.Status().Update(t.Context(), pod))
+	h.runPods("acme")
+	h.startServer("acme")
+	for _, tt := range []struct {
+		answer, condition string
+		status            metav1.ConditionStatus
+		reason, message   string
+		ready             metav1.ConditionStatus
+	}{
+		{"ready\n", v1alpha1.ClocksAgreeCondition, metav1.ConditionTrue, v1alpha1.ReasonClocksAgree, "agree", metav1.ConditionTrue},
+		{"clock: this server's clock is 2h0m0s behind that of the catalog's database\n", v1alpha1.ClocksAgreeCondition, metav1.ConditionFalse, v1alpha1.ReasonClocksDiffer, "2h0m0s behind", metav1.ConditionTrue},
+		{"storage: the bucket is read-only\n", v1alpha1.StorageReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonStorageUnavailable, "read-only", metav1.ConditionFalse},
+		{"ready\ncrates: the last scrub found 2 damaged or missing archives\n", v1alpha1.ClocksAgreeCondition, metav1.ConditionTrue, v1alpha1.ReasonClocksAgree, "agree", metav1.ConditionTrue},
+	} {
+		answer = tt.answer
+		r, _ := h.registry("acme")
+		h.wantContains(h.want(r, tt.condition, tt.status, tt.reason), tt.message)
+		if c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ReadyCondition); c.Status != tt.ready {
+			t.Errorf("%q: Ready is %+v", tt.answer, c)
+		}
 	}
 }
 

@@ -202,7 +202,7 @@ func TestMirrorCachesAhead(t *testing.T) {
 		}
 	}
 
-	if got, want := h.columns("cratemirrors", 8), "[deps True acme Pinned 2/2 0 "+st.Size; !strings.HasPrefix(got, want) || strings.Contains(got, "<unknown>") {
+	if got, want := h.columns("cratemirrors", 9), "[deps True acme Pinned True 2/2 0 "+st.Size; !strings.HasPrefix(got, want) || strings.Contains(got, "<unknown>") {
 		t.Errorf("kubectl would show %s, want %s …", got, want)
 	}
 	up.down.Store(true) // what is cached needs no upstream

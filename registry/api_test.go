@@ -55,7 +55,9 @@ func TestCrateReads(t *testing.T) {
 		{"crates/acme-core/versions?per_page=2&page=9", "", []string{"versions=[]", "meta.total=3"}},
 		{"crates/acme-core/1.0.0", "", []string{"version.num=1.0.0", "version.crate=acme-core", "version.license=MIT OR Apache-2.0", "version.rust_version=1.70",
 			"version.yanked=false", "version.yank_message=null", "version.published_by.login=alice", "version.published_by.url=" + y.url + "/api/v1/crates?user_id=2", "version.published_by.kind=user", "version.lib_links=null",
-			`version.features={"default":["std"],"std":[]}`, "version.dl_path=/api/v1/crates/acme-core/1.0.0/download"}},
+			`version.features={"default":["std"],"std":[]}`, "version.dl_path=/api/v1/crates/acme-core/1.0.0/download", "version.links.authors=/api/v1/crates/acme-core/1.0.0/authors"}},
+		{"crates/acme-core/1.0.0/authors", "", []string{"users=[]", "meta.names=[]"}},
+		{"crates/acme-core/9.0.0/authors", "", []string{"errors.#.detail=crate `acme-core` has no version `9.0.0`"}},
 		{"crates/acme_http/0.1.0/dependencies", "", []string{"dependencies.#.crate_id=acme-core,acme-core,serde,acme-core", "dependencies.#.kind=dev,normal,normal,normal",
 			"dependencies.#.req=^1.1,^1,^1.0,^1", "dependencies.#.optional=false,true,false,false", "dependencies.#.target=null,null,null,cfg(windows)",
 			"dependencies.#.registry=missing,missing," + cratesIOIndex + ",missing"}},
@@ -72,10 +74,13 @@ func TestCrateReads(t *testing.T) {
 		{"keywords?per_page=1&page=2", "", []string{"keywords.#.id=http", "meta.total=3"}},
 		{"keywords/CORE", "", []string{"keyword.id=core", "keyword.crates_cnt=2"}},
 		{"keywords/none", "", []string{"errors.#.detail=no crate has the keyword `none`"}},
-		{"categories", "", []string{"categories.#.slug=parsing", "meta.total=1"}},
-		{"categories/parsing", "", []string{"category.category=parsing", "category.crates_cnt=1"}},
+		{"categories", "", []string{"categories.#.slug=parsing", "categories.#.category=Parsing tools", "categories.#.subcategories=missing", "meta.total=1"}},
+		{"categories/Parsing", "", []string{"category.id=parsing", "category.category=Parsing tools", "category.description=Tools to write parsers with.", "category.crates_cnt=1",
+			"category.subcategories=[]", "category.parent_categories=[]"}},
+		{"categories/science::bioinformatics", "", []string{"category.category=Bioinformatics", "category.crates_cnt=0", "category.parent_categories.#.slug=science",
+			"category.subcategories.#.category=Genomics,Proteomics,Sequence analysis"}},
+		{"categories/science::bioinformatics::genomics", "", []string{"category.parent_categories.#.category=Science,Bioinformatics"}},
 		{"categories/none", "", []string{"errors.#.detail=no crate has the category `none`"}},
-		{"category_slugs", "", []string{"category_slugs.#.slug=parsing"}},
 		{"summary", "", []string{"new_crates.#.name=old,new,acme_http,acme-core", "popular_keywords.#.id=core,http,parser", "popular_categories.#.slug=parsing"}},
 		{"me", y.alice, []string{"user.login=alice", "role=publisher", "owned_crates.#.name=acme-core,acme_http,new,old"}},
 
@@ -106,6 +111,51 @@ func TestCrateReads(t *testing.T) {
 	}
 }
 
+// A version tells who published, yanked and unyanked it, and when; nobody's address or token. Who is gone keeps the name and has no id.
+func TestAuditActionsOfVersions(t *testing.T) {
+	y := open(t, nil)
+	const path = "/api/v1/crates/demo"
+	actions := func(path, field string, wants ...string) {
+		t.Helper()
+		y.call("GET", path, "", nil).says(t, field+".audit_actions.#.action="+wants[0], field+".audit_actions.#.user.login="+wants[1], field+".audit_actions.#.user.id="+wants[2])
+	}
+	y.ship("demo", "1.0.0")
+	y.ship("demo", "1.1.0")
+	y.must(200, "DELETE", path+"/1.0.0/yank", y.admin, nil)
+	y.must(200, "DELETE", path+"/1.0.0/yank", y.admin, nil) // changes nothing
+	y.must(200, "PUT", path+"/1.0.0/unyank", y.alice, nil)
+	y.must(200, "DELETE", "/api/v1/crates/Demo/1.1.0/yank", y.alice, nil)
+	actions(path+"/1.0.0", "version", "publish,yank,unyank", "alice,admin,alice", "2,1,2")
+	actions(path+"/1.1.0", "version", "publish,yank", "alice,alice", "2,2")
+	for _, list := range []string{path, path + "/versions"} {
+		y.call("GET", list, "", nil).says(t, `versions.#.audit_actions.#.action=publish,yank,publish,yank,unyank`)
+	}
+	a := y.call("GET", path+"/1.0.0", "", nil)
+	if strings.Contains(a.body, "127.0.0.1\"") || strings.Contains(a.body, "token") {
+		t.Error(a.body)
+	}
+	y.must(200, "DELETE", "/api/v1/users/alice", y.admin, nil)
+	actions(path+"/1.0.0", "version", "publish,yank,unyank", "alice,admin,alice", "0,1,0")
+}
+
+// All categories of crates.io can be asked for, and those that crates here have besides.
+func TestCategorySlugs(t *testing.T) {
+	y := open(t, nil)
+	y.publish(y.upload(release{name: "demo", version: "1.0.0", more: map[string]any{"categories": []string{"os::acme-apis", "parsing"}}}))
+	a := y.call("GET", "/api/v1/category_slugs", "", nil)
+	for _, part := range []string{`{"id":"parsing","slug":"parsing","description":"Tools to write parsers with."},`, `{"id":"os","slug":"os","description":"What`,
+		`"slug":"os","description":"What an operating system offers, and operating systems themselves."},{"id":"os::acme-apis","slug":"os::acme-apis","description":""},{"id":"os::android-apis"`} {
+		if !strings.Contains(a.body, part) {
+			t.Errorf("%s is not in %s", part, clipped(a.body))
+		}
+	}
+	if n := strings.Count(a.body, `"slug"`); n != 105 {
+		t.Errorf("%d slugs", n)
+	}
+	y.call("GET", "/api/v1/categories/os::acme-apis", "", nil).says(t, "category.category=os::acme-apis", "category.crates_cnt=1", "category.parent_categories.#.category=Operating systems")
+	y.call("GET", "/api/v1/categories/os", "", nil).says(t, "category.crates_cnt=0", "category.subcategories.#.crates_cnt=1,0,0,0,0,0,0")
+}
+
 func TestSearchCrates(t *testing.T) {
 	y := open(t, nil)
 	dora := y.furnish()
@@ -124,6 +174,14 @@ func TestSearchCrates(t *testing.T) {
 		{"q=ACME_CORE", "", []string{"crates.#.name=acme-core,acme_http", "crates.#.exact_match=true,false"}},
 		{"q=http+acme", "", []string{"crates.#.name=acme_http"}},
 		{"q=kern", "", []string{"crates=[]", "meta.total=0"}},
+		{"q=acme%28&sort=alpha", "", []string{"crates.#.name=acme-core,acme_http", "meta.total=2"}},
+		{"q=%21acme%20%20http", "", []string{"crates.#.name=acme_http", "meta.total=1"}},
+		{"q=%25", "", []string{"crates=[]", "meta.total=0", "meta.next_page=null"}},
+		{"q=acme%00http", "", []string{"meta.total=1"}},
+		{"q=acme%FF&per_page=1", "", []string{"meta.total=2", "meta.next_page=?page=2&per_page=1&q=acme%FF"}},
+		{"q=%C3%9Cber%20%E6%97%A5%E6%9C%AC", "", []string{"meta.total=0"}},
+		{"keyword=%00", "", []string{"meta.total=0"}},
+		{"ids[]=%00&ids[]=acme-core", "", []string{"crates.#.name=acme-core"}},
 		{"q=secret", "", []string{"meta.total=0"}},
 		{"q=secret", dora, []string{"crates.#.name=acme-secret", "crates.#.restricted=true"}},
 		{"q=secret", y.admin, []string{"meta.total=1"}},

@@ -77,7 +77,11 @@ func openCatalog(ctx context.Context, c *Config, o BackendOptions) (*catalog.Cat
 	if err != nil {
 		return nil, fmt.Errorf("catalog.postgres: %w", err)
 	}
-	return catalog.OpenPostgres(ctx, catalog.PostgresOptions{URI: uri, MaxConnections: p.MaxConnections, Existing: o.Existing, Log: o.Log})
+	scratch := ""
+	if c.Data != "" {
+		scratch = filepath.Join(c.Data, "load")
+	}
+	return catalog.OpenPostgres(ctx, catalog.PostgresOptions{URI: uri, MaxConnections: p.MaxConnections, Existing: o.Existing, Scratch: scratch, Log: o.Log})
 }
 
 // OpenStore opens a bucket or, where there is none, a folder.

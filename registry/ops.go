@@ -27,7 +27,7 @@ func (s *Server) opsHandler() http.Handler {
 			say(w, http.StatusServiceUnavailable, strings.Join(problems, "\n"))
 			return
 		}
-		say(w, http.StatusOK, "ready")
+		say(w, http.StatusOK, strings.Join(append([]string{"ready"}, s.remarks()...), "\n"))
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -68,6 +68,19 @@ func (s *Server) ready(ctx context.Context, exclude []string) (problems []string
 		}
 	}
 	return problems
+}
+
+// remarks says what is wrong though this server does all its work, one thing a line.
+func (s *Server) remarks() (remarks []string) {
+	if s.waiting.Load() != nil {
+		return nil
+	}
+	for _, t := range s.upkeep.Status() {
+		if n := t.Last.Problems; n > 0 {
+			remarks = append(remarks, fmt.Sprintf("crates: the last %s found %d damaged or missing archives; run `crateyard check`", t.Name, n))
+		}
+	}
+	return remarks
 }
 
 func say(w http.ResponseWriter, code int, text string) {

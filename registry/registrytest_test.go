@@ -41,12 +41,16 @@ type yard struct {
 func open(t *testing.T, change func(*registry.Config)) *yard {
 	t.Helper()
 	y := openIn(t, t.TempDir(), change)
-	c := client.New(y.url, y.admin)
-	if _, err := c.CreateUser(t.Context(), wire.CreateUser{Name: "alice", Role: "publisher"}); err != nil {
-		t.Fatal(err)
+	y.makeAlice()
+	return y
+}
+
+func (y *yard) makeAlice() {
+	y.t.Helper()
+	if _, err := client.New(y.url, y.admin).CreateUser(y.t.Context(), wire.CreateUser{Name: "alice", Role: "publisher"}); err != nil {
+		y.t.Fatal(err)
 	}
 	y.alice = y.token("alice", nil)
-	return y
 }
 
 func openIn(t *testing.T, dir string, change func(*registry.Config)) *yard {

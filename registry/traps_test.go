@@ -154,7 +154,8 @@ func TestUploadHeaders(t *testing.T) {
 		}
 	}
 	body := good(t, "demo", "2.0.0")
-	for _, tc := range []struct{ token, first string }{{"cy_wrong", "401 Unauthorized"}, {y.alice, "100 Continue"}} {
+	reader := y.token("alice", []string{"read"}) // who may not publish is not asked to send all of it first
+	for _, tc := range []struct{ token, first string }{{"cy_wrong", "401 Unauthorized"}, {reader, "403 Forbidden"}, {y.alice, "100 Continue"}} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(y.url, "http://"))
 		if err != nil {
 			t.Fatal(err)

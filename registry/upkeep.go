@@ -143,7 +143,7 @@ func (s *Server) tasks(ctx context.Context) (map[string]upkeep.Status, error) {
 
 // status fills in how the backends are and what the tasks did.
 func (s *Server) status(ctx context.Context, st *wire.Status) error {
-	st.Catalog, st.Storage = &wire.Backend{Backend: "sqlite", Ready: true}, &wire.Backend{Backend: "filesystem", Ready: true} // the catalog has just been read
+	st.Catalog, st.Storage = &wire.Backend{Backend: "sqlite", Ready: true}, &wire.Backend{Backend: "filesystem", Ready: true}
 	if s.config.Catalog.Postgres != nil {
 		st.Catalog.Backend = "postgres"
 	}
@@ -152,6 +152,9 @@ func (s *Server) status(ctx context.Context, st *wire.Status) error {
 	}
 	look, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
+	if err := s.catalog.Ping(look); err != nil { // it has just been read, and may take no writes
+		st.Catalog.Ready, st.Catalog.Message = false, upkeep.Clean(err)
+	}
 	if err := s.store.Check(look); err != nil {
 		st.Storage.Ready, st.Storage.Message = false, upkeep.Clean(err)
 	}

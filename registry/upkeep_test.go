@@ -34,4 +34,7 @@ func TestProblemsOutliveRestart(t *testing.T) {
 			return values["crateyard_task_last_"+name+`{task="scrub"}`] == want
 		})
 	}
+	if a := y.asked("/readyz"); a.status != 200 || a.body != "ready\ncrates: the last scrub found 2 damaged or missing archives; run `crateyard check`\n" {
+		t.Errorf("readiness: %d %s", a.status, a.body)
+	}
 }

@@ -30,6 +30,9 @@ const (
 	// CratesIntactCondition is there when the server has read its crate files again, and says whether all were as they should
 	// be. Ready does not wait for it: the others are served.
 	CratesIntactCondition = "CratesIntact"
+	// ClocksAgreeCondition is there over PostgreSQL, and says whether the clocks of servers and database agree. Ready does not
+	// wait for it: all goes on, with wrong times.
+	ClocksAgreeCondition = "ClocksAgree"
 
 	// RegistryReadyCondition says whether the Registry of a RegistryUser or CrateMirror is there and ready.
 	RegistryReadyCondition = "RegistryReady"

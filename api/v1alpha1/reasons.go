@@ -60,6 +60,10 @@ const (
 	ReasonCratesIntact = "Intact"
 	// ReasonCratesDamaged: some crate files are damaged or missing.
 	ReasonCratesDamaged = "Damaged"
+	// ReasonClocksAgree: the clocks of servers and database agree to within 30 s.
+	ReasonClocksAgree = "InStep"
+	// ReasonClocksDiffer: the clock of a server is another than the database's.
+	ReasonClocksDiffer = "ClocksDiffer"
 	// ReasonStopped: spec.replicas is 0.
 	ReasonStopped = "Stopped"
 	// ReasonStarting: the pod is on its way; no failure so far.

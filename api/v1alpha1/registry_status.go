@@ -67,7 +67,7 @@ type RegistryStatus struct {
 	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
 
 	// Conditions say how the registry is: Ready, Reconciling, Stalled, StorageReady, CatalogReady, WorkloadReady,
-	// ServerReachable, IngressReady, MonitoringReady, BackupReady, CratesIntact.
+	// ServerReachable, IngressReady, MonitoringReady, BackupReady, CratesIntact, ClocksAgree.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

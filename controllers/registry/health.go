@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ var asker = &http.Client{Timeout: askTimeout, CheckRedirect: func(*http.Request,
 const (
 	catalogPart = "catalog"
 	storagePart = "storage"
+	clockPart   = "clock"
 )
 
 // askPods asks pods what they lack, ready or not: what all of them share is no part of their readiness, and one of them alone may have lost it.
@@ -79,7 +81,7 @@ func readReasons(answer string) map[string]string {
 	reasons := map[string]string{}
 	for line := range strings.Lines(answer) {
 		part, why, found := strings.Cut(line, ": ")
-		if !found || part != catalogPart && part != storagePart {
+		if !found || !slices.Contains([]string{catalogPart, storagePart, clockPart}, part) {
 			part, why = "", line
 		}
 		if why = strings.TrimSpace(why); why == "" {

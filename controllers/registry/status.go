@@ -85,7 +85,7 @@ func status(r *v1alpha1.Registry, f facts, err error, now time.Time) v1alpha1.Re
 		kept(r, v1alpha1.WorkloadReadyCondition, workloadReady(r, f)),
 		kept(r, v1alpha1.ServerReachableCondition, serverReachable(r, f)),
 	}
-	for _, c := range []*metav1.Condition{ingressReady(r, f), monitoringReady(r, f, err), backupReady(r, f), cratesIntact(r, f)} {
+	for _, c := range []*metav1.Condition{ingressReady(r, f), monitoringReady(r, f, err), backupReady(r, f), cratesIntact(r, f), clocksAgree(r, f)} {
 		if c != nil {
 			causes = append(causes, *c)
 		}
@@ -112,7 +112,7 @@ func summarize(r *v1alpha1.Registry, f facts, err error, causes []metav1.Conditi
 
 // informational are the conditions that Ready does not wait for.
 var informational = map[string]bool{v1alpha1.IngressReadyCondition: true, v1alpha1.MonitoringReadyCondition: true,
-	v1alpha1.BackupReadyCondition: true, v1alpha1.CratesIntactCondition: true}
+	v1alpha1.BackupReadyCondition: true, v1alpha1.CratesIntactCondition: true, v1alpha1.ClocksAgreeCondition: true}
 
 // firstCause is the condition that keeps the Registry from being ready: the one that all behind it wait for. A pod cannot
 // start without its volume, but its own troubles (an image, a node) come first, since a volume may wait for the pod in turn. What

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
@@ -80,12 +81,7 @@ func backupReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 func cratesIntact(r *v1alpha1.Registry, f facts) *metav1.Condition {
 	const typ = v1alpha1.CratesIntactCondition
 	if f.server == nil {
-		for _, was := range r.Status.Conditions {
-			if was.Type == typ {
-				return &was
-			}
-		}
-		return nil
+		return meta.FindStatusCondition(r.Status.Conditions, typ)
 	}
 	switch c := f.server.Scrub; {
 	case c == nil || c.LastCompleted == nil && c.Problems == 0:
@@ -96,6 +92,20 @@ func cratesIntact(r *v1alpha1.Registry, f facts) *metav1.Condition {
 	default:
 		return condition(conditions.True(typ, v1alpha1.ReasonCratesIntact, "all crate files were read again by "+clock(c.LastCompleted)+", and are as they were published"))
 	}
+}
+
+// clocksAgree is there over PostgreSQL, whose clock servers compare with their own, once one was asked.
+func clocksAgree(r *v1alpha1.Registry, f facts) *metav1.Condition {
+	const typ = v1alpha1.ClocksAgreeCondition
+	switch said := f.troubles[clockPart]; {
+	case r.Spec.Catalog.Postgres == nil:
+		return nil
+	case said != "":
+		return condition(conditions.False(typ, v1alpha1.ReasonClocksDiffer, said))
+	case f.server == nil:
+		return meta.FindStatusCondition(r.Status.Conditions, typ)
+	}
+	return condition(conditions.True(typ, v1alpha1.ReasonClocksAgree, "the clocks of servers and database agree"))
 }
 
 func clock(t *time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -87,6 +87,7 @@ func TestReadReasons(t *testing.T) {
 		{"stopping\n", map[string]string{"": "stopping"}},
 		{"catalog: dial tcp: refused\n", map[string]string{"catalog": "dial tcp: refused"}},
 		{"catalog: a\nstorage: b\ndisk: c\n", map[string]string{"catalog": "a", "storage": "b", "": "disk: c"}},
+		{"clock: this server's clock is 1m0s behind\n", map[string]string{"clock": "this server's clock is 1m0s behind"}},
 		{"catalog: a\ncatalog: b", map[string]string{"catalog": "a; b"}},
 		{"catalog: host=db user=app password=hunter2 is wrong", map[string]string{"catalog": "host=db user=app password=… is wrong"}},
 	} {

@@ -62,20 +62,34 @@ func NewCluster(name, state string) (*Cluster, error) {
 	return &Cluster{Name: name, Root: root, State: state, Bin: bin}, nil
 }
 
-// findRoot walks up to the repository, so that the command works from any
-// folder in it (and with go run, whose own path says nothing).
+// findRoot finds the repository from where this program lies, so that it works
+// from any folder and on its own clone; with go run, whose path says nothing, from
+// the working directory.
 func findRoot() (string, error) {
-	dir, err := os.Getwd()
+	self, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
+	here, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range []string{filepath.Dir(self), here} {
+		if root, ok := rootAbove(dir); ok {
+			return root, nil
+		}
+	}
+	return "", errors.New("this program is not in the crateyard repository, and neither is this folder: run it from one of the repository's folders")
+}
+
+func rootAbove(dir string) (string, bool) {
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "hack", "cluster", "build", "kubernetes", "go.mod")); err == nil {
-			return dir, nil
+			return dir, true
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
-			return "", errors.New("not inside the crateyard repository: run this from one of its folders")
+			return "", false
 		}
 		dir = up
 	}

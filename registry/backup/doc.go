@@ -11,7 +11,8 @@
 // that: whatever it names was durable before, and what is deleted meanwhile stays until a sweep, which a lease keeps away.
 //
 // A restore goes the other way round: blobs first, each held against its digest, and the catalog last, in one transaction. A
-// restore that was cut leaves an empty catalog and can be run again.
+// restore that was cut leaves an empty catalog and can be run again. A backup that an older program made is brought up to date on the way; one
+// of a newer program is refused before anything is copied.
 package backup
 
 // Places in a target.

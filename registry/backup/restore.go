@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -22,6 +23,8 @@ import (
 type Loader interface {
 	// Empty reports whether nothing was ever put into the catalog.
 	Empty(ctx context.Context) (bool, error)
+	// Loadable reads the beginning of what Dump wrote, and fails when Load would refuse it, whatever follows.
+	Loadable(ctx context.Context, r io.Reader) error
 	// Load fills the empty catalog with what Dump wrote, in one transaction: an error of the reader leaves it empty.
 	Load(ctx context.Context, r io.Reader) error
 }
@@ -68,6 +71,10 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 	}
 	// The catalog is read once before anything is copied: a backup that cannot be restored shall not take an hour to say so.
 	if err := readPart(ctx, r.Target, backups+m.Name+catalogName, m.Catalog, func(rd io.Reader) error {
+		var begin bytes.Buffer
+		if err := r.Catalog.Loadable(ctx, io.TeeReader(rd, &begin)); err != nil {
+			return err
+		}
 		_, err := io.Copy(io.Discard, rd)
 		return err
 	}); err != nil {

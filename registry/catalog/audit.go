@@ -137,6 +137,40 @@ func scanRecord(rows *sql.Rows) (r Record, err error) {
 	return r, err
 }
 
+// VersionAction is a yank or an unyank of a version, as everybody may know of it.
+type VersionAction struct {
+	Action string // ActionYank or ActionUnyank
+	User   string
+	UserID int64 // 0: the user is no longer there
+	At     time.Time
+}
+
+// VersionActions tells of each version of a crate, by its number, what the audit knows was done to it since it was published, the first
+// first. What a version of the same number had done to it before the crate was deleted and made again does not count.
+func (c *Catalog) VersionActions(ctx context.Context, name string) (map[string][]VersionAction, error) {
+	byVersion := map[string][]VersionAction{}
+	type row struct {
+		VersionAction
+		version string
+	}
+	// An id is never used twice and a name may be: a user who was made later did not do it.
+	err := each(ctx, c.ro, func(rows *sql.Rows) (r row, err error) {
+		var at int64
+		err = rows.Scan(&r.version, &r.Action, &r.User, &r.UserID, &at)
+		r.At = time.Unix(at, 0).UTC()
+		return r, err
+	}, func(r row) bool {
+		if r.Action == ActionDeleteCrate {
+			clear(byVersion)
+		} else {
+			byVersion[r.version] = append(byVersion[r.version], r.VersionAction)
+		}
+		return true
+	}, `SELECT a.version, a.action, a.actor, coalesce((SELECT u.id FROM users u WHERE u.name = a.actor AND u.created_at <= a.at), 0), a.at
+		FROM audit a WHERE a.crate = ? AND a.action IN (?, ?, ?) ORDER BY a.id`, name, ActionYank, ActionUnyank, ActionDeleteCrate)
+	return byVersion, err
+}
+
 // where makes the condition from the fields that are set, so that the database can use the index of the one that it knows.
 func (f AuditFilter) where() (string, []any) {
 	conds, args := []string{"id > 0"}, []any{}

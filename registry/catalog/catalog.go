@@ -25,6 +25,7 @@ type Catalog struct {
 	now func() time.Time
 	log *slog.Logger
 
+	scratch string       // folder that a load may make, and removes; empty: one among the system's temporary files
 	offset  atomic.Int64 // see ClockOffset; nanoseconds
 	refused atomic.Bool  // a write was, because the disk is full or the like, and none has gone well since
 

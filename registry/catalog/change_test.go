@@ -1,7 +1,10 @@
 package catalog
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +154,68 @@ func TestDelete(t *testing.T) {
 				t.Errorf("%+v %s %v", r, r.Before, err)
 			}
 		}
+	})
+}
+
+// What was done to a version stays with whom it was done by, not with another of the name, and with the crate, not with the next of its name.
+func TestVersionActions(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		now := time.Now()
+		c.now = func() time.Time { return now }
+		told := func(want ...string) {
+			t.Helper()
+			now = now.Add(time.Minute)
+			actions, err := c.VersionActions(t.Context(), "demo")
+			var got []string
+			for _, num := range slices.Sorted(maps.Keys(actions)) {
+				for _, a := range actions[num] {
+					got = append(got, fmt.Sprintf("%s %s %s %d", num, a.Action, a.User, a.UserID))
+				}
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%q, %v; want %q", got, err, want)
+			}
+		}
+		yank := func(by Actor, num string, yes bool) {
+			t.Helper()
+			if err := c.SetYanked(t.Context(), by, "demo", num, &yes, nil, anyone); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publishWith(t, c, "demo", "1.0.0", nil)
+		publishWith(t, c, "demo", "1.1.0", nil)
+		told()
+		bob := func() Actor {
+			t.Helper()
+			u, err := c.CreateUser(t.Context(), Actor{}, User{Name: "bob", Role: "publisher"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tok, err := c.CreateToken(t.Context(), Actor{}, Token{UserName: "bob", Name: "test"}, sha256.Sum256([]byte(now.String())))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return Actor{UserID: u.ID, User: "bob", Role: "publisher", TokenID: tok.ID}
+		}
+		first := bob()
+		yank(first, "1.0.0", true)
+		yank(Actor{}, "1.0.0", false)
+		yank(first, "1.1.0", true)
+		by := fmt.Sprint("bob ", first.UserID)
+		told("1.0.0 crate.yank "+by, "1.0.0 crate.unyank crateyard 0", "1.1.0 crate.yank "+by)
+		if _, err := c.DeleteUser(t.Context(), Actor{}, "bob"); err != nil {
+			t.Fatal(err)
+		}
+		told("1.0.0 crate.yank bob 0", "1.0.0 crate.unyank crateyard 0", "1.1.0 crate.yank bob 0")
+		second := bob()
+		yank(second, "1.1.0", false)
+		told("1.0.0 crate.yank bob 0", "1.0.0 crate.unyank crateyard 0", "1.1.0 crate.yank bob 0", fmt.Sprint("1.1.0 crate.unyank bob ", second.UserID))
+		if err := c.DeleteCrate(t.Context(), Actor{}, "demo", ""); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(NameBlock)
+		publishWith(t, c, "demo", "2.0.0", nil)
+		told()
 	})
 }
 

@@ -19,6 +19,7 @@ type dialect struct {
 	name     string
 	rewrite  func(query string) string
 	fault    func(error) error // what the client can be told of an error
+	refuses  func(error) bool  // no change can be made: no space, read-only, or the disk fails
 	retry    func(error) bool  // the transaction failed because of another one, and can be tried again
 	prepares bool              // statements are prepared here; pgx does so by itself
 	shared   bool              // others write the same database: row locks, limits on time, numbers given after the commit
@@ -30,6 +31,7 @@ const (
 	away     = "the registry's catalog cannot be reached at the moment; try again"
 	refused  = "the registry's database refuses the server, by its user, password or name; the registry's administrator has to mend catalog.postgres"
 	noWrites = "the registry's catalog takes no writes at the moment; try again later, and tell its administrator"
+	unread   = "the registry's catalog cannot be read: its disk fails, or its file is damaged; tell the registry's administrator"
 	busy     = "the registry's catalog is busy with other changes; try again"
 	unknown  = "the connection to the registry's catalog was lost at the last moment, and nobody knows yet whether the change was made; it is safe to try again"
 )
@@ -41,6 +43,7 @@ var sqliteDialect = dialect{
 	name:     "sqlite",
 	rewrite:  strings.NewReplacer(forShare, "", "now_ms()", "CAST(unixepoch('subsec') * 1000 AS INTEGER)").Replace,
 	fault:    sqliteFault,
+	refuses:  sqliteRefuses,
 	retry:    func(error) bool { return false },
 	prepares: true,
 	unhex:    "unhex(%s)",
@@ -50,6 +53,7 @@ var postgresDialect = dialect{
 	name:    "postgres",
 	rewrite: func(query string) string { return numbered(postgresWords.Replace(query)) },
 	fault:   postgresFault,
+	refuses: postgresRefuses,
 	retry:   postgresRetry,
 	shared:  true,
 	unhex:   "decode(%s, 'hex')",

@@ -21,35 +21,38 @@ func (c *Catalog) Dump(ctx context.Context, w io.Writer) error {
 			return err
 		}
 	}
+	return c.read(ctx, func(q querier) error {
+		id, err := metaValue(ctx, q, "registry_id")
+		if err != nil {
+			return err
+		}
+		return c.dump(ctx, q, w, id, dumpTables)
+	})
+}
+
+func (c *Catalog) dump(ctx context.Context, q querier, w io.Writer, registryID string, tables []dumped) (err error) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	lines := json.NewEncoder(out)
 	lines.SetEscapeHTML(false)
-	err := c.read(ctx, func(q querier) error {
-		header := dumpHeader{Crateyard: "catalog", Format: dumpFormat}
-		var err error
-		if header.Schema, err = schemaVersion(ctx, q); err != nil {
-			return err
+	header := dumpHeader{Crateyard: "catalog", Format: dumpFormat, RegistryID: registryID}
+	if header.Schema, err = schemaVersion(ctx, q); err != nil {
+		return err
+	}
+	if err := lines.Encode(header); err != nil {
+		return err
+	}
+	end := dumpEnd{End: true, Rows: map[string]int64{}, Counters: map[string]int64{}}
+	for _, t := range tables {
+		if end.Rows[t.name], err = c.dumpTable(ctx, q, lines, t); err != nil {
+			return fmt.Errorf("table %s: %w", t.name, err)
 		}
-		if header.RegistryID, err = metaValue(ctx, q, "registry_id"); err != nil {
-			return err
-		}
-		if err := lines.Encode(header); err != nil {
-			return err
-		}
-		end := dumpEnd{End: true, Rows: map[string]int64{}, Counters: map[string]int64{}}
-		for _, t := range dumpTables {
-			if end.Rows[t.name], err = c.dumpTable(ctx, q, lines, t); err != nil {
-				return fmt.Errorf("table %s: %w", t.name, err)
-			}
-			if t.counter {
-				if end.Counters[t.name], err = c.counter(ctx, q, t.name); err != nil {
-					return err
-				}
+		if t.counter {
+			if end.Counters[t.name], err = c.counter(ctx, q, t.name); err != nil {
+				return err
 			}
 		}
-		return lines.Encode(end)
-	})
-	return errors.Join(err, out.Flush())
+	}
+	return errors.Join(lines.Encode(end), out.Flush())
 }
 
 func schemaVersion(ctx context.Context, q querier) (version int64, err error) {

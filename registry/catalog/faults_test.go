@@ -193,44 +193,56 @@ func state(t *testing.T, c *Catalog, name string) string {
 	return numbers.ReplaceAllString(strings.ReplaceAll(b.String(), name, "NAME"), "#ID")
 }
 
-// Whatever call fails, and in whatever way: the change is there whole, or not at all, and who was told that it was made can rely on it.
-func TestFaults(t *testing.T) {
-	before := func(t *testing.T, c *Catalog, by Actor, name string) {
-		t.Helper()
-		if err := publishAs(t, c, by, name, "1.0.0", "00"); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.AddOwners(t.Context(), Actor{}, name, []string{"bob"}, anyone); err != nil {
-			t.Fatal(err)
-		}
-	}
-	type operation struct {
-		name  string
-		fresh bool // there is no crate before
-		do    func(c *Catalog, by Actor, name string) error
-	}
-	publish := func(num string, d Details) func(c *Catalog, by Actor, name string) error {
-		return func(c *Catalog, by Actor, name string) error {
+// operation is a change of a crate, one transaction.
+type operation struct {
+	name  string
+	fresh bool // there is no crate before
+	do    func(ctx context.Context, c *Catalog, by Actor, name string) error
+}
+
+func faultOperations(t *testing.T) []operation {
+	publish := func(num string, d Details) func(ctx context.Context, c *Catalog, by Actor, name string) error {
+		return func(ctx context.Context, c *Catalog, by Actor, name string) error {
 			p := publication(t, name, num)
 			p.By, p.SHA256, p.Metadata, p.Line, p.Dependencies = by, "11", []byte("{}"), []byte("line\n"), []string{"base"}
 			p.Details = d
-			return c.Publish(t.Context(), p, anyone)
+			return c.Publish(ctx, p, anyone)
 		}
 	}
 	words := Details{Description: "new words", Keywords: []string{"k"}}
-	operations := []operation{
+	return []operation{
 		{"publish", true, publish("1.0.0", words)},
 		{"publish again", false, publish("1.1.0", Details{})},
 		{"publish with other words", false, publish("1.1.0", words)},
-		{"yank", false, func(c *Catalog, by Actor, name string) error {
-			return c.SetYanked(t.Context(), by, name, "1.0.0", ptr(true), nil, anyone)
+		{"yank", false, func(ctx context.Context, c *Catalog, by Actor, name string) error {
+			return c.SetYanked(ctx, by, name, "1.0.0", ptr(true), nil, anyone)
 		}},
-		{"delete version", false, func(c *Catalog, by Actor, name string) error { return c.DeleteVersion(t.Context(), by, name, "1.0.0") }},
-		{"delete crate", false, func(c *Catalog, by Actor, name string) error { return c.DeleteCrate(t.Context(), by, name, "") }},
-		{"owners", false, func(c *Catalog, by Actor, name string) error {
-			return c.RemoveOwners(t.Context(), by, name, []string{"alice"}, anyone)
+		{"delete version", false, func(ctx context.Context, c *Catalog, by Actor, name string) error {
+			return c.DeleteVersion(ctx, by, name, "1.0.0")
+		}},
+		{"delete crate", false, func(ctx context.Context, c *Catalog, by Actor, name string) error {
+			return c.DeleteCrate(ctx, by, name, "")
+		}},
+		{"owners", false, func(ctx context.Context, c *Catalog, by Actor, name string) error {
+			return c.RemoveOwners(ctx, by, name, []string{"alice"}, anyone)
 		}},
 	}
+}
+
+// beforeOperation makes what an operation that is not fresh changes.
+func beforeOperation(t *testing.T, c *Catalog, by Actor, name string) {
+	t.Helper()
+	if err := publishAs(t, c, by, name, "1.0.0", "00"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AddOwners(t.Context(), Actor{}, name, []string{"bob"}, anyone); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever call fails, and in whatever way: the change is there whole, or not at all, and who was told that it was made can rely on it.
+func TestFaults(t *testing.T) {
+	operations := faultOperations(t)
 	run := func(t *testing.T, plain *Catalog, source string) {
 		by := users(t, plain, "alice", "bob")[0]
 		publishWith(t, plain, "base", "1.0.0", nil)
@@ -239,14 +251,14 @@ func TestFaults(t *testing.T) {
 			n++
 			name := fmt.Sprintf("crate%d", n)
 			if !op.fresh {
-				before(t, plain, by, name)
+				beforeOperation(t, plain, by, name)
 			}
 			return name
 		}
 		for _, op := range operations {
 			name := setUp(op)
 			old := state(t, plain, name)
-			if err := op.do(plain, by, name); err != nil {
+			if err := op.do(t.Context(), plain, by, name); err != nil {
 				t.Fatal(err)
 			}
 			changed := state(t, plain, name)
@@ -262,7 +274,7 @@ func TestFaults(t *testing.T) {
 					b.broke.Store(false)
 					b.commit.Store(false)
 					b.left.Store(at)
-					err := op.do(faulty, by, name)
+					err := op.do(t.Context(), faulty, by, name)
 					b.left.Store(0)
 					got := state(t, plain, name)
 					where := fmt.Sprintf("%s, %s at call %d (%v)", op.name, how, at, err)

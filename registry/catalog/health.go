@@ -10,16 +10,16 @@ import (
 	"github.com/crateyard/crateyard/registry/fault"
 )
 
-// Ping reports whether the catalog answers reads and, where that can be known, whether it would take writes. A PostgreSQL server that is
-// out of disk goes on answering: so once it has refused a write, Ping makes one of its own each time until that goes well.
+// Ping reports whether the catalog answers reads and, where that can be known, whether it would take writes. On a full disk both databases
+// go on answering: so once a write was refused, Ping makes one of its own each time until that goes well.
 func (c *Catalog) Ping(ctx context.Context) error {
 	if !c.d.shared {
 		var one int
 		err := c.ro.QueryRowContext(ctx, "SELECT 1 FROM users LIMIT 1").Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
 		}
-		return err
+		return c.probe(ctx)
 	}
 	if _, err := c.measureClock(ctx); err != nil {
 		return err
@@ -31,27 +31,38 @@ func (c *Catalog) Ping(ctx context.Context) error {
 	if readOnly {
 		return fault.New(fault.Unavailable, "the database is a replica, or takes no writes for another reason")
 	}
-	if c.refused.Load() {
-		return c.probe(ctx)
-	}
-	return nil
+	return c.probe(ctx)
 }
 
-// probe writes a row of 32 kB that cannot be compressed, and removes it. A small one might find room in a page that is there already.
+// What a probe writes: 32 kB that cannot be compressed. A small row might find room in a page that is there already.
+const (
+	sqliteProbe   = "INSERT INTO meta (key, value) VALUES (?, hex(randomblob(16384)))"
+	postgresProbe = "INSERT INTO meta (key, value) SELECT ?, string_agg(md5(CAST(random() AS TEXT)), '') FROM generate_series(1, 1024)"
+)
+
+// probe finds out whether writes that were refused are taken again. The row goes in a transaction of its own: in the one that made it SQLite would
+// not write its pages at all.
 func (c *Catalog) probe(ctx context.Context) error {
-	err := c.write(ctx, func(tx *tx) ([]change, error) {
-		key := "probe/" + rand.Text()
-		if _, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value)
-			SELECT ?, string_agg(md5(CAST(random() AS TEXT)), '') FROM generate_series(1, 1024)`, key); err != nil {
-			return nil, err
-		}
-		_, err := tx.ExecContext(ctx, "DELETE FROM meta WHERE key = ?", key)
-		return nil, err
-	})
-	if err == nil {
-		c.refused.Store(false)
+	if !c.refused.Load() {
+		return nil
 	}
-	return err
+	insert := sqliteProbe
+	if c.d.shared {
+		insert = postgresProbe
+	}
+	for _, step := range []struct {
+		query string
+		key   string
+	}{{insert, "probe/" + rand.Text()}, {"DELETE FROM meta WHERE key LIKE ? || '%'", "probe/"}} {
+		if err := c.write(ctx, func(tx *tx) ([]change, error) {
+			_, err := tx.ExecContext(ctx, step.query, step.key)
+			return nil, err
+		}); err != nil {
+			return err
+		}
+	}
+	c.refused.Store(false)
+	return nil
 }
 
 // MaxClockOffset is how much a server's clock may differ from the database's. Beyond it, times of versions, of the audit and of tokens' ends are

@@ -21,11 +21,43 @@ const (
 	maxDumpLine = 256 << 20
 )
 
-// Load fills the catalog from a dump, in one transaction. The catalog must be empty (a server that served has made a user already), and the
-// dump must be of the schema that this program has: a dump of an older one is loaded by the crateyard that made it, whose catalog
-// this one then migrates. The claim of the catalog stays as it is; its RegistryID becomes that of the dump. Errors of the
-// dump are fault.Invalid, a catalog that is not empty is a Conflict.
+// Load fills the catalog from a dump, in one transaction. The catalog must be empty (a server that served has made a user already). The
+// dump may be of an older schema than this program's (see loadOlder), and not of a newer one. The claim of the catalog stays as it is; its
+// RegistryID becomes that of the dump. Errors of the dump are fault.Invalid, a catalog that is not empty is a Conflict.
 func (c *Catalog) Load(ctx context.Context, r io.Reader) error {
+	d := newDumpReader(r)
+	have, err := c.checkHeader(ctx, d)
+	if err != nil {
+		return err
+	}
+	if d.header.Schema < have {
+		return c.loadOlder(ctx, d)
+	}
+	return c.load(ctx, d, dumpTables)
+}
+
+// Loadable reads the first line of a dump, and fails when Load would refuse any dump that begins with it.
+func (c *Catalog) Loadable(ctx context.Context, r io.Reader) error {
+	_, err := c.checkHeader(ctx, newDumpReader(r))
+	return err
+}
+
+// checkHeader reads the first line of a dump, and gives the schema that the catalog has.
+func (c *Catalog) checkHeader(ctx context.Context, d *dumpReader) (have int64, err error) {
+	if err := d.readHeader(); err != nil {
+		return 0, err
+	}
+	if have, err = schemaVersion(ctx, c.ro); err != nil {
+		return 0, err
+	}
+	if h := d.header; h.Format > dumpFormat || h.Schema > have {
+		return 0, fault.New(fault.Invalid, "the dump was made by a newer crateyard (schema %d, this one has %d): load it with that one", h.Schema, have)
+	}
+	return have, nil
+}
+
+// load loads a dump, whose header was read, of the schema that the catalog has.
+func (c *Catalog) load(ctx context.Context, d *dumpReader, tables []dumped) error {
 	sqlTx, err := c.rw.db.BeginTx(ctx, nil) // without a limit of time
 	if err != nil {
 		return c.d.fault(err)
@@ -36,7 +68,7 @@ func (c *Catalog) Load(ctx context.Context, r io.Reader) error {
 			return c.d.fault(err)
 		}
 	}
-	l := &loader{c: c, tx: &tx{Tx: sqlTx, stmts: c.rw}, in: bufio.NewReaderSize(r, 64<<10), rows: map[string]int64{}}
+	l := &loader{dumpReader: d, c: c, tx: &tx{Tx: sqlTx, stmts: c.rw}, tables: tables, rows: map[string]int64{}}
 	if err := l.run(ctx); err != nil {
 		return err
 	}
@@ -66,12 +98,23 @@ func (c *Catalog) analyze(ctx context.Context) error {
 	return c.d.fault(tx.Commit())
 }
 
+// dumpReader reads the lines of a dump.
+type dumpReader struct {
+	in     *bufio.Reader
+	n      int // of lines that were read
+	header dumpHeader
+}
+
+func newDumpReader(r io.Reader) *dumpReader {
+	return &dumpReader{in: bufio.NewReaderSize(r, 64<<10)}
+}
+
 type loader struct {
-	c    *Catalog
-	tx   *tx
-	in   *bufio.Reader
-	n    int // of lines that were read
-	rows map[string]int64
+	*dumpReader
+	c      *Catalog
+	tx     *tx
+	tables []dumped // all that the dump has
+	rows   map[string]int64
 
 	insert string // of the table that is being read
 	table  string
@@ -80,7 +123,7 @@ type loader struct {
 }
 
 func (l *loader) run(ctx context.Context) error {
-	if err := l.header(ctx); err != nil {
+	if err := l.checkEmpty(ctx); err != nil {
 		return err
 	}
 	for {
@@ -108,62 +151,57 @@ func (l *loader) run(ctx context.Context) error {
 }
 
 // line gives the next line, which is not empty.
-func (l *loader) line() ([]byte, error) {
-	l.n++
+func (d *dumpReader) line() ([]byte, error) {
+	d.n++
 	var line []byte
 	for {
-		part, err := l.in.ReadSlice('\n')
+		part, err := d.in.ReadSlice('\n')
 		line = append(line, part...)
 		switch {
 		case err == nil && len(bytes.TrimSpace(line)) == 0:
-			return nil, l.broken("is empty")
+			return nil, d.broken("is empty")
 		case err == nil:
 			return bytes.TrimSpace(line), nil
 		case errors.Is(err, io.EOF):
-			return nil, l.broken("is cut off: the dump is not whole")
+			return nil, d.broken("is cut off: the dump is not whole")
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, err
 		case len(line) > maxDumpLine:
-			return nil, l.broken("is too long")
+			return nil, d.broken("is too long")
 		}
 	}
 }
 
-func (l *loader) broken(what string, args ...any) error {
-	return fault.New(fault.Invalid, "line %d of the dump "+what, append([]any{l.n}, args...)...)
+func (d *dumpReader) broken(what string, args ...any) error {
+	return fault.New(fault.Invalid, "line %d of the dump "+what, append([]any{d.n}, args...)...)
 }
 
-func (l *loader) header(ctx context.Context) error {
-	line, err := l.line()
+func (d *dumpReader) readHeader() error {
+	line, err := d.line()
 	if err != nil {
 		return err
 	}
-	var h dumpHeader
-	if err := json.Unmarshal(line, &h); err != nil || h.Crateyard != "catalog" {
-		return l.broken("is not that of a dump of a catalog")
+	if err := json.Unmarshal(line, &d.header); err != nil || d.header.Crateyard != "catalog" || d.header.Format < 1 || d.header.Schema < 1 {
+		return d.broken("is not that of a dump of a catalog")
 	}
-	have, err := schemaVersion(ctx, l.tx)
-	if err != nil {
-		return err
-	}
-	switch {
-	case h.Format != dumpFormat, h.Schema > have:
-		return fault.New(fault.Invalid, "the dump was made by a newer crateyard (schema %d, this one has %d): load it with that one", h.Schema, have)
-	case h.Schema < have:
-		return fault.New(fault.Invalid, "the dump was made by an older crateyard (schema %d, this one has %d): load it with that one, then start this one, "+
-			"which brings the catalog up to date", h.Schema, have)
-	}
-	for _, t := range dumpTables {
+	return nil
+}
+
+func (l *loader) checkEmpty(ctx context.Context) error {
+	for _, t := range l.tables {
 		var is bool
 		if err := l.tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+t.name+")").Scan(&is); err != nil {
 			return err
 		}
 		if is {
-			return fault.New(fault.Conflict, "the catalog is not empty (its table %s has rows); load a dump into a new one", t.name)
+			return notEmpty(t.name)
 		}
 	}
-	_, err = l.tx.ExecContext(ctx, "UPDATE meta SET value = ? WHERE key = 'registry_id'", h.RegistryID)
-	return err
+	return nil
+}
+
+func notEmpty(table string) error {
+	return fault.New(fault.Conflict, "the catalog is not empty (its table %s has rows); load a dump into a new one", table)
 }
 
 // begin begins a table.
@@ -172,7 +210,7 @@ func (l *loader) begin(line []byte) error {
 	if err := json.Unmarshal(line, &head); err != nil {
 		return l.broken("cannot be read: %v", err)
 	}
-	i := slices.IndexFunc(dumpTables, func(t dumped) bool { return t.name == head.Table })
+	i := slices.IndexFunc(l.tables, func(t dumped) bool { return t.name == head.Table })
 	if i < 0 {
 		return l.broken("names a table that there is not: %q", head.Table)
 	}
@@ -180,7 +218,7 @@ func (l *loader) begin(line []byte) error {
 		return l.broken("begins table %s again", head.Table)
 	}
 	known := map[string]column{}
-	for _, col := range dumpTables[i].columns {
+	for _, col := range l.tables[i].columns {
 		known[col.name] = col
 	}
 	var values []string
@@ -236,7 +274,7 @@ func (l *loader) flush(ctx context.Context) error {
 
 // end holds what was read against the last line.
 func (l *loader) end(ctx context.Context, end dumpEnd) error {
-	for _, t := range dumpTables {
+	for _, t := range l.tables {
 		got, ok := l.rows[t.name]
 		if want := end.Rows[t.name]; !ok || got != want {
 			return l.broken("tells of %d rows in table %s, and %d were there", want, t.name, got)
@@ -247,16 +285,29 @@ func (l *loader) end(ctx context.Context, end dumpEnd) error {
 			}
 		}
 	}
-	return nil
+	if l.header.RegistryID == "" { // of a schema that had none
+		return nil
+	}
+	_, err := l.tx.ExecContext(ctx, "UPDATE meta SET value = ? WHERE key = 'registry_id'", l.header.RegistryID)
+	return err
 }
 
 // Empty reports whether Load would take the catalog for empty.
 func (c *Catalog) Empty(ctx context.Context) (bool, error) {
+	full, err := c.fullTable(ctx)
+	return full == "" && err == nil, err
+}
+
+// fullTable names a table that has rows, if there is one.
+func (c *Catalog) fullTable(ctx context.Context) (string, error) {
 	for _, t := range dumpTables {
 		var is bool
-		if err := c.ro.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+t.name+")").Scan(&is); err != nil || is {
-			return false, err
+		if err := c.ro.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+t.name+")").Scan(&is); err != nil {
+			return "", err
+		}
+		if is {
+			return t.name, nil
 		}
 	}
-	return true, nil
+	return "", nil
 }

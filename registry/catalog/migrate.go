@@ -22,11 +22,7 @@ const fillAt = 2
 // nothing, and refuses a schema that is not this program's. fill, where there is one, does at version fillAt what SQL cannot; it is run again
 // when it was cut off.
 func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string, existing bool, fill func(context.Context, *sql.DB) error) error {
-	dir, err := fs.Sub(migrations, "migrations/"+folder)
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(d, db, dir)
+	p, err := provider(d, db, folder)
 	if err != nil {
 		return err
 	}
@@ -52,4 +48,12 @@ func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string, ex
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+func provider(d goose.Dialect, db *sql.DB, folder string) (*goose.Provider, error) {
+	dir, err := fs.Sub(migrations, "migrations/"+folder)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(d, db, dir)
 }

@@ -51,6 +51,14 @@ func oldCatalog(t *testing.T, upTo int64) string {
 			t.Fatalf("%s: %v", row.query, err)
 		}
 	}
+	if upTo > fillAt {
+		if _, err := p.UpTo(t.Context(), fillAt); err != nil {
+			t.Fatal(err)
+		}
+		if err := fillSearchTerms(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := p.UpTo(t.Context(), upTo); err != nil {
 		t.Fatal(err)
 	}

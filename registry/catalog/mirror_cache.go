@@ -174,6 +174,14 @@ func (c *Catalog) MirrorCratesOf(ctx context.Context, mirrorID int64, name strin
 		"SELECT "+mirrorCrateColumns+" FROM mirror_crates WHERE mirror_id = ? AND name = ? ORDER BY num", mirrorID, name)
 }
 
+// MirrorCrateNames gives what a mirror has stored, as NAME@VERSION. It takes some 100 bytes of memory each.
+func (c *Catalog) MirrorCrateNames(ctx context.Context, mirrorID int64) (map[string]struct{}, error) {
+	all := map[string]struct{}{}
+	err := each(ctx, c.ro, scanString, func(name string) bool { all[name] = struct{}{}; return true },
+		"SELECT name || '@' || num FROM mirror_crates WHERE mirror_id = ?", mirrorID)
+	return all, err
+}
+
 // MirrorCrates gives all stored archives of a mirror, the least recently used first. It holds one at a time, and a read transaction until it ends.
 func (c *Catalog) MirrorCrates(ctx context.Context, mirrorID int64) iter.Seq2[MirrorCrate, error] {
 	return func(yield func(MirrorCrate, error) bool) {

@@ -29,7 +29,10 @@ type PostgresOptions struct {
 	MaxConnections int    // of the pool that reads and writes share; 0: DefaultConnections. One more listens
 	// Existing opens a catalog that is there, with a schema that is this program's, and changes none.
 	Existing bool
-	Log      *slog.Logger
+	// Scratch is a folder that is not there: a Load of an older dump makes it, with room for the catalog, and removes it. Empty: one among the
+	// system's temporary files.
+	Scratch string
+	Log     *slog.Logger
 }
 
 // DefaultConnections is the size of the pool where none is given.
@@ -69,7 +72,7 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Catalog, err error
 	db.SetMaxIdleConns(most)
 	db.SetConnMaxLifetime(connLifetime)
 	pool := &statements{db: db, d: &postgresDialect}
-	c := &Catalog{d: &postgresDialect, rw: pool, ro: pool, now: time.Now, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler))}
+	c := &Catalog{d: &postgresDialect, rw: pool, ro: pool, now: time.Now, scratch: o.Scratch, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler))}
 	if c.feed, err = startFeed(ctx, c, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("catalog %s: %w", place(config), err), db.Close())
 	}

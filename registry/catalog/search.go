@@ -53,6 +53,8 @@ const maxWords = 8
 
 // Search finds crates: one whose name is the text comes first, whatever the order. It gives one page and the total.
 func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int, err error) {
+	s.Text, s.Keyword, s.Category, s.Letter = searchable(s.Text), searchable(s.Keyword), searchable(s.Category), searchable(s.Letter)
+	s.Keywords, s.Names = allSearchable(s.Keywords), allSearchable(s.Names)
 	where, args := []string{"c.deleted_at IS NULL", visible}, []any{s.UserID, s.Role}
 	add := func(cond string, values ...any) { where, args = append(where, cond), append(args, values...) }
 	words := splitWords(s.Text)
@@ -107,6 +109,19 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 	}
 	page, err = scanAll(rows, func(r *sql.Rows) (Crate, error) { return scanCrate(r) })
 	return page, total, err
+}
+
+// searchable puts a space for what no text of the catalog holds, and PostgreSQL takes in none: a NUL character, and what is no UTF-8.
+func searchable(text string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", " "), " ")
+}
+
+func allSearchable(texts []string) []string {
+	out := make([]string, 0, len(texts))
+	for _, t := range texts {
+		out = append(out, searchable(t))
+	}
+	return out
 }
 
 func queryTotal(ctx context.Context, s *statements, from string, args []any, total *int) error {

@@ -60,7 +60,7 @@ func openFile(ctx context.Context, path string, existing bool) (*Catalog, error)
 	ro.SetMaxOpenConns(readers)
 	ro.SetMaxIdleConns(readers)
 	d := &sqliteDialect
-	return &Catalog{d: d, rw: &statements{db: rw, d: d}, ro: &statements{db: ro, d: d}, now: time.Now}, nil
+	return &Catalog{d: d, rw: &statements{db: rw, d: d}, ro: &statements{db: ro, d: d}, now: time.Now, scratch: path + ".load"}, nil
 }
 
 func dsn(path, extra string) string {
@@ -74,11 +74,25 @@ func sqliteFault(err error) error {
 	if !ok || fault.KindOf(err) != fault.Internal {
 		return err
 	}
-	switch e.Code() & 0xff { // the rest says more exactly where
-	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
+	switch {
+	case sqliteRefuses(err):
 		return fault.Wrap(fault.Unavailable, err, "%s", noWrites)
-	case sqlite3.SQLITE_BUSY:
+	case e.Code()&0xff == sqlite3.SQLITE_CORRUPT, e.Code()&0xff == sqlite3.SQLITE_CANTOPEN: // SQLite says CORRUPT of a read that the disk refused, too
+		return fault.Wrap(fault.Unavailable, err, "%s", unread)
+	case e.Code()&0xff == sqlite3.SQLITE_BUSY:
 		return fault.Wrap(fault.Unavailable, err, "%s", busy)
 	}
 	return err
+}
+
+func sqliteRefuses(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Code() & 0xff { // the rest says more exactly where
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
+		return true
+	}
+	return false
 }

@@ -101,7 +101,8 @@ func insertToken(ctx context.Context, tx *tx, t *Token, hash [32]byte) error {
 		t.UserID, t.Name, sql.NullInt64{Int64: t.ParentID, Valid: t.ParentID != 0}, hash[:], strings.Join(t.Scopes, " "), strings.Join(t.Crates, " "), t.CreatedAt.Unix(), toUnix(t.ExpiresAt)).Scan(&t.ID)
 }
 
-// ReplaceToken makes hash the one token of its name that the user has: the others of that name stop working.
+// ReplaceToken makes hash the one token of its name that the user has: the others of that name stop working. Where it is that already nothing is
+// written: a server that starts while the catalog takes no writes serves reads.
 func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) error {
 	return c.write(ctx, func(tx *tx) ([]change, error) {
 		u, err := userByName(ctx, tx, t.UserName)
@@ -109,6 +110,11 @@ func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) erro
 			return nil, err
 		}
 		if err := tx.lock(ctx, lockTokens, u.ID); err != nil {
+			return nil, err
+		}
+		var others, same bool
+		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM tokens WHERE user_id = ? AND name = ? AND hash <> ?),
+			EXISTS (SELECT 1 FROM tokens WHERE user_id = ? AND hash = ?)`, u.ID, t.Name, hash[:], u.ID, hash[:]).Scan(&others, &same); err != nil || same && !others {
 			return nil, err
 		}
 		res, err := tx.ExecContext(ctx, "DELETE FROM tokens WHERE user_id = ? AND name = ? AND hash <> ?", u.ID, t.Name, hash[:])
@@ -121,10 +127,8 @@ func (c *Catalog) ReplaceToken(ctx context.Context, t Token, hash [32]byte) erro
 				return nil, err
 			}
 		}
-		var one int
-		err = tx.QueryRowContext(ctx, "SELECT 1 FROM tokens WHERE user_id = ? AND hash = ?", u.ID, hash[:]).Scan(&one)
-		if !errors.Is(err, sql.ErrNoRows) {
-			return nil, err
+		if same {
+			return nil, nil
 		}
 		t.UserID, t.CreatedAt = u.ID, c.now()
 		if err := insertToken(ctx, tx, &t, hash); err != nil {

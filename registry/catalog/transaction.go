@@ -55,7 +55,7 @@ func (c *Catalog) again(ctx context.Context, once func() ([]change, error)) erro
 			}
 			return nil
 		}
-		if c.d.shared && postgresRefuses(err) {
+		if c.d.refuses(err) {
 			c.refused.Store(true)
 		}
 		if !c.d.retry(err) {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -57,6 +58,20 @@ func (c *Client) DeleteLockfile(ctx context.Context, mirror, name string) error 
 func (c *Client) CacheCrate(ctx context.Context, mirror, crate, version string) (wire.MirroredCrate, error) {
 	var m wire.MirroredCrate
 	err := c.upload(ctx, http.MethodPost, "/mirrors"+segment(mirror)+"/crates"+segment(crate)+segment(version), "application/json", nil, 0, &m)
+	return m, err
+}
+
+// StoredCrate lists what a mirror has stored of a crate, which is to be spelled as upstream spells it.
+func (c *Client) StoredCrate(ctx context.Context, mirror, crate string) ([]wire.MirroredCrate, error) {
+	var list wire.MirroredCrates
+	err := c.do(ctx, http.MethodGet, "/mirrors"+segment(mirror)+"/crates"+segment(crate), nil, &list)
+	return list.Crates, err
+}
+
+// AddCrate gives a mirror the archive of one version, which is held against upstream's index.
+func (c *Client) AddCrate(ctx context.Context, mirror, crate, version string, archive []byte) (wire.MirroredCrate, error) {
+	var m wire.MirroredCrate
+	err := c.upload(ctx, http.MethodPut, "/mirrors"+segment(mirror)+"/crates"+segment(crate)+segment(version), "application/gzip", bytes.NewReader(archive), int64(len(archive)), &m)
 	return m, err
 }
 

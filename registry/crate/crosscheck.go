@@ -18,7 +18,7 @@ func (m *Manifest) CheckMetadata(meta *Metadata, isOwn, mayBeOwn func(registry s
 	if meta.RustVersion != "" { // old cargos, such as 1.65, do not send it
 		p.differ("rust_version", "", meta.RustVersion, m.RustVersion)
 	}
-	ours, theirs := groupDependencies(meta.Deps, isOwn, ""), groupDependencies(m.Deps, m.isPublishedTo(meta, isOwn, mayBeOwn), CratesIOIndex)
+	ours, theirs := groupDependencies(meta.Deps, isOwn), groupDependencies(m.Deps, m.isPublishedTo(meta, isOwn, mayBeOwn))
 	for _, key := range sortedKeys(merged(ours, theirs)) {
 		compareDependencies(&p, ours[key], theirs[key])
 	}
@@ -60,7 +60,7 @@ func (m *Manifest) isPublishedTo(meta *Metadata, isOwn, mayBeOwn func(string) bo
 	}
 	var other []string
 	for _, d := range m.Deps {
-		if r := cmp.Or(d.Registry, CratesIOIndex); !isOwn(r) && !apart[r] && !slices.Contains(other, r) {
+		if r := d.Registry; !isOwn(r) && !apart[r] && !slices.Contains(other, r) {
 			other = append(other, r)
 		}
 	}
@@ -101,15 +101,15 @@ func merged[V any](a, b map[string]V) map[string]bool {
 }
 
 // groupDependencies puts dependencies in the form in which they can be compared, by what tells them apart in a manifest: kind,
-// target and name. The registry left out is absent's; the registry published to is "".
-func groupDependencies(deps []Dependency, isOwn func(string) bool, absent string) map[string][]Dependency {
+// target and name. The registry published to is "".
+func groupDependencies(deps []Dependency, isOwn func(string) bool) map[string][]Dependency {
 	groups := map[string][]Dependency{}
 	for _, d := range deps {
 		d.Kind = cmp.Or(d.Kind, "normal")
 		if target, err := canonicalTarget(d.Target); err == nil {
 			d.Target = target
 		}
-		if d.Registry = cmp.Or(d.Registry, absent); isOwn(d.Registry) {
+		if isOwn(d.Registry) {
 			d.Registry = ""
 		}
 		d.Features = slices.Compact(slices.Sorted(slices.Values(d.Features)))

@@ -2,6 +2,7 @@ package crate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -219,5 +220,16 @@ func TestCheckLicense(t *testing.T) {
 	}
 	if !IsCategory("development-tools::testing") || IsCategory("Development-Tools") || IsCategory("") {
 		t.Error("categories")
+	}
+	for _, c := range Categories() {
+		if !IsCategorySlug(c.Slug) || c.Slug != strings.ToLower(c.Slug) || c.Name == "" || c.Description == "" || CategoryOf(c.Slug) != c {
+			t.Errorf("%+v", c)
+		}
+	}
+	if all := Categories(); len(all) != 104 || !slices.IsSortedFunc(all, func(x, y Category) int { return strings.Compare(x.Slug, y.Slug) }) {
+		t.Errorf("%d categories, or not in order", len(all))
+	}
+	if got := CategoryOf("acme::tools"); got != (Category{"acme::tools", "acme::tools", ""}) {
+		t.Errorf("%+v", got)
 	}
 }

@@ -120,6 +120,32 @@ func (a *API) serveCacheCrate(w *response, r *http.Request) error {
 	return w.json(http.StatusOK, c)
 }
 
+// serveStoredCrate lists what a mirror has stored of a crate.
+func (a *API) serveStoredCrate(w *response, r *http.Request) error {
+	list, err := a.Mirrors.Stored(r.Context(), r.PathValue("mirror"), r.PathValue("crate"))
+	if err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, wire.MirroredCrates{Crates: list})
+}
+
+// serveAddCrate takes the archive of one version from who has it.
+func (a *API) serveAddCrate(w *response, r *http.Request) error {
+	c := http.NewResponseController(w)
+	if err := errors.Join(c.SetReadDeadline(time.Now().Add(downloadTime)), c.SetWriteDeadline(time.Now().Add(downloadTime))); err != nil {
+		return err
+	}
+	slow := a.patience
+	slow.most = downloadTime
+	body := &upload{r: r.Body, patience: slow, end: time.Now().Add(downloadTime), deadline: c.SetReadDeadline}
+	m, err := a.Mirrors.Add(r.Context(), r.PathValue("mirror"), r.PathValue("crate"), r.PathValue("version"), body)
+	if err != nil {
+		body.drain(r)
+		return err
+	}
+	return w.json(http.StatusOK, m)
+}
+
 func (a *API) serveForgetCrate(w *response, r *http.Request) error {
 	if err := a.Mirrors.ForgetCrate(r.Context(), a.actor(w), r.PathValue("mirror"), r.PathValue("crate")); err != nil {
 		return err

@@ -57,7 +57,11 @@ func (a *API) takeUpload(w *response, r *http.Request, from *catalog.Imported) e
 	body := &upload{r: r.Body, patience: a.patience, end: time.Now().Add(a.patience.most), deadline: http.NewResponseController(w).SetReadDeadline}
 	err := a.acceptPublish(w, r, body, from)
 	if err != nil {
-		a.Metrics.Publishes.WithLabelValues(map[bool]string{true: "failed", false: "refused"}[fault.KindOf(err) == fault.Internal]).Inc()
+		result := "refused"
+		if kind := fault.KindOf(err); kind == fault.Internal || kind == fault.Unavailable {
+			result = "failed"
+		}
+		a.Metrics.Publishes.WithLabelValues(result).Inc()
 		body.drain(r)
 	}
 	return err

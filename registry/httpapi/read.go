@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -37,16 +36,20 @@ func (a *API) serveCrate(w *response, r *http.Request) error {
 	for _, v := range versions {
 		shape.Versions = append(shape.Versions, v.ID)
 	}
-	list, err := a.versionShapes(versions)
+	done, err := a.Catalog.VersionActions(r.Context(), found.Name)
 	if err != nil {
 		return err
 	}
-	keywords, categories := []labelShape{}, []labelShape{}
+	list, err := a.versionShapes(versions, done)
+	if err != nil {
+		return err
+	}
+	keywords, categories := []keywordShape{}, []categoryShape{}
 	for _, k := range found.Keywords {
-		keywords = append(keywords, keywordShape(k, 1))
+		keywords = append(keywords, newKeywordShape(k, 1))
 	}
 	for _, c := range found.Categories {
-		categories = append(categories, categoryShape(c, 1))
+		categories = append(categories, newCategoryShape(c, 1))
 	}
 	return w.json(http.StatusOK, object{"crate": shape, "versions": list, "keywords": keywords, "categories": categories})
 }
@@ -101,7 +104,11 @@ func (a *API) serveVersions(w *response, r *http.Request) error {
 			next = pageLink(r, p.number+1)
 		}
 	}
-	list, err := a.versionShapes(versions)
+	done, err := a.Catalog.VersionActions(r.Context(), found.Name)
+	if err != nil {
+		return err
+	}
+	list, err := a.versionShapes(versions, done)
 	if err != nil {
 		return err
 	}
@@ -122,11 +129,23 @@ func (a *API) serveVersion(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	shape, err := a.newVersionShape(v)
+	done, err := a.Catalog.VersionActions(r.Context(), v.Crate)
+	if err != nil {
+		return err
+	}
+	shape, err := a.newVersionShape(v, done[v.Num])
 	if err != nil {
 		return err
 	}
 	return w.json(http.StatusOK, object{"version": shape})
+}
+
+// serveAuthors names nobody: cargo sends no authors since RFC 3052, and crates.io, too, answers with an empty list.
+func (a *API) serveAuthors(w *response, r *http.Request) error {
+	if _, err := a.versionOf(w, r); err != nil {
+		return err
+	}
+	return w.json(http.StatusOK, object{"users": []any{}, "meta": object{"names": []any{}}})
 }
 
 func (a *API) serveDependencies(w *response, r *http.Request) error {
@@ -169,7 +188,7 @@ func (a *API) serveReverseDependencies(w *response, r *http.Request) error {
 			}
 		}
 	}
-	versions, err := a.versionShapes(dependents)
+	versions, err := a.versionShapes(dependents, nil) // of many crates: no more is told of each than its publish
 	if err != nil {
 		return err
 	}
@@ -224,80 +243,6 @@ func (a *API) serveDownloads(w *response, r *http.Request) error {
 	return w.json(http.StatusOK, object{"version_downloads": list, "meta": object{"extra_downloads": []any{}}})
 }
 
-func (a *API) serveKeywords(w *response, r *http.Request) error {
-	p, err := pageOf(r)
-	if err != nil {
-		return err
-	}
-	labels, total, err := a.Catalog.Keywords(r.Context(), p.limit, p.offset)
-	if err != nil {
-		return err
-	}
-	return w.json(http.StatusOK, object{"keywords": shapes(labels, keywordShape), "meta": object{"total": total}})
-}
-
-func (a *API) serveCategories(w *response, r *http.Request) error {
-	p, err := pageOf(r)
-	if err != nil {
-		return err
-	}
-	labels, total, err := a.Catalog.Categories(r.Context(), p.limit, p.offset)
-	if err != nil {
-		return err
-	}
-	return w.json(http.StatusOK, object{"categories": shapes(labels, categoryShape), "meta": object{"total": total}})
-}
-
-func shapes(labels []catalog.Label, shape func(string, int) labelShape) []labelShape {
-	list := make([]labelShape, 0, len(labels))
-	for _, l := range labels {
-		list = append(list, shape(l.Name, l.Crates))
-	}
-	return list
-}
-
-func (a *API) serveKeyword(w *response, r *http.Request) error {
-	name := strings.ToLower(r.PathValue("keyword"))
-	_, total, err := a.Catalog.Search(r.Context(), catalog.Query{Keyword: name, Limit: 1})
-	if err == nil && total == 0 {
-		err = fault.New(fault.NotFound, "no crate has the keyword `%s`", name)
-	}
-	if err != nil {
-		return err
-	}
-	return w.json(http.StatusOK, object{"keyword": keywordShape(name, total)})
-}
-
-func (a *API) serveCategory(w *response, r *http.Request) error {
-	name := strings.ToLower(r.PathValue("category"))
-	_, total, err := a.Catalog.Search(r.Context(), catalog.Query{Category: name, Limit: 1})
-	if err == nil && total == 0 {
-		err = fault.New(fault.NotFound, "no crate has the category `%s`", name)
-	}
-	if err != nil {
-		return err
-	}
-	return w.json(http.StatusOK, object{"category": categoryShape(name, total)})
-}
-
-func (a *API) serveCategorySlugs(w *response, r *http.Request) error {
-	labels, _, err := a.Catalog.Categories(r.Context(), 1000, 0)
-	if err != nil {
-		return err
-	}
-	type slug struct {
-		ID          string `json:"id"`
-		Slug        string `json:"slug"`
-		Description string `json:"description"`
-	}
-	list := make([]slug, 0, len(labels))
-	for _, l := range labels {
-		list = append(list, slug{ID: l.Name, Slug: l.Name})
-	}
-	slices.SortFunc(list, func(x, y slug) int { return cmp.Compare(x.Slug, y.Slug) })
-	return w.json(http.StatusOK, object{"category_slugs": list})
-}
-
 // summaryLength is how many crates each list of the summary has.
 const summaryLength = 10
 
@@ -338,7 +283,7 @@ func (a *API) summary(ctx context.Context, id int64, role string) (object, error
 	if err != nil {
 		return nil, err
 	}
-	out["popular_keywords"], out["popular_categories"] = shapes(keywords, keywordShape), shapes(categories, categoryShape)
+	out["popular_keywords"], out["popular_categories"] = shapes(keywords, newKeywordShape), shapes(categories, newCategoryShape)
 	return out, nil
 }
 

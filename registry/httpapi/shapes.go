@@ -96,7 +96,7 @@ type versionShape struct {
 	Links         map[string]string   `json:"links"`
 	CrateSize     int64               `json:"crate_size"`
 	PublishedBy   *personShape        `json:"published_by"` // null: the user is no longer there
-	AuditActions  []string            `json:"audit_actions"`
+	AuditActions  []actionShape       `json:"audit_actions"`
 	Checksum      string              `json:"checksum"`
 	RustVersion   *string             `json:"rust_version"`
 	HasLib        bool                `json:"has_lib"`
@@ -106,6 +106,27 @@ type versionShape struct {
 	Homepage      *string             `json:"homepage"`
 	Documentation *string             `json:"documentation"`
 	Repository    *string             `json:"repository"`
+}
+
+// actionShape is what was done to a version, and by whom.
+type actionShape struct {
+	Action string      `json:"action"` // publish, yank or unyank
+	User   personShape `json:"user"`
+	Time   time.Time   `json:"time"`
+}
+
+// actionShapes begins with the publish, which the version itself tells of for as long as it is there; the audit keeps the rest, for its time.
+func (a *API) actionShapes(v catalog.Version, after []catalog.VersionAction) []actionShape {
+	by := catalog.Owner{ID: v.PublisherID, Name: v.PublishedBy}
+	list := append(make([]actionShape, 0, 1+len(after)), actionShape{"publish", a.person(by), v.CreatedAt})
+	for _, done := range after {
+		action := "yank"
+		if done.Action == catalog.ActionUnyank {
+			action = "unyank"
+		}
+		list = append(list, actionShape{action, a.person(catalog.Owner{ID: done.UserID, Name: done.User}), done.At})
+	}
+	return list
 }
 
 // personShape is a user or, with the prefix of groups in its login, a group. cargo needs id and login.
@@ -118,16 +139,21 @@ type personShape struct {
 	Avatar *string `json:"avatar"`
 }
 
-// person gives the shape of a user or a group.
+// person gives the shape of a user or a group. One that is no longer there has the id 0, and owns nothing to list.
 func (a *API) person(o catalog.Owner) personShape {
 	kind, filter := "user", "user_id"
 	if o.Group {
 		kind, filter = "team", "team_id"
 	}
-	return personShape{ID: o.ID, Login: o.Login(), Kind: kind, URL: fmt.Sprintf("%s/api/v1/crates?%s=%d", a.URL, filter, o.ID)}
+	p := personShape{ID: o.ID, Login: o.Login(), Kind: kind, URL: a.URL}
+	if o.ID != 0 {
+		p.URL = fmt.Sprintf("%s/api/v1/crates?%s=%d", a.URL, filter, o.ID)
+	}
+	return p
 }
 
-func (a *API) newVersionShape(v catalog.Version) (versionShape, error) {
+// newVersionShape gives the shape of a version; done is what was done to it after its publish.
+func (a *API) newVersionShape(v catalog.Version, done []catalog.VersionAction) (versionShape, error) {
 	var line index.Entry
 	if err := json.Unmarshal(v.Line, &line); err != nil {
 		return versionShape{}, fmt.Errorf("index line of %s@%s: %w", v.Crate, v.Num, err)
@@ -136,8 +162,8 @@ func (a *API) newVersionShape(v catalog.Version) (versionShape, error) {
 	s := versionShape{ID: v.ID, Crate: v.Crate, Num: v.Num, DLPath: path + "/download", ReadmePath: path + "/readme",
 		UpdatedAt: v.CreatedAt, CreatedAt: v.CreatedAt, Downloads: v.Downloads, Features: line.AllFeatures(), Yanked: v.Yanked,
 		YankMessage: orNull(v.YankMessage), LibLinks: orNull(d.Links), License: orNull(d.License),
-		Links:     map[string]string{"dependencies": path + "/dependencies", "version_downloads": path + "/downloads"},
-		CrateSize: v.Size, AuditActions: []string{}, Checksum: v.SHA256, RustVersion: orNull(d.RustVersion), HasLib: d.HasLib,
+		Links:     map[string]string{"dependencies": path + "/dependencies", "version_downloads": path + "/downloads", "authors": path + "/authors"},
+		CrateSize: v.Size, AuditActions: a.actionShapes(v, done), Checksum: v.SHA256, RustVersion: orNull(d.RustVersion), HasLib: d.HasLib,
 		BinNames: append([]string{}, d.BinNames...), Edition: orNull(d.Edition), Description: orNull(d.Description), Homepage: orNull(d.Homepage),
 		Documentation: orNull(d.Documentation), Repository: orNull(d.Repository)}
 	if v.PublisherID != 0 {
@@ -147,10 +173,11 @@ func (a *API) newVersionShape(v catalog.Version) (versionShape, error) {
 	return s, nil
 }
 
-func (a *API) versionShapes(versions []catalog.Version) ([]versionShape, error) {
+// versionShapes gives the shapes of versions; done tells of each, by its number, what was done to it.
+func (a *API) versionShapes(versions []catalog.Version, done map[string][]catalog.VersionAction) ([]versionShape, error) {
 	list := make([]versionShape, 0, len(versions))
 	for _, v := range versions {
-		s, err := a.newVersionShape(v)
+		s, err := a.newVersionShape(v, done[v.Num])
 		if err != nil {
 			return nil, err
 		}
@@ -192,26 +219,36 @@ func dependencyShapes(v catalog.Version) ([]dependencyShape, error) {
 	return list, nil
 }
 
-// labelShape is a keyword or, with slug and description, a category.
-type labelShape struct {
-	ID          string  `json:"id"`
-	Keyword     string  `json:"keyword,omitempty"`
-	Category    string  `json:"category,omitempty"`
-	Slug        string  `json:"slug,omitempty"`
-	Description *string `json:"description,omitempty"`
-	CratesCount int     `json:"crates_cnt"`
-	CreatedAt   string  `json:"created_at"`
+// keywordShape is a keyword.
+type keywordShape struct {
+	ID          string `json:"id"`
+	Keyword     string `json:"keyword"`
+	CratesCount int    `json:"crates_cnt"`
+	CreatedAt   string `json:"created_at"`
+}
+
+// categoryShape is a category. One that crates.io does not have is named as its slug and has an empty description.
+type categoryShape struct {
+	ID            string           `json:"id"`
+	Category      string           `json:"category"` // its name
+	Slug          string           `json:"slug"`
+	Description   string           `json:"description"`
+	CratesCount   int              `json:"crates_cnt"`
+	CreatedAt     string           `json:"created_at"`
+	Subcategories *[]categoryShape `json:"subcategories,omitempty"`     // of one category only, not in lists
+	Parents       *[]categoryShape `json:"parent_categories,omitempty"` // likewise; the topmost first
 }
 
 // epoch stands for the age of keywords and categories, which nobody keeps.
 const epoch = "1970-01-01T00:00:00Z"
 
-func keywordShape(name string, crates int) labelShape {
-	return labelShape{ID: name, Keyword: name, CratesCount: crates, CreatedAt: epoch}
+func newKeywordShape(name string, crates int) keywordShape {
+	return keywordShape{ID: name, Keyword: name, CratesCount: crates, CreatedAt: epoch}
 }
 
-func categoryShape(name string, crates int) labelShape {
-	return labelShape{ID: name, Category: name, Slug: name, Description: new(string), CratesCount: crates, CreatedAt: epoch}
+func newCategoryShape(slug string, crates int) categoryShape {
+	c := crate.CategoryOf(slug)
+	return categoryShape{ID: slug, Category: c.Name, Slug: slug, Description: c.Description, CratesCount: crates, CreatedAt: epoch}
 }
 
 // orNull gives null for what is not said.

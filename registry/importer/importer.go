@@ -1,5 +1,5 @@
 // Package importer brings the crates of other registries into this one, over HTTP as an administrator: from any sparse registry, a
-// folder of .crate files, Meuse's store and index, or Kellnr's data folder.
+// folder of .crate files, Meuse's store and index, or Kellnr's data folder. What Meuse had mirrored of crates.io goes into a mirror.
 //
 // An archive goes in byte for byte, so that each Cargo.lock that names it still holds. What the index says of it is made from the
 // Cargo.toml inside it, as after a publish; whether it is yanked, and when it was published, comes from the source. What is there
@@ -62,8 +62,13 @@ type Importer struct {
 	MaxSize    int64        // bytes of an archive; 0: 1 GiB
 	DryRun     bool         // say what would be done, and do nothing
 	Progress   func(Report) // called after each version; may be nil
-	mu         sync.Mutex
-	report     Report
+	tally      tally
+}
+
+// tally counts what an import did.
+type tally struct {
+	mu     sync.Mutex
+	report Report
 }
 
 // Report says what an import did.
@@ -209,11 +214,16 @@ func (i *Importer) present(ctx context.Context, name string, v *Version, old cli
 	return err
 }
 
-func (i *Importer) read(ctx context.Context, v *Version) (_ []byte, err error) {
+func (i *Importer) read(ctx context.Context, v *Version) ([]byte, error) {
 	limit := i.MaxSize
 	if limit == 0 {
 		limit = maxSize
 	}
+	return v.read(ctx, limit)
+}
+
+// read gives the archive, of limit bytes at most.
+func (v *Version) read(ctx context.Context, limit int64) ([]byte, error) {
 	r, err := v.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -227,19 +237,23 @@ func (i *Importer) read(ctx context.Context, v *Version) (_ []byte, err error) {
 	return buf.Bytes(), err
 }
 
-func (i *Importer) note(change func(*Report)) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	change(&i.report)
-	if i.Progress != nil {
-		i.Progress(i.report)
+func (i *Importer) note(change func(*Report)) { i.tally.note(change, i.Progress) }
+
+func (i *Importer) snapshot() Report { return i.tally.snapshot() }
+
+func (t *tally) note(change func(*Report), tell func(Report)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change(&t.report)
+	if tell != nil {
+		tell(t.report)
 	}
 }
 
-func (i *Importer) snapshot() Report {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	r := i.report
+func (t *tally) snapshot() Report {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.report
 	r.Registries = maps.Clone(r.Registries)
 	return r
 }

@@ -12,7 +12,7 @@ import (
 
 // Meuse is what Meuse leaves behind: the folder of its crates, {name}/{version}/download, and a clone of its git index.
 type Meuse struct {
-	Store string // crate.path of its configuration; what it mirrored (.crates.io) is passed over
+	Store string // crate.path of its configuration; what it mirrored (.crates.io) is passed over: see MeuseMirror
 	Index string // metadata.path of its configuration
 }
 

@@ -43,7 +43,7 @@ func New(version string) *Metrics {
 		ResponseBytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crateyard_http_response_bytes_total", Help: "Bytes of the bodies of answers, by route."}, []string{"route"}),
 		Publishes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "crateyard_publishes_total", Help: "Publishes, by result: published, refused (the upload's fault) or failed (ours)."}, []string{"result"}),
+			Name: "crateyard_publishes_total", Help: "Publishes, by result: published, refused (the upload's fault) or failed (ours, also while catalog or storage takes none)."}, []string{"result"}),
 		PublishedBytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crateyard_published_bytes_total", Help: "Bytes of the archives of published versions."}),
 		Downloads: prometheus.NewCounter(prometheus.CounterOpts{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 	"time"
 
@@ -196,36 +197,80 @@ var errStored = errors.New("it is stored")
 
 // fetch gives the way of an archive from upstream, which it begins unless somebody has. The caller closes it.
 func (m *Mirror) fetch(l line, pinned int) (*Fetch, error) {
+	f, run, err := m.beginFetch(l, pinned)
+	if run != nil {
+		m.work.Go(run)
+	}
+	return f, err
+}
+
+// fetchHere is fetch for who waits for the end anyway: where it begins a fetch, it returns when that has ended.
+func (m *Mirror) fetchHere(l line, pinned int) (*Fetch, error) {
+	f, run, err := m.beginFetch(l, pinned)
+	if run != nil {
+		run()
+	}
+	return f, err
+}
+
+// beginFetch joins a fetch that is under way, or makes one, which the caller runs. The caller closes it.
+func (m *Mirror) beginFetch(l line, pinned int) (f *Fetch, run func(), err error) {
 	key := m.fetchKey(l.Name, l.Vers)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if f, ok := m.fetches[key]; ok && f.use() {
-		return f, nil
+		return f, nil, nil
 	}
 	if _, ok := m.crates.GetIfPresent(key); ok { // looked for under the lock: a fetch notes it before it goes
-		return nil, errStored
+		return nil, nil, errStored
 	}
-	f := newFetch(m.spools, l.Cksum, m.policy.NeedsFacts())
+	f = newFetch(m.spools, l.Cksum, m.policy.NeedsFacts())
 	f.users++ // the caller
 	m.fetches[key] = f
-	m.work.Go(func() {
+	return f, func() {
 		ctx, cancel := m.detached(fetchTime)
 		defer cancel()
 		d := &download{Fetch: f, m: m, name: l.Name, num: l.Vers, pinned: pinned, limit: m.MaxArchive, finished: sync.OnceFunc(func() { close(f.done) })}
 		err := m.once(ctx, d, l)
 		if err != nil {
+			m.dropFetch(key, f) // first: who hears of the failure and asks again shall not hear of the same one
 			f.update(func() { f.err = err })
 			if !errors.Is(err, context.Canceled) {
 				m.Log.Warn("An archive cannot be fetched from upstream", "mirror", m.Name(), "crate", l.Name, "version", l.Vers, "error", err)
 			}
 		}
-		m.mu.Lock()
-		delete(m.fetches, key)
-		m.mu.Unlock()
+		m.dropFetch(key, f)
 		d.finished()
 		_ = f.Close() // a file without a name that was read only
-	})
-	return f, nil
+	}, nil
+}
+
+func (m *Mirror) dropFetch(key string, f *Fetch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fetches[key] == f {
+		delete(m.fetches, key)
+	}
+}
+
+// fetched waits for the archives of a crate that are on their way.
+func (m *Mirror) fetched(ctx context.Context, name string) error {
+	m.mu.Lock()
+	var under []*Fetch
+	for key, f := range m.fetches {
+		if crate, _, _ := strings.Cut(strings.TrimPrefix(key, m.cratePrefix), "@"); strings.EqualFold(crate, name) {
+			under = append(under, f)
+		}
+	}
+	m.mu.Unlock()
+	for _, f := range under {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // complete ends a download: it checks, releases and stores the archive. Until it returns, who asks shares the fetch.

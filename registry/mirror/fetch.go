@@ -299,7 +299,7 @@ func (d *download) store(ctx context.Context, license string, inspected bool) (*
 		return nil, nil, err
 	}
 	defer func() { _ = w.Cancel() }() // after a commit it does nothing
-	if _, err := io.Copy(w, io.NewSectionReader(d.spool, 0, d.received)); err != nil {
+	if _, err := d.spool.WriteTo(w); err != nil {
 		return nil, nil, err
 	}
 	durable, err := w.Commit(ctx, storage.MirrorKey(d.m.Name(), d.name, d.num, d.SHA256))

@@ -190,7 +190,7 @@ func (m *Manager) Cache(ctx context.Context, mirror, name, num string) (out wire
 	if err != nil {
 		return out, err
 	}
-	row, fetched, err := found.ensure(ctx, name, num, catalog.NotPinned)
+	row, fetched, err := found.ensure(ctx, name, num, catalog.NotPinned, true)
 	if err != nil {
 		return out, err
 	}
@@ -209,6 +209,9 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 	}
 	if !checkName(name) {
 		return fault.New(fault.NotFound, "%q is no name of a crate", name)
+	}
+	if err := found.fetched(ctx, name); err != nil { // what is on its way now is to be forgotten, too
+		return err
 	}
 	m.writer.settled(ctx)
 	e, err := found.load(ctx, indexKey(name))

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	filesBytes = 24 << 20 // of index files in memory, those of all mirrors
+	filesBytes = 14 << 20 // of index files in memory, those of all mirrors
 	cratesMost = 20_000   // archives that are known to be stored, in memory: some 8 MB
 	reloadWait = 15 * time.Second
 

@@ -110,6 +110,17 @@ func (s *spool) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// WriteTo implements io.WriterTo for who knows that nothing is appended any more.
+func (s *spool) WriteTo(w io.Writer) (int64, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.file != nil {
+		return io.Copy(w, io.NewSectionReader(s.file, 0, s.size))
+	}
+	n, err := w.Write(s.memory)
+	return int64(n), err
+}
+
 // close gives back what it holds. Nobody reads it any more.
 func (s *spool) close() error {
 	s.mu.Lock()

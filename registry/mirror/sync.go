@@ -48,6 +48,7 @@ type syncing struct {
 	mu    sync.Mutex
 	state wire.MirrorSync
 	pins  map[catalog.MirrorKey]int
+	had   map[string]struct{} // what was stored when the sync began: it need not be looked for one by one
 
 	awry atomic.Int64 // failures of upstream, one after the other
 }
@@ -115,17 +116,35 @@ func (m *Mirror) wants(ctx context.Context) (w plan.Wants, err error) {
 // walk finds out which versions are wanted, and caches them while it goes on looking.
 func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
 	m := s.m
+	var err error
+	if s.had, err = m.Catalog.MirrorCrateNames(ctx, m.Row.ID); err != nil {
+		return err
+	}
 	fetches, fctx := errgroup.WithContext(ctx)
-	fetches.SetLimit(m.Spec.Upstream.Concurrency)
+	found := make(chan plan.Version)
+	for range m.Spec.Upstream.Concurrency {
+		fetches.Go(func() error {
+			for v := range found {
+				if err := s.cache(fctx, v); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	s.note(func(st *wire.MirrorSync) { st.Counting = true })
-	_, err := plan.Walk(fctx, s, wants, plan.Options{
+	_, err = plan.Walk(fctx, s, wants, plan.Options{
 		Dependencies: plan.Dependencies(m.Spec.Dependencies), Rust: m.Spec.RustVersion, Concurrency: m.Spec.Upstream.Concurrency,
 		IsUpstream: func(registry string) bool { return m.sources().Has(registry) },
 	}, plan.Out{
 		Version: func(v plan.Version) error {
 			s.note(func(st *wire.MirrorSync) { st.Total++ })
-			fetches.Go(func() error { return s.cache(fctx, v) })
-			return fctx.Err()
+			select {
+			case found <- v:
+				return nil
+			case <-fctx.Done():
+				return fctx.Err()
+			}
 		},
 		Failure: func(f plan.Failure) error {
 			s.note(func(st *wire.MirrorSync) { st.Total++ }) // it is wanted, too
@@ -133,6 +152,7 @@ func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
 			return nil
 		},
 	})
+	close(found)
 	s.note(func(st *wire.MirrorSync) { st.Counting = false })
 	return errors.Join(err, fetches.Wait())
 }
@@ -162,7 +182,8 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 	if v.Pinned {
 		how = catalog.PinnedByLockfile
 	}
-	row, fetched, err := s.m.ensure(ctx, v.Crate, v.Num, how)
+	_, had := s.had[v.Crate+"@"+v.Num]
+	row, fetched, err := s.m.ensure(ctx, v.Crate, v.Num, how, had)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -289,8 +310,8 @@ func (m *Mirror) fresh(ctx context.Context, name string) (*entry, error) {
 	return newer, err
 }
 
-// ensure has a version in the cache, and reports whether it was fetched for that.
-func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int) (row *catalog.MirrorCrate, fetched bool, err error) {
+// ensure has a version in the cache, and reports whether it was fetched for that. had is false for what is not stored, as far as the caller knows.
+func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had bool) (row *catalog.MirrorCrate, fetched bool, err error) {
 	if !checkName(name) {
 		return nil, false, m.noVersion(name, num)
 	}
@@ -308,10 +329,12 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int) (row 
 	if d, denied := e.denied[num]; denied && d.Rule != policyPinned {
 		return nil, false, m.refusal(d, name)
 	}
-	if row, err = m.stored(ctx, name, num); err != nil || row != nil {
-		return row, false, err
+	if had {
+		if row, err = m.stored(ctx, name, num); err != nil || row != nil {
+			return row, false, err
+		}
 	}
-	f, err := m.fetch(l, pinned)
+	f, err := m.fetchHere(l, pinned)
 	if errors.Is(err, errStored) {
 		row, err = m.stored(ctx, name, num)
 		return row, false, err

@@ -388,6 +388,9 @@ func (u *upstream) download(ctx context.Context, name, num, sum string) (address
 	if err != nil {
 		return "", false, err
 	}
+	if !strings.Contains(c.Download, "{") {
+		return c.Download + "/" + name + "/" + num + "/download", c.AuthRequired, nil
+	}
 	prefix := func(n string) string { p := index.Path(n); return p[:strings.LastIndexByte(p, '/')] }
 	filled := strings.NewReplacer("{crate}", name, "{version}", num, "{prefix}", originalPrefix(name), "{lowerprefix}", prefix(name),
 		"{sha256-checksum}", sum).Replace(c.Download)

@@ -31,10 +31,11 @@ type writer struct {
 	written chan struct{} // closed when pending is
 	room    *sync.Cond
 	wake    chan struct{}
+	hurry   chan struct{} // somebody waits: nothing is gathered any longer
 }
 
 func newWriter(c *catalog.Catalog, log *slog.Logger) *writer {
-	w := &writer{catalog: c, log: log, wake: make(chan struct{}, 1)}
+	w := &writer{catalog: c, log: log, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 	w.room = sync.NewCond(&w.mu)
 	w.reset()
 	return w
@@ -62,6 +63,7 @@ func (w *writer) touch(size int, f func(p *catalog.MirrorWrites)) <-chan struct{
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.bytes > 0 && w.bytes+size > writeMost {
+		w.hasten()
 		w.room.Wait()
 	}
 	f(w.pending)
@@ -142,6 +144,7 @@ func (w *writer) run(ctx context.Context) {
 		case <-w.wake:
 			select {
 			case <-time.After(writeEvery):
+			case <-w.hurry:
 			case <-ctx.Done():
 			}
 			w.flush(context.WithoutCancel(ctx))
@@ -188,10 +191,20 @@ func (w *writer) flush(ctx context.Context) {
 	}
 }
 
+// hasten has what is gathered be written at once.
+func (w *writer) hasten() {
+	select {
+	case w.hurry <- struct{}{}:
+	default:
+	}
+}
+
 // settled waits until all that was added before the call is written.
 func (w *writer) settled(ctx context.Context) {
+	written := w.add(0, func(*catalog.MirrorWrites) {})
+	w.hasten()
 	select {
-	case <-w.add(0, func(*catalog.MirrorWrites) {}):
+	case <-written:
 	case <-ctx.Done():
 	}
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 )
@@ -34,6 +35,25 @@ func (f *Filesystem) createBatched(context.Context) (Writer, error) {
 	}
 	w.batched = canSyncAll
 	return w, nil
+}
+
+// commitBatched gives the file its key. One sync of all makes it durable, and the folders above it, too, whoever made them.
+func (w *fsWriter) commitBatched(key string) (func() error, error) {
+	linked, err := w.giveName(key)
+	if err != nil { // no folder yet, or something is there
+		if _, linked, err = w.rename(key); err != nil {
+			return nil, errors.Join(diskFault(err), w.Cancel())
+		}
+	}
+	w.done = true
+	if linked {
+		_ = w.store.root.Remove(w.name) // the next start removes what stays
+	}
+	if err := w.file.Close(); err != nil {
+		return nil, diskFault(err)
+	}
+	written := w.store.batches.begun.Load()
+	return func() error { return diskFault(w.store.batches.after(written, w.store.syncAll)) }, nil
 }
 
 // batches counts syncs of the whole filesystem, so that one does for all that was written before it.

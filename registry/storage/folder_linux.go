@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -22,4 +23,23 @@ func identify(root *os.File, dir string) folderID {
 		return folderID{}
 	}
 	return folderID{device: uint64(st.Dev_major)<<32 | uint64(st.Dev_minor), inode: st.Ino, second: st.Btime.Sec, nano: st.Btime.Nsec}
+}
+
+// renameNew gives a file below the open folder root another name, which nothing has yet; else the error is fs.ErrExist. It is errors.ErrUnsupported
+// where the filesystem cannot hold to that.
+func renameNew(root *os.File, from, to string) error {
+	raw, err := root.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		failed = unix.Renameat2(int(fd), from, int(fd), to, unix.RENAME_NOREPLACE)
+	}); err != nil {
+		return err
+	}
+	if errors.Is(failed, unix.EINVAL) || errors.Is(failed, unix.ENOSYS) { // NFS, for one
+		return errors.ErrUnsupported
+	}
+	return failed
 }

@@ -19,7 +19,7 @@ const incoming = "incoming"
 // staleAge is how old what lies in incoming of a shared folder must be before another server removes it: no upload takes so long.
 const staleAge = 24 * time.Hour
 
-// Filesystem is a Store in one folder. Keys cannot lead out of it: every access goes through an os.Root.
+// Filesystem is a Store in one folder. Keys cannot lead out of it: they are checked, and all but the naming of a new file goes through an os.Root.
 type Filesystem struct {
 	root     *os.Root
 	incoming string   // this server's part of incoming, or all of it
@@ -166,22 +166,15 @@ func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
 	if !fs.ValidPath(key) {
 		return nil, errors.Join(fmt.Errorf("invalid key %q", key), w.Cancel())
 	}
+	if w.batched {
+		return w.commitBatched(key)
+	}
 	made, linked, err := w.rename(key)
 	if err != nil {
 		return nil, errors.Join(diskFault(err), w.Cancel())
 	}
 	w.done = true
 	dir := path.Dir(key)
-	if w.batched {
-		if linked {
-			_ = w.store.root.Remove(w.name) // the next start removes what stays
-		}
-		if err := w.file.Close(); err != nil {
-			return nil, diskFault(err)
-		}
-		written := w.store.batches.begun.Load()
-		return func() error { return diskFault(w.store.batches.after(written, w.store.syncAll)) }, nil
-	}
 	synced := make(chan error, 1)
 	go func() {
 		var syncs errgroup.Group
@@ -202,7 +195,7 @@ func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
 	return sync.OnceValue(func() error { return <-synced }), nil
 }
 
-// rename gives the file its key, as a second name where that is possible, and gives the folders that are not known to be durable. Somebody
+// rename gives the file its key, and gives the folders that are not known to be durable; linked tells that the key is a second name. Somebody
 // who shares the folder may take an empty folder away in between: then it is made again.
 func (w *fsWriter) rename(key string) (made []madeFolder, linked bool, err error) {
 	dir := path.Dir(key)
@@ -210,9 +203,9 @@ func (w *fsWriter) rename(key string) (made []madeFolder, linked bool, err error
 		if made, err = w.store.mkdirAll(dir); err != nil {
 			return nil, false, err
 		}
-		if w.store.root.Link(w.name, key) == nil {
+		if linked, err = w.giveName(key); err == nil {
 			made, err = w.store.unsynced(dir, made)
-			return made, true, err
+			return made, linked, err
 		}
 		// Something is there, or the filesystem knows no links.
 		if err = w.file.Sync(); err != nil {
@@ -228,6 +221,14 @@ func (w *fsWriter) rename(key string) (made []madeFolder, linked bool, err error
 		w.store.forget(dir)
 	}
 	return nil, false, err
+}
+
+// giveName gives the file a name that no other has.
+func (w *fsWriter) giveName(key string) (linked bool, err error) {
+	if err = renameNew(w.store.self, w.name, key); errors.Is(err, errors.ErrUnsupported) {
+		return true, w.store.root.Link(w.name, key)
+	}
+	return false, err
 }
 
 func (w *fsWriter) Cancel() error {

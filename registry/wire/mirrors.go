@@ -180,13 +180,19 @@ type MirrorFailure struct {
 	Reason  string `json:"reason"`
 }
 
-// MirroredCrate answers POST /api/v1/mirrors/{mirror}/crates/{crate}/{version}, which caches one version.
+// MirroredCrates answers GET /api/v1/mirrors/{mirror}/crates/{crate}: what is stored of a crate.
+type MirroredCrates struct {
+	Crates []MirroredCrate `json:"crates"` // by version
+}
+
+// MirroredCrate is a version that a mirror has stored. It answers POST /api/v1/mirrors/{mirror}/crates/{crate}/{version}, which has it fetched, and
+// PUT of the same, whose body is the archive.
 type MirroredCrate struct {
 	Crate   string `json:"crate"`
 	Version string `json:"version"`
 	SHA256  string `json:"sha256"`
 	Size    int64  `json:"size"`
-	Fetched bool   `json:"fetched"` // it was not there before
+	Fetched bool   `json:"fetched"` // by this request; else it was there before
 }
 
 // MirrorDryRun answers POST /api/v1/mirrors/{mirror}/policy, whose body is a MirrorPolicy: what it would deny of the versions in the index files

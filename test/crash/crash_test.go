@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/test/postgres"
 	"github.com/crateyard/crateyard/test/s3"
 	"github.com/crateyard/crateyard/test/serve"
@@ -31,8 +32,12 @@ func kills(t *testing.T) int {
 }
 
 func TestSQLiteAndFilesystem(t *testing.T) {
-	data := t.TempDir()
-	run(t, serve.Options{Data: data}, backends{"sqlite", "file:" + filepath.Join(data, "catalog.db") + "?_pragma=busy_timeout(10000)", filepath.Join(data, "storage", "crates")})
+	run(t, func() (serve.Options, backends) {
+		data := t.TempDir()
+		config := registry.DefaultConfig()
+		config.Data = data
+		return serve.Options{Data: data}, backends{"sqlite", "file:" + filepath.Join(data, "catalog.db") + "?_pragma=busy_timeout(10000)", filepath.Join(data, "storage", "crates"), config}
+	})
 }
 
 // The server dies, and not what it keeps its things in.
@@ -46,72 +51,95 @@ func TestPostgresAndS3(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	shared, err := serve.NewShared(pg, s3.New(t), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	run(t, shared.Options(t.TempDir()), backends{"pgx", shared.URI, shared.Blobs})
+	bucket := s3.New(t)
+	run(t, func() (serve.Options, backends) {
+		shared, err := serve.NewShared(pg, bucket, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := registry.DefaultConfig()
+		if err := registry.ReadConfig(shared.ConfigFile, &config); err != nil {
+			t.Fatal(err)
+		}
+		config.Catalog.Postgres = &registry.Postgres{URI: shared.URI, MaxConnections: 4}
+		return shared.Options(t.TempDir()), backends{"pgx", shared.URI, shared.Blobs, config}
+	})
 }
 
-// clients work at the same time, each on a crate of its own.
-const clients = 4
+const (
+	clients = 4  // work at the same time, each on a crate of its own
+	most    = 25 // kills of one registry, for all of it is looked at after each
+)
 
-func run(t *testing.T, o serve.Options, b backends) {
+// run kills the servers of one registry after the other.
+func run(t *testing.T, next func() (serve.Options, backends)) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
+	published, kept, all := 0, 0, kills(t)
+	for left := all; left > 0; left -= most {
+		o, b := next()
+		p, k := live(t, o, b, rng, min(left, most))
+		published, kept = published+p, kept+k
+	}
+	t.Logf("%d versions published, %d blobs kept", published, kept)
+	if kept >= published && all >= 40 {
+		t.Error("no sweep removed anything, so none was tested")
+	}
+}
+
+// live has one registry live through a number of kills. It says how many versions were published, and how many blobs are there in the end.
+func live(t *testing.T, o serve.Options, b backends, rng *rand.Rand, kills int) (published, kept int) {
+	t.Helper()
 	var yards []*yard
-	round := 0
-	check := func(yards []*yard) {
+	var startTook time.Duration // how long the last start took, which is what a sweep takes to begin, too
+	// start starts the server, and finds all as it should be: the whole of it as it is, and what clients know of crates.
+	start := func(kill int, yards []*yard) (*serve.Server, *serve.Client) {
 		t.Helper()
+		begin := time.Now()
 		s, err := serve.StartWith(o)
 		if err != nil {
-			t.Fatalf("after kill %d: %v", round, err)
+			t.Fatalf("after kill %d: %v", kill, err)
 		}
+		startTook = time.Since(begin)
 		c := serve.NewClient(s.URL, s.AdminToken)
+		err = b.consistent(t.Context())
 		for _, y := range yards {
-			if err := y.check(c); err != nil {
-				t.Fatalf("after kill %d: %v\n%s", round, err, s.Logs())
+			if err == nil {
+				err = y.check(c)
 			}
 		}
-		if err := s.Stop(); err != nil {
-			t.Fatal(err)
+		if err != nil {
+			t.Fatalf("after kill %d: %v\n%s", kill, err, s.Logs())
 		}
+		return s, c
 	}
-	for n := kills(t); round < n; round++ {
-		// A crate lives for some rounds, so that there is always an old one and a new one.
-		if round%5 == 0 {
+	for kill := range kills {
+		// A crate lives for some kills, so that there is always an old one and a new one.
+		if kill%5 == 0 {
 			yards = append(yards, newYards(len(yards))...)
 		}
 		recent := yards[len(yards)-clients:]
-		s, err := serve.StartWith(o)
-		if err != nil {
-			t.Fatalf("after kill %d: %v", round, err)
-		}
-		c := serve.NewClient(s.URL, s.AdminToken)
-		for _, y := range recent {
-			if err := y.check(c); err != nil {
-				t.Fatalf("after kill %d: %v\n%s", round, err, s.Logs())
-			}
-		}
+		s, c := start(kill, recent)
 		var sweep *exec.Cmd
-		most := 60 * time.Millisecond
-		if round%3 == 2 {
+		longest := 60 * time.Millisecond
+		if kill%3 == 2 {
 			sweep = startSweep(t, o, b)
-			most = 600 * time.Millisecond // it has to start first
+			longest = 300*time.Millisecond + 3*startTook
 		}
-		work(t, s, c, recent, rng, rand.N(most))
+		work(t, s, c, recent, rng, rand.N(longest))
 		if sweep != nil {
 			_ = sweep.Process.Kill() // it may be over
 			_ = sweep.Wait()         // as it was killed
 		}
-		if round%20 == 19 {
-			consistent(t, o, round)
-		}
 	}
-	check(yards)
-	consistent(t, o, round)
-	published := 0
+	checked(t, o)
+	s, c := start(kills, yards)
+	c.Close()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	checked(t, o)
 	for _, y := range yards {
 		for _, v := range y.versions {
 			if v.published == yes {
@@ -123,10 +151,7 @@ func run(t *testing.T, o serve.Options, b backends) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d versions published, %d blobs kept", published, kept)
-	if kept >= published && round >= 40 {
-		t.Error("no sweep removed anything, so none was tested")
-	}
+	return published, kept
 }
 
 // startSweep removes what the versions that were deleted so far leave behind.
@@ -145,8 +170,8 @@ func startSweep(t *testing.T, o serve.Options, b backends) *exec.Cmd {
 	return cmd
 }
 
-// consistent has the program itself look at all that is there, without a server.
-func consistent(t *testing.T, o serve.Options, round int) {
+// checked has the program itself look at all that is there, without a server.
+func checked(t *testing.T, o serve.Options) {
 	t.Helper()
 	cmd, err := o.Command("check")
 	if err != nil {
@@ -154,7 +179,7 @@ func consistent(t *testing.T, o serve.Options, round int) {
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("check after kill %d: %v\n%s", round, err, out)
+		t.Fatalf("check without a server: %v\n%s", err, out)
 	}
 }
 

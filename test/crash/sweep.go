@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,12 +12,33 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
+
+	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/upkeep"
 )
 
 // backends are what outlives the server: where its catalog and its blobs are, for a test that makes them older than they are.
 type backends struct {
 	driver, source string // of the catalog, as database/sql has them
 	blobs          string // folder
+	config         registry.Config
+}
+
+// consistent holds catalog, blobs and index against each other, and reads every blob, beside a server that runs.
+func (b backends) consistent(ctx context.Context) (err error) {
+	open, err := registry.OpenBackends(ctx, &b.config, registry.BackendOptions{Beside: true, Existing: true, MayLack: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, open.Close()) }() // so that the next server alone mends what a kill leaves of the catalog's files
+	report := &upkeep.Report{}
+	if err := (&upkeep.Checker{Catalog: open.Catalog, Store: open.Store, Feed: open.Catalog}).Run(ctx, report); err != nil {
+		return err
+	}
+	if report.Damaged() > 0 {
+		return fmt.Errorf("check: %v", report.Findings)
+	}
+	return nil
 }
 
 // age makes all blobs and deletions two days old, so that a sweep has something to do; and it gives back the lease of a sweep that was killed,

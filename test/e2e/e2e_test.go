@@ -113,18 +113,25 @@ func (c *cluster) mustCargo(t *testing.T, dir string, args ...string) {
 func crate(t *testing.T, name, version, dependencies string) string {
 	t.Helper()
 	dir := t.TempDir()
+	if err := writeCrate(dir, name, version, dependencies); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func writeCrate(dir, name, version, dependencies string) error {
 	for file, text := range map[string]string{
 		"Cargo.toml": fmt.Sprintf("[package]\nname = %q\nversion = %q\nedition = \"2021\"\ndescription = \"e2e\"\nlicense = \"MIT\"\n[dependencies]\n%s\n", name, version, dependencies),
 		"src/lib.rs": "pub fn f() -> u32 { 1 }\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755); err != nil {
-			t.Fatal(err)
+			return err
 		}
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
-	return dir
+	return nil
 }
 
 func publishAndBuild(t *testing.T, c *cluster) {

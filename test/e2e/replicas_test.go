@@ -4,10 +4,17 @@ package e2e
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,7 +41,7 @@ func TestReplicas(t *testing.T) {
 		{"three replicas become ready", f.becomesReady},
 		{"cargo publishes and builds", f.cargoWorks},
 		{"pods are replaced one by one", f.podsReplaced},
-		{"a server is killed", f.serverKilled},
+		{"two servers of three are killed at once", f.serversKilled},
 		{"PostgreSQL is restarted", f.postgresRestarted},
 		{"S3 is cut off", f.s3CutOff},
 		{"the image is upgraded", f.upgraded},
@@ -60,9 +67,12 @@ type fleet struct {
 	uri      string // of the database, as pods reach it
 	user     *serve.Client
 
+	files map[string]string // for a CARGO_HOME
+
 	mu        sync.Mutex
 	next      int
 	published []upload.Crate // acknowledged
+	byCargo   []string       // versions of busyCrate that are acknowledged
 }
 
 const fleetSpec = `
@@ -125,6 +135,10 @@ func (f *fleet) becomesReady(t *testing.T) {
 	f.waitReady(t, "registryuser/fleet-ci")
 	f.must(t, f.tool, "forward", "--name", "e2e", "--listen", f.address, "--service", namespace+"/fleet:80")
 	f.user = serve.NewClient("http://"+f.address, f.secret(t, "fleet-cargo", "token"))
+	f.files = map[string]string{}
+	for _, file := range []string{"config.toml", "credentials.toml"} {
+		f.files[file] = f.secret(t, "fleet-cargo", file)
+	}
 	if got := f.get(t, "registry/fleet", "{.status.readyReplicas}"); got != "3" {
 		t.Errorf("%s replicas are ready", got)
 	}
@@ -159,52 +173,6 @@ func (f *fleet) publish(ctx context.Context, crate string) error {
 	}
 }
 
-// during publishes one crate and reads the index of another without a pause while something happens. Every publish must be acknowledged in the end. How many reads
-// of the index failed is given back: it is for the caller to say whether one may.
-func (f *fleet) during(t *testing.T, crate string, happens func()) (reads, failed int, first string) {
-	t.Helper()
-	if err := f.publish(t.Context(), crate); err != nil {
-		t.Fatal(err)
-	}
-	path := fmt.Sprintf("/index/%s/%s/%s", crate[:2], crate[2:4], crate)
-	for range 30 { // each on a new connection, so that all replicas have it in memory
-		f.user.Close()
-		if status, text, err := f.user.Do("GET", path, nil); err != nil || status != 200 {
-			t.Fatal(status, string(text), err)
-		}
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for ctx.Err() == nil {
-			limit, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-			if err := f.publish(limit, crate+"-busy"); err != nil {
-				t.Error(err)
-			}
-			cancel()
-			time.Sleep(50 * time.Millisecond)
-		}
-	})
-	wg.Go(func() {
-		for ctx.Err() == nil {
-			status, text, err := f.user.Do("GET", path, nil)
-			reads++
-			if err != nil || status != 200 {
-				if failed++; first == "" {
-					first = fmt.Sprintf("%d %.300s %v", status, text, err)
-				}
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-	})
-	happens()
-	time.Sleep(time.Second)
-	stop()
-	wg.Wait()
-	t.Logf("%d reads, %d of them failed (%s); %d versions acknowledged so far", reads, failed, first, len(f.published))
-	return reads, failed, first
-}
-
 func (f *fleet) cargoWorks(t *testing.T) {
 	dir := crate(t, "fleet-base", "0.1.0", "")
 	f.fleetCargo(t, dir, "publish", "--registry", "fleet", "--allow-dirty")
@@ -230,31 +198,85 @@ func (f *fleet) pods(t *testing.T) []string {
 
 // A pod that is told to end loses no request.
 func (f *fleet) podsReplaced(t *testing.T) {
-	_, failed, first := f.during(t, "calm", func() {
+	seen := f.during(t, "calm", func() {
 		for _, pod := range f.pods(t) {
 			f.kubectl(t, "-n", namespace, "delete", "pod", pod, "--wait")
 			f.rolledOut(t)
 		}
 	})
-	if failed > 0 {
-		t.Errorf("%d reads failed: %s", failed, first)
-	}
+	seen.nothingFailed(t)
 }
 
-// A server that dies takes what it was at work on with it, and no more: cargo, which tries again, does not notice.
-func (f *fleet) serverKilled(t *testing.T) {
-	_, _, _ = f.during(t, "storm", func() {
-		for range 3 {
-			f.kubectl(t, "-n", namespace, "delete", "pod", f.pods(t)[0], "--grace-period=0", "--force")
+// knownDead is how soon after its death nobody is sent to a server any more: the kubelet looks each second, and kube-proxy has to hear of it.
+const knownDead = 5 * time.Second
+
+// Servers that die take what they were at work on with them, and no more: cargo, which tries again on another connection, does not notice, also when
+// one server of three is left.
+func (f *fleet) serversKilled(t *testing.T) {
+	var died []time.Time
+	seen := f.during(t, "storm", func() {
+		for _, kill := range []func(*testing.T){f.killTwo, f.deleteTwo} {
+			died = append(died, time.Now())
+			kill(t)
 			f.fleetCargo(t, crate(t, "app", "0.1.0", `fleet-base = { version = "0.1", registry = "fleet" }`), "build")
+			time.Sleep(2 * knownDead)
 			f.rolledOut(t)
 		}
 	})
+	seen.builds.none(t, "builds")
+	seen.lost.none(t, "reads, however often they were tried,")
+	for _, read := range seen.reads {
+		if !slices.ContainsFunc(died, func(d time.Time) bool { return read.began.After(d) && read.began.Before(d.Add(knownDead)) }) {
+			t.Errorf("a read failed when none of the dead was asked any more: %s", read)
+		}
+	}
+}
+
+// killTwo has the kernel kill two of the three servers at once; their pods start them again.
+func (f *fleet) killTwo(t *testing.T) {
+	t.Helper()
+	pids := f.processes(t)
+	if len(pids) != 3 {
+		t.Fatalf("the servers are the processes %v", pids)
+	}
+	for _, pid := range pids[:2] {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// deleteTwo removes two of the three pods at once without giving them time.
+func (f *fleet) deleteTwo(t *testing.T) {
+	t.Helper()
+	f.kubectl(t, append([]string{"-n", namespace, "delete", "pod", "--grace-period=0", "--force"}, f.pods(t)[:2]...)...)
+}
+
+// processes gives the servers' processes on this machine, which is their node.
+func (f *fleet) processes(t *testing.T) (pids []int) {
+	t.Helper()
+	uids := strings.Fields(f.kubectl(t, "-n", namespace, "get", "pods", "-l", "app.kubernetes.io/instance=fleet", "-o", "jsonpath={.items[*].metadata.uid}"))
+	all, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range all {
+		cgroup, err1 := os.ReadFile(filepath.Join(dir, "cgroup"))
+		cmdline, err2 := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err1 != nil || err2 != nil { // it ended meanwhile
+			continue
+		}
+		ours := slices.ContainsFunc(uids, func(uid string) bool { return strings.Contains(string(cgroup), uid) })
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && ours && strings.HasPrefix(string(cmdline), "/crateyard\x00") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // While the database is away what is in memory is served, and the rest is a clear 503.
 func (f *fleet) postgresRestarted(t *testing.T) {
-	_, failed, first := f.during(t, "calm", func() {
+	seen := f.during(t, "calm", func() {
 		if err := f.postgres.Stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -263,6 +285,10 @@ func (f *fleet) postgresRestarted(t *testing.T) {
 			said := fmt.Sprint(status, " ", string(text), " ", err)
 			return said, err == nil && status == 503 && strings.Contains(string(text), "catalog")
 		})
+		out, err := f.cargoAs(t, "fleet-cargo", crate(t, "fleet-base", "0.2.0", ""), "publish", "--registry", "fleet", "--allow-dirty", "--no-verify")
+		if err == nil || !strings.Contains(out, "503") || !strings.Contains(out, "catalog") {
+			t.Errorf("cargo publish without a catalog: %v\n%s", err, out)
+		}
 		eventually(t, "the Registry says so", time.Minute, func() (string, bool) {
 			said := f.condition(t, "registry/fleet", "CatalogReady")
 			return said, strings.HasPrefix(said, "False")
@@ -272,9 +298,9 @@ func (f *fleet) postgresRestarted(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if failed > 0 {
-		t.Errorf("%d reads of a file that was in memory failed: %s", failed, first)
-	}
+	seen.reads.none(t, "reads of what was in memory")
+	seen.builds.none(t, "builds of what was in memory")
+	seen.publishes.clear(t, "a publish")
 	f.waitReady(t, "registry/fleet")
 }
 
@@ -282,8 +308,8 @@ func (f *fleet) postgresRestarted(t *testing.T) {
 const s3Away = 30 * time.Second
 
 func (f *fleet) s3CutOff(t *testing.T) {
-	unread := f.published[0]
-	_, failed, first := f.during(t, "calm", func() {
+	unread := f.published[slices.IndexFunc(f.published, func(v upload.Crate) bool { return strings.HasSuffix(v.Name, "-busy") })]
+	seen := f.during(t, "calm", func() {
 		f.must(t, f.tool, "expose", "--name", "e2e", "--listen", s3Address, "--stop")
 		began := time.Now()
 		eventually(t, "the Registry says so", time.Minute, func() (string, bool) {
@@ -293,20 +319,20 @@ func (f *fleet) s3CutOff(t *testing.T) {
 		// What a server has a copy of it goes on serving; this version nobody has asked for.
 		status, text, err := f.user.Do("GET", "/crates/"+unread.Name+"/"+unread.Version+"/download", nil)
 		if err != nil || status != 503 || !strings.Contains(string(text), "storage") {
-			t.Errorf("a download without S3: %d %.300s %v", status, text, err)
+			t.Errorf("a download without S3: %d %.300q %v", status, text, err)
 		}
 		time.Sleep(s3Away - time.Since(began))
 		f.exposeS3(t)
 	})
-	if failed > 0 {
-		t.Errorf("%d reads of the index failed: %s", failed, first)
-	}
+	seen.reads.none(t, "reads of what servers have a copy of")
+	seen.builds.none(t, "builds of what servers have a copy of")
+	seen.publishes.clear(t, "a publish")
 	f.waitReady(t, "registry/fleet")
 	f.fleetCargo(t, crate(t, "app", "0.1.0", `fleet-base = { version = "0.1", registry = "fleet" }`), "build")
 }
 
 func (f *fleet) upgraded(t *testing.T) {
-	_, failed, first := f.during(t, "calm", func() {
+	seen := f.during(t, "calm", func() {
 		nextImage(t, f.cluster)
 		f.kubectl(t, "-n", namespace, "patch", "registry", "fleet", "--type=merge", "-p", `{"spec":{"image":"crateyard:next"}}`)
 		eventually(t, "the status shows the new version", 3*time.Minute, func() (string, bool) {
@@ -315,9 +341,7 @@ func (f *fleet) upgraded(t *testing.T) {
 		})
 		f.rolledOut(t)
 	})
-	if failed > 0 {
-		t.Errorf("%d reads failed: %s", failed, first)
-	}
+	seen.nothingFailed(t)
 	f.waitReady(t, "registry/fleet")
 }
 
@@ -413,15 +437,40 @@ spec:
 	f.kubectl(t, "-n", namespace, "delete", "registry", "thief", "--timeout=60s")
 }
 
-// nothingLost reads every version that was acknowledged, and has the server look at all it has.
+// nothingLost reads every version that was acknowledged, and every one that the index has, and has the server look at all it has.
 func (f *fleet) nothingLost(t *testing.T) {
+	sums := map[string]string{} // of what was acknowledged; empty where only cargo has seen the archive
+	names := map[string]bool{"fleet-base": true}
 	for _, v := range f.published {
-		status, data, err := f.user.Do("GET", "/crates/"+v.Name+"/"+v.Version+"/download", nil)
-		if err != nil || status != 200 || string(data) != string(v.Archive) {
-			t.Errorf("%s %s was acknowledged: %d, %d bytes, %v", v.Name, v.Version, status, len(data), err)
+		sums[v.Name+" "+v.Version], names[v.Name] = v.SHA256, true
+	}
+	for _, version := range f.byCargo {
+		sums[busyCrate+" "+version], names[busyCrate] = "", true
+	}
+	there := 0
+	for name := range names {
+		status, file, err := f.user.Do("GET", "/index/"+indexPath(name), nil)
+		if err != nil || status != 200 {
+			t.Fatalf("index of %s: %d %.300s %v", name, status, file, err)
+		}
+		for text := range strings.Lines(string(file)) {
+			var line struct{ Vers, Cksum string }
+			if err := json.Unmarshal([]byte(text), &line); err != nil {
+				t.Fatal(err)
+			}
+			status, data, err := f.user.Do("GET", "/crates/"+name+"/"+line.Vers+"/download", nil)
+			got := fmt.Sprintf("%x", sha256.Sum256(data))
+			if want := sums[name+" "+line.Vers]; err != nil || status != 200 || got != line.Cksum || want != "" && got != want {
+				t.Errorf("%s %s: %d, %d bytes, %v; SHA-256 %s, in the index %s, published %q", name, line.Vers, status, len(data), err, got, line.Cksum, want)
+			}
+			delete(sums, name+" "+line.Vers)
+			there++
 		}
 	}
-	t.Logf("%d versions are there", len(f.published))
+	for version := range sums {
+		t.Errorf("%s was acknowledged and is lost", version)
+	}
+	t.Logf("%d versions are there, %d of them published by cargo while something happened", there, len(f.byCargo))
 	out := f.kubectl(t, "-n", namespace, "exec", "deployment/fleet", "--", "/crateyard", "check", "--config", "/etc/crateyard/config/config.yaml")
 	t.Log(out)
 }

@@ -5,11 +5,13 @@ package hostile
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -146,6 +148,44 @@ func clean(t *testing.T, s *serve.Server) {
 	}
 }
 
+// noise is content that does not get smaller when it is packed.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // never fails
+	return b
+}
+
+// served reads as others would until those who mean harm are done, and at least ten times. Nobody is to wait for them: a read
+// that takes five seconds, of those that need a millisecond, does.
+func served(t *testing.T, s *serve.Server, harm *sync.WaitGroup) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		harm.Wait()
+		close(done)
+	}()
+	for i := 0; ; i++ {
+		select {
+		case <-done:
+			if i >= 10 {
+				return
+			}
+		default:
+		}
+		begin := time.Now()
+		resp, err := http.Get(s.URL + "/index/config.json")
+		if err != nil || resp.StatusCode != 200 {
+			t.Errorf("a read: %v %v", resp, err)
+			return
+		}
+		_ = resp.Body.Close() // read far enough
+		if d := time.Since(begin); d > 5*time.Second {
+			t.Errorf("a read took %s", d)
+		}
+		time.Sleep(20 * time.Millisecond) // it is the others who are to be many
+	}
+}
+
 func TestBombs(t *testing.T) {
 	for name, tc := range map[string]struct {
 		crate []byte
@@ -167,7 +207,7 @@ func TestBombs(t *testing.T) {
 					}
 				})
 			}
-			wg.Wait()
+			served(t, s, &wg)
 			clean(t, s)
 		})
 	}
@@ -196,6 +236,81 @@ func TestDeclaredLengths(t *testing.T) {
 			t.Errorf("%s: %d %s %v", name, status, text, err)
 		}
 	}
+	clean(t, s)
+}
+
+// Two hundred uploads at once, of 2 MiB each and a bomb among ten, are each answered as it deserves. What is held in memory
+// does not grow with them, nor with their size.
+func TestManyLargeUploads(t *testing.T) {
+	s := start(t)
+	bomb := frame(metadata("bomb"), withManifest(t, "bomb", "", 600<<20))
+	var wg sync.WaitGroup
+	for i := range 200 {
+		name, body := "bomb", bomb
+		if i%10 != 0 {
+			name = fmt.Sprintf("large-%d", i)
+			toml := fmt.Sprintf("[package]\nname = %q\nversion = \"1.0.0\"\nlinks = \"z\"\n", name) // which the metadata does not say
+			body = frame(metadata(name), pack(t, name, map[string]io.Reader{"Cargo.toml": strings.NewReader(toml), "noise": bytes.NewReader(noise(2 << 20))},
+				map[string]int64{"Cargo.toml": int64(len(toml)), "noise": 2 << 20}))
+		}
+		wg.Go(func() {
+			status, text, err := send(s, bytes.NewReader(body), int64(len(body)))
+			if want := map[string]string{"bomb": "unpacks to more than"}[name]; status != 400 || err != nil || !strings.Contains(text, cmp.Or(want, "links: ")) {
+				t.Errorf("%s: %d %s %v", name, status, text, err)
+			}
+		})
+	}
+	served(t, s, &wg)
+	clean(t, s)
+}
+
+// Uploads that drip, a byte every tenth of a second, are ended by the server itself, which says why, and leave nothing.
+func TestDrips(t *testing.T) {
+	t.Parallel() // it takes as long as the server is patient: half a minute
+	s := start(t)
+	client := &http.Client{Transport: &http.Transport{}}
+	var wg sync.WaitGroup
+	for i := range 50 {
+		name := fmt.Sprintf("drip-%d", i)
+		toml := fmt.Sprintf("[package]\nname = %q\nversion = \"1.0.0\"\n", name)
+		body := frame(metadata(name), pack(t, name, map[string]io.Reader{"Cargo.toml": strings.NewReader(toml), "noise": bytes.NewReader(noise(20_000))},
+			map[string]int64{"Cargo.toml": int64(len(toml)), "noise": 20_000}))
+		wg.Go(func() {
+			r, w := io.Pipe()
+			req, err := http.NewRequest(http.MethodPut, s.URL+"/api/v1/crates/new", r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.ContentLength = int64(len(body))
+			req.Header.Set("Authorization", s.AdminToken)
+			ended := make(chan struct{})
+			go func() {
+				half := len(body) / 2
+				for _, err := w.Write(body[:half]); err == nil && half < len(body); half++ {
+					select {
+					case <-ended:
+						err = io.ErrClosedPipe
+					case <-time.After(100 * time.Millisecond):
+						_, err = w.Write(body[half : half+1])
+					}
+				}
+				_ = w.CloseWithError(io.ErrClosedPipe)
+			}()
+			resp, err := client.Do(req)
+			close(ended)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			text, _ := io.ReadAll(resp.Body) // as far as it came
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(text), "bytes a second") {
+				t.Errorf("%d %s", resp.StatusCode, text)
+			}
+		})
+	}
+	served(t, s, &wg)
 	clean(t, s)
 }
 

@@ -26,7 +26,7 @@ func TestOneServer(t *testing.T) {
 	check(t, serve.NewClient(s.URL, s.AdminToken))
 }
 
-func check(t *testing.T, servers ...*serve.Client) {
+func check(t *testing.T, servers ...*serve.Client) *recorder {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	r, err := record(servers, 12, length, seed)
@@ -56,6 +56,7 @@ func check(t *testing.T, servers ...*serve.Client) {
 		}
 		t.Errorf("history is %s; see %s: %v", result, file.Name(), porcupine.Visualize(model(), info, file))
 	}
+	return r
 }
 
 // The checker itself must refuse what a registry may not do.

@@ -1,8 +1,6 @@
 package linear
 
 import (
-	"fmt"
-	"path/filepath"
 	"testing"
 
 	"github.com/crateyard/crateyard/test/postgres"
@@ -12,34 +10,12 @@ import (
 
 // Three servers share PostgreSQL and S3.
 func TestReplicas(t *testing.T) {
-	pg, err := postgres.Start(postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := pg.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	pg := postgres.StartTest(t, postgres.Options{})
 	shared, err := serve.NewShared(pg, s3.New(t), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var clients []*serve.Client
-	for i := range 3 {
-		s, err := serve.StartWith(shared.Options(filepath.Join(t.TempDir(), fmt.Sprint(i))))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Stop(); err != nil {
-				t.Error(err)
-			}
-			if t.Failed() {
-				t.Logf("server %d:\n%s", i, s.Logs())
-			}
-		})
-		clients = append(clients, serve.NewClient(s.URL, s.AdminToken))
-	}
+	clients, _ := startReplicas(t, shared, 3)
 	check(t, clients...)
+	sameEverywhere(t, clients)
 }

@@ -12,9 +12,9 @@ import (
 
 // Shared is a registry that several servers serve: a database, and a bucket or a folder.
 type Shared struct {
-	URI    string // of the database
-	Blobs  string // folder in which they lie, S3's own where they are in a bucket
-	config string
+	URI        string // of the database
+	Blobs      string // folder in which they lie, S3's own where they are in a bucket
+	ConfigFile string // of its servers
 }
 
 // sharedToken is the admin's token of all its servers.
@@ -46,11 +46,11 @@ func NewShared(pg *postgres.Server, bucket *s3.Server, dir string, more ...strin
 	for _, m := range more {
 		storage += m
 	}
-	s := &Shared{URI: uri, Blobs: blobs, config: filepath.Join(dir, "config.yaml")}
-	return s, os.WriteFile(s.config, []byte(storage), 0o600)
+	s := &Shared{URI: uri, Blobs: blobs, ConfigFile: filepath.Join(dir, "config.yaml")}
+	return s, os.WriteFile(s.ConfigFile, []byte(storage), 0o600)
 }
 
 // Options are those of one of its servers, which has a folder of its own.
 func (s *Shared) Options(data string) Options {
-	return Options{Data: data, Flags: []string{"--config", s.config}, Env: []string{"CRATEYARD_POSTGRES_URI=" + s.URI}, AdminToken: sharedToken}
+	return Options{Data: data, Flags: []string{"--config", s.ConfigFile}, Env: []string{"CRATEYARD_POSTGRES_URI=" + s.URI}, AdminToken: sharedToken}
 }

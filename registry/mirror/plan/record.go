@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"unique"
+	"unsafe"
 
 	"github.com/crateyard/crateyard/registry/crate"
 )
@@ -93,7 +94,7 @@ func (v *version) compat() compat {
 // newRecord makes the record of a crate of what the index says. dev says whether development dependencies are needed. isUpstream tells
 // whether a registry that a line names is upstream itself.
 func newRecord(name string, entries []Entry, dev bool, isUpstream func(string) bool, req func(string) (*requirement, error)) *record {
-	r := &record{name: name}
+	r := &record{name: name, versions: make([]version, 0, len(entries))} // to grow would take up to twice as much, and keep it
 	other := ""
 	var last Entry
 	var needs *detail // of last; nil: cargo cannot read them
@@ -120,7 +121,6 @@ func newRecord(name string, entries []Entry, dev bool, isUpstream func(string) b
 	}
 	slices.SortStableFunc(r.versions, func(a, b version) int { return cmp.Or(b.Compare(a.Version), compareBuild(b.Build, a.Build)) })
 	r.versions = slices.CompactFunc(r.versions, func(a, b version) bool { return a.Version == b.Version })
-	r.versions = slices.Clip(r.versions)
 	return r
 }
 
@@ -185,8 +185,8 @@ func intern(s string) string {
 
 // measure gives the size of the record.
 func (r *record) measure() uint32 {
-	const perVersion, perDetail, perDep, perFeature, perText = 128, 96, 96, 48, 16
-	n := 256 + len(r.versions)*perVersion
+	const perDetail, perDep, perFeature, perText = 96, 128, 64, 16
+	n := 256 + cap(r.versions)*int(unsafe.Sizeof(version{}))
 	counted := map[*detail]bool{}
 	for i := range r.versions {
 		d := r.versions[i].detail

@@ -1,0 +1,136 @@
+package mirror
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/mirror/policy"
+	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// Stored gives what a mirror has stored of a crate, as upstream spells it, by version.
+func (m *Manager) Stored(ctx context.Context, mirror, name string) ([]wire.MirroredCrate, error) {
+	found, err := m.find(ctx, mirror)
+	if err != nil {
+		return nil, err
+	}
+	m.writer.settled(ctx)
+	rows, err := m.Catalog.MirrorCratesOf(ctx, found.Row.ID, name)
+	list := make([]wire.MirroredCrate, 0, len(rows))
+	for _, r := range rows {
+		list = append(list, wire.MirroredCrate{Crate: r.Name, Version: r.Num, SHA256: r.SHA256, Size: r.Size})
+	}
+	return list, err
+}
+
+// Add stores the archive of a version that somebody brings, as if it had been fetched: upstream's index says which bytes are right, and the policy
+// whether they may enter. Where no index file is cached and upstream is of no help, nothing vouches for them, and they are refused. When Add
+// returns, the archive is durable.
+func (m *Manager) Add(ctx context.Context, mirror, name, num string, body io.Reader) (out wire.MirroredCrate, err error) {
+	found, err := m.find(ctx, mirror)
+	if err != nil {
+		return out, err
+	}
+	l, err := found.vouched(ctx, name, num)
+	if err != nil {
+		return out, err
+	}
+	sp, hash := m.spools.open(), sha256.New()
+	defer func() { _ = sp.close() }() // a file without a name
+	n, err := io.Copy(io.MultiWriter(sp, hash), io.LimitReader(body, m.MaxArchive+1))
+	switch {
+	case err != nil:
+		return out, fault.Wrap(fault.TimedOut, err, "the archive of %s %s did not arrive whole, or there is no room for it; send it again", name, num)
+	case n > m.MaxArchive:
+		return out, fault.New(fault.TooLarge, "the archive of %s %s has more than %d bytes, which is no crate", name, num, m.MaxArchive)
+	}
+	if sum := hex.EncodeToString(hash.Sum(nil)); sum != l.Cksum {
+		return out, fault.New(fault.Invalid, "these are not the bytes of %s %s: they have SHA-256 %s, and upstream's index says %s", name, num, sum, l.Cksum)
+	}
+	out = wire.MirroredCrate{Crate: name, Version: num, SHA256: l.Cksum, Size: n}
+	if row, err := found.stored(ctx, name, num); err != nil || row != nil {
+		return out, err
+	}
+	row := catalog.MirrorCrate{Name: name, Num: num, SHA256: l.Cksum, Size: n}
+	if found.policy.NeedsFacts() {
+		row.License, row.Inspected = inspect(io.NewSectionReader(sp, 0, n)), true
+		o := policy.Options{Now: time.Now(), Advisories: found.advisories.Load(), Facts: func(string) (policy.Facts, bool) {
+			return policy.Facts{License: row.License, Size: n}, true
+		}}
+		if d := found.policy.Version(l.bytes, o); d != nil {
+			return out, found.refusal(*d, name)
+		}
+	}
+	out.Fetched = true
+	return out, found.put(ctx, row, io.NewSectionReader(sp, 0, n))
+}
+
+// vouched gives the line of a version that may enter.
+func (m *Mirror) vouched(ctx context.Context, name, num string) (l line, err error) {
+	if !checkName(name) {
+		return l, m.noVersion(name, num)
+	}
+	if err := m.admitCrate(name); err != nil {
+		return l, err
+	}
+	e, err := m.fresh(ctx, indexKey(name))
+	if err != nil {
+		return l, err
+	}
+	l, ok := e.lines[num]
+	if !ok || l.Name != name {
+		return l, m.noVersion(name, num)
+	}
+	if d, denied := e.denied[num]; denied && d.Rule != policyPinned {
+		return l, m.refusal(d, name)
+	}
+	return l, nil
+}
+
+// put stores an archive that was checked, and waits until it is durable and known.
+func (m *Mirror) put(ctx context.Context, row catalog.MirrorCrate, r io.Reader) error {
+	w, err := storage.CreateBatched(ctx, m.Store)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Cancel() }() // after a commit it does nothing
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	durable, err := w.Commit(ctx, storage.MirrorKey(m.Name(), row.Name, row.Num, row.SHA256))
+	if err != nil {
+		return err
+	}
+	row.StoredAt = time.Now()
+	row.UsedAt = row.StoredAt
+	select {
+	case <-m.writer.crate(m.Row.ID, row, durable):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	known, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, row.Name, row.Num)
+	if err == nil && known == nil {
+		err = fault.New(fault.Unavailable, "the archive of %s %s could not be stored; the server's log says why", row.Name, row.Num)
+	}
+	if err != nil {
+		return err
+	}
+	m.crates.Set(m.fetchKey(row.Name, row.Num), known)
+	if m.Spec.Retention.MaxSize > 0 {
+		m.grew.Store(true)
+	}
+	if !m.policy.NeedsFacts() && !m.pinnedOnly() {
+		return nil
+	}
+	m.files.Invalidate(m.key(indexKey(row.Name))) // what is said there of the version may be different now
+	if !m.Shared {
+		return nil
+	}
+	return m.Catalog.TouchMirror(ctx, m.Name())
+}

@@ -1,0 +1,73 @@
+package registry_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// shipLicensed publishes a version with a license.
+func (y *yard) shipLicensed(name, version, license string) {
+	y.t.Helper()
+	text := strings.Replace(manifest(name, version), "[package]", "[package]\nlicense = \""+license+"\"", 1)
+	crate := archive(y.t, file(name+"-"+version+"/Cargo.toml", text), file(name+"-"+version+"/src/lib.rs", ""))
+	if a := y.publish(frame(strings.Replace(metadata(name, version), `"license":null`, `"license":"`+license+`"`, 1), crate)); a.status != 200 {
+		y.t.Fatalf("publish %s %s: %d %s", name, version, a.status, a.body)
+	}
+}
+
+// A licence rule holds for what was cached before there was one, and for what came in a bundle, as it does for what is fetched.
+func TestMirrorLicensesOfWhatIsCached(t *testing.T) {
+	m := openMirror(t, nil)
+	m.from.shipLicensed("free", "1.0.0", "MIT")
+	m.from.shipLicensed("copyleft", "1.0.0", "GPL-3.0-only")
+	m.from.shipLicensed("copyleft", "1.1.0", "GPL-3.0-only")
+	for _, name := range []string{"free", "copyleft"} {
+		if a, _ := m.crate(name, "1.0.0"); a.status != 200 {
+			t.Fatal(name, a.status, a.body)
+		}
+	}
+	var bundle bytes.Buffer
+	if _, err := m.client.ExportMirror(t.Context(), "m", &bundle); err != nil {
+		t.Fatal(err)
+	}
+	mit := func(s *wire.MirrorSpec) { s.Policy.Licenses = []string{"MIT"} }
+	d, err := m.client.TryPolicy(t.Context(), "m", wire.MirrorPolicy{Licenses: []string{"MIT"}})
+	if err != nil || d.Total != 1 || d.Denied[0].Rule != "license" || !d.Denied[0].Cached {
+		t.Errorf("dry run: %+v %v", d, err)
+	}
+	check := func(what string, spec func(*wire.MirrorSpec), rule string) {
+		t.Helper()
+		m.put("m", spec)
+		if a, _ := m.crate("copyleft", "1.0.0"); a.status != 403 || !strings.Contains(a.body, "rule "+rule) {
+			t.Errorf("%s: the cached one: %d %s", what, a.status, clipped(a.body))
+		}
+		if a, _ := m.crate("copyleft", "1.1.0"); a.status != 403 || !strings.Contains(a.body, "rule "+rule) {
+			t.Errorf("%s: one that is fetched: %d %s", what, a.status, clipped(a.body))
+		}
+		if a := m.index("copyleft"); strings.Count(a.body, `"yanked":true`) != 2 {
+			t.Errorf("%s: the index: %s", what, a.body)
+		}
+	}
+	check("licences", mit, "license")
+	if a, _ := m.crate("free", "1.0.0"); a.status != 200 {
+		t.Errorf("what is free: %d %s", a.status, a.body)
+	}
+	check("size", func(s *wire.MirrorSpec) { s.Policy.MaxCrateSize = 10 }, "max-size")
+
+	if err := m.client.DeleteMirror(t.Context(), "m"); err != nil {
+		t.Fatal(err)
+	}
+	m.put("m", mit)
+	if _, err := m.client.ImportMirror(t.Context(), "m", &bundle, int64(bundle.Len())); err != nil {
+		t.Fatal(err)
+	}
+	if a, _ := m.crate("copyleft", "1.0.0"); a.status != 403 {
+		t.Errorf("out of a bundle: %d %s", a.status, a.body)
+	}
+	if a, _ := m.crate("free", "1.0.0"); a.status != 200 {
+		t.Errorf("out of a bundle, free: %d %s", a.status, a.body)
+	}
+}
