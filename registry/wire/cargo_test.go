@@ -16,7 +16,15 @@ credential-provider = "cargo:token"
 token = "cy_x"
 `,
 		EnvName("my-acme_1"): "MY_ACME_1",
-		MirrorConfig("crates-io", "deps", url): `[source.crates-io]
+		MirrorConfig("sparse+https://crates.partner.example/index/", "deps", url): `[source.deps-upstream]
+registry = "sparse+https://crates.partner.example/index/"
+replace-with = "deps"
+
+[registries.deps]
+index = "sparse+https://crates.acme.dev/mirrors/deps/"
+credential-provider = "cargo:token"
+`,
+		MirrorConfig("", "deps", url): `[source.crates-io]
 replace-with = "deps"
 
 [registries.deps]

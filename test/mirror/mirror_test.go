@@ -82,7 +82,7 @@ func home(t *testing.T, server, mirror string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if mirror != "" {
-		write(t, filepath.Join(dir, "config.toml"), wire.MirrorConfig("crates-io", mirror, server))
+		write(t, filepath.Join(dir, "config.toml"), wire.MirrorConfig("", mirror, server))
 	}
 	return dir
 }

@@ -65,7 +65,7 @@ exec `+bin+` "$@"`)
 	}
 	m.replaced = []string{
 		"http://127.0.0.1:8080", "http://" + m.address, "https://crates.partner.example", partner.URL, "https://crates.inside.example", inside.URL,
-		"/srv/advisory-db", filepath.Join(m.home, "advisory-db"),
+		"/srv/advisory-db", filepath.Join(m.home, "advisory-db"), "/srv/meuse", filepath.Join(m.home, "meuse"),
 	}
 	t.Cleanup(m.stop)
 	return m

@@ -38,6 +38,18 @@ var before = map[string]func(*machine){
 	"crateyard mirror try crates-mirror --spec policy.yaml": func(m *machine) {
 		m.run(&block{text: "cargo new -q report && cd report && cargo add -q time@=0.2.22 hyper@=1.4.1 evil-json && cargo generate-lockfile && cargo remove -q evil-json && cargo generate-lockfile && cd .."})
 	},
+	// What a Meuse had cached.
+	"crateyard import meuse --store /srv/meuse/crates --mirror crates-mirror       # or --store 's3://meuse?endpoint=https://s3.example.com&pathStyle=true'": func(m *machine) {
+		for _, version := range []string{"1.0.14", "1.0.15"} {
+			c := serve.NewClient(m.cratesIO.URL, "")
+			defer c.Close()
+			status, archive, err := c.Do("GET", "/crates/itoa/"+version+"/download", nil)
+			if err != nil || status != 200 {
+				m.t.Fatal(status, err)
+			}
+			m.write("meuse/crates/.crates.io/itoa/"+version+"/download", string(archive))
+		}
+	},
 	"mkdir -p ~/inside && crateyard cargo-config --mirror crates-mirror > ~/inside/config.toml": func(m *machine) {
 		m.cratesIO.Fail("", upstream.Down, -1) // there is no network
 	},
