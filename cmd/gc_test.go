@@ -7,7 +7,7 @@ import (
 )
 
 func TestGrowth(t *testing.T) {
-	for live, want := range map[uint64]int{0: 300, 8 << 20: 300, 16 << 20: 300, 48 << 20: 100, 96 << 20: 50, 10 << 30: 20} {
+	for live, want := range map[uint64]int{0: 300, 8 << 20: 300, 14 << 20: 200, 28 << 20: 100, 56 << 20: 50, 10 << 30: 20} {
 		if got := growth(live); got != want {
 			t.Errorf("%d MiB live: %d percent, want %d", live>>20, got, want)
 		}
