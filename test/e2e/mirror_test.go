@@ -187,7 +187,7 @@ func (m *mirrored) tells(t *testing.T) {
 			t.Errorf("kubectl get shows %s %q, not %q", column, row[column], want)
 		}
 	}
-	if _, err := time.ParseDuration(row["LAST SYNC"]); err != nil || row["SIZE"] == "" || row["SIZE"] == "0" {
+	if _, err := time.ParseDuration(row["SYNCED"]); err != nil || row["SIZE"] == "" || row["SIZE"] == "0" {
 		t.Errorf("kubectl get tells neither how fresh nor how large it is: %v", row)
 	}
 	wide := m.row(t, "-o", "wide")
