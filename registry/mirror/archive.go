@@ -204,15 +204,6 @@ func (m *Mirror) fetch(l line, pinned int) (*Fetch, error) {
 	return f, err
 }
 
-// fetchHere is fetch for who waits for the end anyway: where it begins a fetch, it returns when that has ended.
-func (m *Mirror) fetchHere(l line, pinned int) (*Fetch, error) {
-	f, run, err := m.beginFetch(l, pinned)
-	if run != nil {
-		run()
-	}
-	return f, err
-}
-
 // beginFetch joins a fetch that is under way, or makes one, which the caller runs. The caller closes it.
 func (m *Mirror) beginFetch(l line, pinned int) (f *Fetch, run func(), err error) {
 	key := m.fetchKey(l.Name, l.Vers)

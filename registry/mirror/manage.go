@@ -221,6 +221,7 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 			break
 		}
 	}
+	m.writer.settled(ctx) // the look at it may have noted what is in its archives
 	rows, err := m.Catalog.MirrorCratesOf(ctx, found.Row.ID, name)
 	if err != nil {
 		return err

@@ -334,9 +334,12 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had b
 			return row, false, err
 		}
 	}
-	f, err := m.fetchHere(l, pinned)
+	f, err := m.fetch(l, pinned)
 	if errors.Is(err, errStored) {
 		row, err = m.stored(ctx, name, num)
+		if err == nil && row == nil {
+			err = fault.New(fault.Unavailable, "it was stored and removed again meanwhile; try again")
+		}
 		return row, false, err
 	}
 	if err != nil {

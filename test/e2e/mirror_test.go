@@ -309,7 +309,7 @@ spec:
 		})
 		t.Logf("%s %s: %s", tt.object, tt.condition, m.condition(t, "cratemirror/"+tt.object, tt.condition))
 	}
-	if progress := m.get(t, "cratemirror/wrong", "{.status.sync.progress}"); progress != "2/2" {
+	if progress := m.get(t, "cratemirror/wrong", "{.status.sync.progress}"); progress != "2/3" {
 		t.Errorf("the entries that are right came in as %s", progress)
 	}
 	m.kubectl(t, "-n", namespace, "delete", "cratemirror", "lost", "mixed", "wrong", "--timeout=60s")
