@@ -24,6 +24,8 @@ func EnvName(name string) string {
 	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
+const cratesIO = "crates.io"
+
 // MirrorIndexURL is what cargo calls a mirror of a registry at url.
 func MirrorIndexURL(url, mirror string) string { return "sparse+" + url + "/mirrors/" + mirror + "/" }
 
@@ -31,7 +33,8 @@ func MirrorIndexURL(url, mirror string) string { return "sparse+" + url + "/mirr
 // mirror of a registry at url. The mirror is named as a registry, too, because cargo finds a token for a private one by that.
 func MirrorConfig(upstream, mirror, url string) string {
 	source := "[source.crates-io]\n"
-	if upstream != "" {
+	// cargo knows crates.io's own index by that name, and refuses a second one.
+	if at := strings.TrimSuffix(upstream, "/"); at != "" && at != "sparse+https://index."+cratesIO {
 		source = fmt.Sprintf("[source.%s-upstream]\nregistry = %q\n", mirror, upstream)
 	}
 	return fmt.Sprintf("%sreplace-with = %q\n\n[registries.%s]\nindex = %q\ncredential-provider = \"cargo:token\"\n", source, mirror, mirror, MirrorIndexURL(url, mirror))

@@ -31,6 +31,13 @@ replace-with = "deps"
 index = "sparse+https://crates.acme.dev/mirrors/deps/"
 credential-provider = "cargo:token"
 `,
+		MirrorConfig("sparse+https://index."+cratesIO+"/", "deps", url): `[source.crates-io]
+replace-with = "deps"
+
+[registries.deps]
+index = "sparse+https://crates.acme.dev/mirrors/deps/"
+credential-provider = "cargo:token"
+`,
 	} {
 		if got != want {
 			t.Errorf("%s\nand not\n%s", got, want)
