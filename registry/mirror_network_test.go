@@ -104,6 +104,13 @@ func TestMirrorOfPrivateUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.fetched("acme 1.0.0")
+	// Another upstream is not the one that the token is for.
+	other := spec
+	other.Upstream.Index = "sparse+http://127.0.0.1:1/index/"
+	if got, err := m.client.PutMirror(t.Context(), "m", wire.MirrorChange{Spec: other}); err != nil || got.HasToken {
+		t.Errorf("the token goes along to another upstream: %v %+v", err, got)
+	}
+	set(&token)
 	none := ""
 	set(&none)
 	if err := m.client.ForgetCrate(t.Context(), "m", "acme"); err != nil {

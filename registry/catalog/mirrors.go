@@ -70,8 +70,9 @@ func (c *Catalog) changeMirror(ctx context.Context, by Actor, name string, f fun
 	})
 }
 
-// PutMirror makes a mirror, or gives it another spec. token nil leaves the token as it is. To put what is there changes nothing.
-func (c *Catalog) PutMirror(ctx context.Context, by Actor, name, spec string, token *string) (m Mirror, err error) {
+// PutMirror makes a mirror, or gives it another spec. token says what its token is to be, of the mirror as it was, whose zero value stands for none; nil leaves
+// the token as it is. To put what is there changes nothing.
+func (c *Catalog) PutMirror(ctx context.Context, by Actor, name, spec string, token func(old Mirror) string) (m Mirror, err error) {
 	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if err := tx.lock(ctx, lockMirrors, 0); err != nil {
 			return nil, err
@@ -85,7 +86,7 @@ func (c *Catalog) PutMirror(ctx context.Context, by Actor, name, spec string, to
 		if fault.KindOf(err) == fault.NotFound {
 			secret := ""
 			if token != nil {
-				secret = *token
+				secret = token(Mirror{})
 			}
 			if _, err := tx.ExecContext(ctx, "INSERT INTO mirrors (name, spec, token, created_at) VALUES (?, ?, ?, ?)", name, spec, secret, c.now().Unix()); err != nil {
 				return nil, err
@@ -101,7 +102,7 @@ func (c *Catalog) PutMirror(ctx context.Context, by Actor, name, spec string, to
 		m = old
 		m.Spec = spec
 		if token != nil {
-			m.Token = *token
+			m.Token = token(old)
 		}
 		if m.Spec == old.Spec && m.Token == old.Token {
 			return nil, nil

@@ -115,7 +115,7 @@ func (a *API) serveCacheCrate(w *response, r *http.Request) error {
 	}
 	c, err := a.Mirrors.Cache(r.Context(), r.PathValue("mirror"), r.PathValue("crate"), r.PathValue("version"))
 	if err != nil {
-		return err
+		return a.denied(w, a.Mirrors.Mirror(r.PathValue("mirror")), err)
 	}
 	return w.json(http.StatusOK, c)
 }
@@ -141,7 +141,7 @@ func (a *API) serveAddCrate(w *response, r *http.Request) error {
 	m, err := a.Mirrors.Add(r.Context(), r.PathValue("mirror"), r.PathValue("crate"), r.PathValue("version"), body)
 	if err != nil {
 		body.drain(r)
-		return err
+		return a.denied(w, a.Mirrors.Mirror(r.PathValue("mirror")), err)
 	}
 	return w.json(http.StatusOK, m)
 }

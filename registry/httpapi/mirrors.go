@@ -118,7 +118,7 @@ func (a *API) sendFetch(w *response, r *http.Request, m *mirror.Mirror, f *mirro
 
 // denied notes what a policy kept from somebody.
 func (a *API) denied(w *response, m *mirror.Mirror, err error) error {
-	if d, ok := errors.AsType[*mirror.Denied](err); ok {
+	if d, ok := errors.AsType[*mirror.Denied](err); ok && m != nil {
 		by := catalog.Actor{User: "anonymous", Address: w.address}
 		if w.principal != nil {
 			by = a.actor(w)

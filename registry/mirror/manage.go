@@ -44,7 +44,15 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 		return false, err
 	}
 	before := m.Mirror(name)
-	row, err := m.Catalog.PutMirror(ctx, by, name, string(text), change.Token)
+	row, err := m.Catalog.PutMirror(ctx, by, name, string(text), func(old catalog.Mirror) string {
+		if change.Token != nil {
+			return *change.Token
+		}
+		if old.Token == "" || !sameUpstream(old, spec) {
+			return "" // a token is for the registry that it was given for, and no other may see it
+		}
+		return old.Token
+	})
 	if err != nil || before != nil && before.Row.ID == row.ID && before.Row.Generation == row.Generation {
 		return false, err
 	}
@@ -62,6 +70,12 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 		})
 	}
 	return true, nil
+}
+
+// sameUpstream reports whether a mirror has the upstream of a spec.
+func sameUpstream(old catalog.Mirror, spec wire.MirrorSpec) bool {
+	var was wire.MirrorSpec
+	return json.Unmarshal([]byte(old.Spec), &was) == nil && was.Upstream.Index == spec.Upstream.Index
 }
 
 func printable(s string) bool {
@@ -136,8 +150,8 @@ func (m *Manager) PutLockfile(ctx context.Context, by catalog.Actor, mirror, nam
 
 // sources are what lockfiles call the upstream of a mirror.
 func (m *Mirror) sources() lockfile.Sources {
-	if m.Spec.Upstream.Index == DefaultIndex {
-		return lockfile.Sources{lockfile.CratesIO, DefaultIndex}
+	if m.Spec.Upstream.Index == wire.CratesIOIndex {
+		return lockfile.Sources{lockfile.CratesIO, wire.CratesIOIndex}
 	}
 	// Cargo can be told that another registry is crates.io, and a mirror of such a registry is asked for crates.io's crates.
 	return lockfile.Sources{m.Spec.Upstream.Index, lockfile.CratesIO}
@@ -221,7 +235,6 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 			break
 		}
 	}
-	m.writer.settled(ctx) // the look at it may have noted what is in its archives
 	rows, err := m.Catalog.MirrorCratesOf(ctx, found.Row.ID, name)
 	if err != nil {
 		return err

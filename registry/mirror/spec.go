@@ -40,12 +40,6 @@ const (
 	maxCABundle    = 1 << 20
 )
 
-// cratesIO is the site whose sparse index is the default upstream.
-const cratesIO = "crates.io"
-
-// DefaultIndex is the sparse index of crates.io, which lies on a host of its own below the site's.
-const DefaultIndex = "sparse+https://index." + cratesIO + "/"
-
 // nameRule is what fits into an address, a TOML key and the name of a Kubernetes object.
 var nameRule = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
@@ -62,7 +56,7 @@ func CheckName(name string) error {
 
 // WithDefaults fills in what a spec leaves open.
 func WithDefaults(s wire.MirrorSpec) wire.MirrorSpec {
-	s.Upstream.Index = cmp.Or(s.Upstream.Index, DefaultIndex)
+	s.Upstream.Index = cmp.Or(s.Upstream.Index, wire.CratesIOIndex)
 	if !strings.HasSuffix(s.Upstream.Index, "/") {
 		s.Upstream.Index += "/" // the address is the same to cargo's users, and ends so to cargo
 	}

@@ -24,7 +24,8 @@ func EnvName(name string) string {
 	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-const cratesIO = "crates.io"
+// CratesIOIndex is the sparse index of crates.io, which lies on a host of its own below the site's.
+const CratesIOIndex = "sparse+https://index." + "crates.io" + "/"
 
 // MirrorIndexURL is what cargo calls a mirror of a registry at url.
 func MirrorIndexURL(url, mirror string) string { return "sparse+" + url + "/mirrors/" + mirror + "/" }
@@ -34,7 +35,7 @@ func MirrorIndexURL(url, mirror string) string { return "sparse+" + url + "/mirr
 func MirrorConfig(upstream, mirror, url string) string {
 	source := "[source.crates-io]\n"
 	// cargo knows crates.io's own index by that name, and refuses a second one.
-	if at := strings.TrimSuffix(upstream, "/"); at != "" && at != "sparse+https://index."+cratesIO {
+	if upstream != "" && strings.TrimSuffix(upstream, "/")+"/" != CratesIOIndex {
 		source = fmt.Sprintf("[source.%s-upstream]\nregistry = %q\n", mirror, upstream)
 	}
 	return fmt.Sprintf("%sreplace-with = %q\n\n[registries.%s]\nindex = %q\ncredential-provider = \"cargo:token\"\n", source, mirror, mirror, MirrorIndexURL(url, mirror))

@@ -31,7 +31,7 @@ replace-with = "deps"
 index = "sparse+https://crates.acme.dev/mirrors/deps/"
 credential-provider = "cargo:token"
 `,
-		MirrorConfig("sparse+https://index."+cratesIO+"/", "deps", url): `[source.crates-io]
+		MirrorConfig(CratesIOIndex, "deps", url): `[source.crates-io]
 replace-with = "deps"
 
 [registries.deps]

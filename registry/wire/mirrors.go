@@ -100,7 +100,7 @@ type MirrorRetention struct {
 // MirrorChange is the body of PUT /api/v1/mirrors/{name}: from now on, the mirror is this.
 type MirrorChange struct {
 	Spec MirrorSpec `json:"spec"`
-	// Token is sent to an upstream that needs one. nil leaves the one that is there; "" takes it away. It is never shown.
+	// Token is sent to an upstream that needs one. nil leaves the one that is there, unless upstream is another one; "" takes it away. It is never shown.
 	Token *string `json:"token,omitempty"`
 }
 
