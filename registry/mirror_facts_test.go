@@ -57,6 +57,22 @@ func TestMirrorLicensesOfWhatIsCached(t *testing.T) {
 	}
 	check("size", func(s *wire.MirrorSpec) { s.Policy.MaxCrateSize = 10 }, "max-size")
 
+	// What is forgotten while it is looked into does not come back.
+	m.put("m", func(s *wire.MirrorSpec) {})
+	m.from.shipLicensed("late", "1.0.0", "MIT")
+	if a, _ := m.crate("late", "1.0.0"); a.status != 200 {
+		t.Fatal(a.status, a.body)
+	}
+	m.put("m", mit)
+	for _, name := range []string{"late", "copyleft"} { // the second waits for all that the first has written
+		if err := m.client.ForgetCrate(t.Context(), "m", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, err := m.client.StoredCrate(t.Context(), "m", "late"); err != nil || len(list) != 0 {
+		t.Errorf("forgotten, and there: %v %v", list, err)
+	}
+
 	if err := m.client.DeleteMirror(t.Context(), "m"); err != nil {
 		t.Fatal(err)
 	}

@@ -43,18 +43,25 @@ type MirrorKey struct {
 	Name, Num string
 }
 
+// MirrorLicense is what was found in an archive that had been stored before anybody asked for its licence.
+type MirrorLicense struct {
+	MirrorKey
+	SHA256, License string
+}
+
 // MirrorWrites are changes to what mirrors have cached, written in one transaction. None of them is waited for: what is lost is fetched again.
 type MirrorWrites struct {
 	Index   map[int64][]MirrorIndexFile // by mirror
 	Checked map[int64]map[string]time.Time
 	Crates  map[int64][]MirrorCrate
 	Used    map[MirrorKey]time.Time
+	Looked  []MirrorLicense
 	Denials []Record // for the audit; By is in each
 }
 
 // Empty reports whether there is nothing to write.
 func (w *MirrorWrites) Empty() bool {
-	return len(w.Index)+len(w.Checked)+len(w.Crates)+len(w.Used)+len(w.Denials) == 0
+	return len(w.Index)+len(w.Checked)+len(w.Crates)+len(w.Used)+len(w.Looked)+len(w.Denials) == 0
 }
 
 // WriteMirrors writes what mirrors have cached. What belongs to a mirror that is gone is left out.
@@ -87,6 +94,12 @@ func (c *Catalog) WriteMirrors(ctx context.Context, w *MirrorWrites) error {
 		for k, at := range w.Used {
 			if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET used_at = ? WHERE mirror_id = ? AND name = ? AND num = ? AND used_at < ?",
 				at.Unix(), k.MirrorID, k.Name, k.Num, at.Unix()); err != nil {
+				return nil, err
+			}
+		}
+		for _, l := range w.Looked { // of what may be gone by now, or another file
+			if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET license = ?, inspected = ? WHERE mirror_id = ? AND name = ? AND num = ? AND sha256 = ?",
+				l.License, true, l.MirrorID, l.Name, l.Num, l.SHA256); err != nil {
 				return nil, err
 			}
 		}

@@ -67,6 +67,9 @@ func (d *databases) get(ctx context.Context, address string) (db *advisory.DB, e
 	return s.DB(), err
 }
 
+// aboutAdvisories begins what is said of a database that is of no use.
+func aboutAdvisories(source string) string { return "the advisories of " + source + " " }
+
 // advise brings the advisories of a mirror up to date.
 func (m *Mirror) advise(ctx context.Context) {
 	a := m.Spec.Policy.Advisories
@@ -75,13 +78,13 @@ func (m *Mirror) advise(ctx context.Context) {
 	}
 	db, err := m.databases.get(ctx, a.Source)
 	if err != nil && ctx.Err() == nil {
-		text := "the advisories of " + a.Source + " cannot be read: " + people(err) + "; those from before hold, if there are any"
+		text := aboutAdvisories(a.Source) + "cannot be read: " + people(err) + "; those from before hold, if there are any"
 		if m.problems.add(text) {
 			m.Log.Error("Advisories cannot be read", "mirror", m.Name(), "source", a.Source, "error", err)
 			m.tellStatus()
 		}
 	}
-	if err == nil && m.problems.dropPrefix("the advisories of "+a.Source+" ") {
+	if err == nil && m.problems.dropPrefix(aboutAdvisories(a.Source)) {
 		m.tellStatus()
 	}
 	if db != nil && m.advisories.Swap(db) != db {

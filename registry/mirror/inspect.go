@@ -32,6 +32,20 @@ func inspect(r io.Reader) string {
 	return license
 }
 
+// reading remembers that its source failed: to an archive's reader that looks as if the archive was damaged.
+type reading struct {
+	io.Reader
+	err error
+}
+
+func (r *reading) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}
+
 // facts tells of each stored version what a policy asks for. Into archives that were stored while no policy asked for licences it looks now, once:
 // what was cached before a policy is held to it, too.
 func (m *Mirror) facts(ctx context.Context, stored map[string]catalog.MirrorCrate) (func(num string) (policy.Facts, bool), error) {
@@ -66,8 +80,12 @@ func (m *Mirror) inspectAll(ctx context.Context, stored map[string]catalog.Mirro
 				return err
 			}
 			defer func() { _ = blob.Close() }() // it was read only
-			row.License, row.Inspected = inspect(blob), true
-			m.writer.crate(m.Row.ID, row, func() error { return nil })
+			source := &reading{Reader: blob}
+			row.License, row.Inspected = inspect(source), true
+			if source.err != nil { // that says nothing of the crate
+				return source.err
+			}
+			m.writer.looked(catalog.MirrorLicense{MirrorKey: catalog.MirrorKey{MirrorID: m.Row.ID, Name: row.Name, Num: row.Num}, SHA256: row.SHA256, License: row.License})
 			mu.Lock()
 			defer mu.Unlock()
 			stored[row.Num] = row

@@ -45,15 +45,30 @@ func (w *waiting) keep() error {
 	return nil
 }
 
-// drop removes the archives that were written, but for those that somebody else has noted meanwhile.
+// drop removes the archives that were written, but for those that somebody has fetched meanwhile. Of other servers that share the storage it is not known
+// what they fetch: there what nobody names is left to the sweep.
 func (w *waiting) drop(ctx context.Context) error {
+	if w.m.Shared {
+		return nil
+	}
+	w.m.writer.settled(ctx)
 	var errs []error
 	for _, c := range w.crates {
-		known, err := w.m.Catalog.MirrorCrate(ctx, c.id, c.crate.Name, c.crate.Num)
-		if err == nil && known == nil {
-			err = w.m.Store.Delete(ctx, storage.MirrorKey(w.m.Name(), c.crate.Name, c.crate.Num, c.crate.SHA256))
-		}
-		errs = append(errs, err)
+		errs = append(errs, w.dropOne(ctx, c.crate))
 	}
 	return errors.Join(errs...)
+}
+
+func (w *waiting) dropOne(ctx context.Context, c catalog.MirrorCrate) error {
+	w.m.mu.Lock() // no fetch begins meanwhile
+	defer w.m.mu.Unlock()
+	key := w.m.fetchKey(c.Name, c.Num)
+	if _, stored := w.m.crates.GetIfPresent(key); stored || w.m.fetches[key] != nil {
+		return nil
+	}
+	known, err := w.m.Catalog.MirrorCrate(ctx, w.m.Row.ID, c.Name, c.Num)
+	if err != nil || known != nil {
+		return err
+	}
+	return w.m.Store.Delete(ctx, storage.MirrorKey(w.m.Name(), c.Name, c.Num, c.SHA256))
 }

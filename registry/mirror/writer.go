@@ -129,6 +129,10 @@ func (w *writer) used(k catalog.MirrorKey, at time.Time) {
 	w.touch(0, func(p *catalog.MirrorWrites) { p.Used[k] = at })
 }
 
+func (w *writer) looked(l catalog.MirrorLicense) {
+	w.add(200, func(p *catalog.MirrorWrites) { p.Looked = append(p.Looked, l) })
+}
+
 func (w *writer) denied(r catalog.Record) {
 	w.add(200, func(p *catalog.MirrorWrites) { p.Denials = append(p.Denials, r) })
 }
