@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -71,8 +70,7 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 	}
 	// The catalog is read once before anything is copied: a backup that cannot be restored shall not take an hour to say so.
 	if err := readPart(ctx, r.Target, backups+m.Name+catalogName, m.Catalog, func(rd io.Reader) error {
-		var begin bytes.Buffer
-		if err := r.Catalog.Loadable(ctx, io.TeeReader(rd, &begin)); err != nil {
+		if err := r.Catalog.Loadable(ctx, rd); err != nil {
 			return err
 		}
 		_, err := io.Copy(io.Discard, rd)

@@ -38,7 +38,9 @@ func renameNew(root *os.File, from, to string) error {
 	}); err != nil {
 		return err
 	}
-	if errors.Is(failed, unix.EINVAL) || errors.Is(failed, unix.ENOSYS) { // NFS, for one
+	switch failed {
+	case unix.EINVAL, unix.EOPNOTSUPP, // NFS, for one
+		unix.ENOSYS, unix.EPERM: // old kernels, and sandboxes that know no such call
 		return errors.ErrUnsupported
 	}
 	return failed
