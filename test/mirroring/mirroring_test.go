@@ -53,6 +53,10 @@ var before = map[string]func(*machine){
 	"mkdir -p ~/inside && crateyard cargo-config --mirror crates-mirror > ~/inside/config.toml": func(m *machine) {
 		m.cratesIO.Fail("", upstream.Down, -1) // there is no network
 	},
+	// Denials are written some at a time, a moment later.
+	"crateyard audit --action mirror.deny": func(m *machine) {
+		m.run(&block{text: "for i in $(seq 200); do crateyard audit --action mirror.deny | grep -q time@ && break; sleep 0.1; done"})
+	},
 	"crateyard serve --config config.yaml": func(m *machine) { m.cratesIO.Heal() },
 }
 
