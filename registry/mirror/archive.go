@@ -246,10 +246,22 @@ func (m *Mirror) dropFetch(key string, f *Fetch) {
 
 // fetched waits for the archives of a crate that are on their way.
 func (m *Mirror) fetched(ctx context.Context, name string) error {
+	return m.awaited(ctx, func(key string, _ *Fetch) bool {
+		crate, _, _ := strings.Cut(strings.TrimPrefix(key, m.cratePrefix), "@")
+		return strings.EqualFold(crate, name)
+	})
+}
+
+// handedOut waits until the archives that somebody has whole are stored.
+func (m *Mirror) handedOut(ctx context.Context) error {
+	return m.awaited(ctx, func(_ string, f *Fetch) bool { return f.isWhole() })
+}
+
+func (m *Mirror) awaited(ctx context.Context, which func(key string, f *Fetch) bool) error {
 	m.mu.Lock()
 	var under []*Fetch
 	for key, f := range m.fetches {
-		if crate, _, _ := strings.Cut(strings.TrimPrefix(key, m.cratePrefix), "@"); strings.EqualFold(crate, name) {
+		if which(key, f) {
 			under = append(under, f)
 		}
 	}
@@ -304,8 +316,9 @@ func (m *Mirror) note(ctx context.Context, d *download, row *catalog.MirrorCrate
 	if d.failure() == nil {
 		d.finished()
 	}
-	if m.policy.NeedsFacts() || m.pinnedOnly() {
-		defer m.files.Invalidate(m.key(indexKey(row.Name))) // what is said there of the version may be different now
+	now := m.Mirror(m.Name()) // it may have got a policy since the fetch began
+	if now != nil && (now.policy.NeedsFacts() || now.pinnedOnly()) {
+		defer now.files.Invalidate(now.key(indexKey(row.Name))) // what is said there of the version may be different now
 	} else if !m.Shared {
 		return
 	}

@@ -35,6 +35,9 @@ func (m *Manager) Try(ctx context.Context, mirror string, p wire.MirrorPolicy) (
 		}
 		trial.advisories.Store(db)
 	}
+	if err := found.handedOut(ctx); err != nil { // what was served a moment ago is judged, too
+		return out, err
+	}
 	m.writer.settled(ctx)
 	out.Denied = []wire.MirrorDenial{}
 	for after := ""; ; {

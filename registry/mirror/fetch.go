@@ -62,6 +62,13 @@ func (f *Fetch) failure() error {
 	return f.err
 }
 
+// isWhole reports whether its readers may have all of it.
+func (f *Fetch) isWhole() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.whole
+}
+
 // use counts a reader in; false: it is over.
 func (f *Fetch) use() bool {
 	f.mu.Lock()
