@@ -7,7 +7,6 @@
 package importer
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -63,6 +62,7 @@ type Importer struct {
 	DryRun     bool         // say what would be done, and do nothing
 	Progress   func(Report) // called after each version; may be nil
 	tally      tally
+	large      large
 }
 
 // tally counts what an import did.
@@ -171,10 +171,15 @@ func (i *Importer) version(ctx context.Context, name string, v *Version, old cli
 	if there && v.SHA256 != "" {
 		return 0, i.present(ctx, name, v, old, v.SHA256)
 	}
-	archive, err := i.read(ctx, v)
+	limit := i.MaxSize
+	if limit == 0 {
+		limit = maxSize
+	}
+	archive, done, err := v.read(ctx, limit, &i.large)
 	if err != nil {
 		return 0, err
 	}
+	defer done()
 	sum := sha256.Sum256(archive)
 	digest := hex.EncodeToString(sum[:])
 	if v.SHA256 != "" && digest != v.SHA256 {
@@ -212,29 +217,6 @@ func (i *Importer) present(ctx context.Context, name string, v *Version, old cli
 	}
 	_, err := i.Target.Yank(ctx, name, v.Vers, "")
 	return err
-}
-
-func (i *Importer) read(ctx context.Context, v *Version) ([]byte, error) {
-	limit := i.MaxSize
-	if limit == 0 {
-		limit = maxSize
-	}
-	return v.read(ctx, limit)
-}
-
-// read gives the archive, of limit bytes at most.
-func (v *Version) read(ctx context.Context, limit int64) ([]byte, error) {
-	r, err := v.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }() // it was read only
-	var buf bytes.Buffer
-	n, err := io.Copy(&buf, io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
-		err = fmt.Errorf("the archive has more than %d bytes", limit)
-	}
-	return buf.Bytes(), err
 }
 
 func (i *Importer) note(change func(*Report)) { i.tally.note(change, i.Progress) }

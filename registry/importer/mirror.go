@@ -30,6 +30,7 @@ type MirrorImporter struct {
 	DryRun   bool         // say what is not in the mirror yet, and send nothing
 	Progress func(Report) // called after each version; may be nil
 	tally    tally
+	large    large
 	away     atomic.Int64 // versions in a row for which upstream could not be asked
 }
 
@@ -102,10 +103,11 @@ func (i *MirrorImporter) crate(ctx context.Context, c Crate) error {
 
 // version imports one, and gives the bytes of its archive; 0 when it was there already.
 func (i *MirrorImporter) version(ctx context.Context, name string, v *Version, have string) (int64, error) {
-	archive, err := v.read(ctx, maxSize)
+	archive, done, err := v.read(ctx, maxSize, &i.large)
 	if err != nil {
 		return 0, err
 	}
+	defer done()
 	sum := sha256.Sum256(archive)
 	switch digest := hex.EncodeToString(sum[:]); {
 	case have == digest:
