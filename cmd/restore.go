@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -184,7 +185,7 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 	limits.Archive = max(limits.Archive, c.Limits.CrateSize)
 	limits.Unpacked = max(limits.Unpacked, limits.Archive)
 	re := &backup.Rebuilder{From: b.Store, Catalog: b.Catalog, Store: b.Store, Owner: by, Continue: r.goOn,
-		Publisher: &publish.Publisher{Limits: limits, URL: cmp.Or(c.URL, "http://"+c.Listen), Aliases: r.aliases,
+		Publisher: &publish.Publisher{Limits: limits, URL: cmp.Or(c.URL, "http://"+c.Listen), Aliases: slices.Concat(c.Aliases, r.aliases),
 			NewCratesRestricted: c.Publishing.NewCrates == "Restricted"},
 		Progress: func(s backup.Progress) { p.show(s.Bytes, 0, "%d archives, %s", s.Blobs, bytesText(s.Bytes)) }}
 	if t != nil {

@@ -29,6 +29,7 @@ CRATEYARD_URL tells the other commands which server to ask. Without a flag besid
 The keys of the file, with their defaults:
   name: crateyard              # --name
   url: ""                      # --url; empty: http:// and the listen address
+  aliases: []                  # other addresses of it: a dependency from there is one from here
   listen: 127.0.0.1:8080       # --listen
   opsListen: 127.0.0.1:9090    # --ops-listen
   data: ""                     # --data

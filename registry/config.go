@@ -28,6 +28,9 @@ type Config struct {
 	// URL is the public address, with or without a path, without a slash at its end. It is the registry's identity in
 	// every Cargo.lock: do not change it. Empty: http:// and the address of Listen.
 	URL string `yaml:"url"`
+	// Aliases are other addresses under which the registry is reached, in the form of URL: what depends on a crate from there depends on one
+	// of this registry. Addresses of the machine itself (localhost, 127.0.0.1) need none, as those of a forwarded port.
+	Aliases []string `yaml:"aliases"`
 	// Listen is the public address, host:port; port 0 picks a free one.
 	Listen string `yaml:"listen"`
 	// OpsListen is the address of metrics, health and profiles. Keep it from the public. Empty: no such listener.
@@ -226,6 +229,12 @@ func (c *Config) rateLimits() httpapi.RateLimits {
 	return limits
 }
 
+// isBase reports whether an address can be one that a registry's addresses begin with.
+func isBase(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
+}
+
 // Check reports all that is wrong with c.
 func (c *Config) Check() error {
 	var errs []error
@@ -239,11 +248,16 @@ func (c *Config) Check() error {
 	if c.Listen == "" {
 		bad("no listen address: say --listen HOST:PORT")
 	}
+	for i, alias := range c.Aliases {
+		if c.Aliases[i] = strings.TrimRight(alias, "/"); !isBase(c.Aliases[i]) {
+			bad("aliases: %q must look like https://crates.example.com, with a path at most behind it", alias)
+		}
+	}
 	if c.URL != "" {
 		c.URL = strings.TrimRight(c.URL, "/")
-		u, err := url.Parse(c.URL)
+		u, _ := url.Parse(c.URL)
 		switch {
-		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		case !isBase(c.URL):
 			bad("url: it must look like https://crates.example.com, with a path at most behind it")
 		case strings.HasSuffix(u.Path, ".git"):
 			bad("url %q: cargo before 1.96 confuses addresses that differ by .git only (CVE-2026-5222); choose another path", c.URL)

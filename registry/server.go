@@ -97,7 +97,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 		Name: c.Name, URL: s.config.URL, Version: version, Private: private,
 		Catalog: s.catalog, Store: s.store, Auth: s.auth, Metrics: s.metrics, Log: s.log, Access: s.access,
 		Status: s.status, Limits: s.config.rateLimits(), TrustedProxies: proxies,
-		Publisher: &publish.Publisher{Catalog: s.catalog, Store: s.store, Limits: limits, URL: s.config.URL,
+		Publisher: &publish.Publisher{Catalog: s.catalog, Store: s.store, Limits: limits, URL: s.config.URL, Aliases: s.config.Aliases,
 			Policy: s.config.policy(), AllowedRegistries: s.config.Access.AllowedRegistries,
 			Shadowing: publish.Shadowing(s.config.Publishing.Shadowing), NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),

@@ -95,6 +95,12 @@ type RateLimit struct {
 	Every Duration `json:"every"`
 }
 
+// RegistryAddress is what all addresses of a registry begin with.
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=512
+// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~]+)*$`
+type RegistryAddress string
+
 // RegistryLocation is crates-io, or the index of a registry as cargo is given it.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=512

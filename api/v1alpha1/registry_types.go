@@ -66,6 +66,13 @@ type RegistrySpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.git') && !self.contains('/.')",message="url cannot end in .git (cargo before 1.96 confuses such addresses, CVE-2026-5222) nor have a path element that begins with a dot"
 	URL string `json:"url,omitempty"`
 
+	// Aliases are other addresses under which the registry is reached, such as an older one: what depends on a crate from there depends
+	// on one of this registry. Those of its Service need not be named.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	Aliases []RegistryAddress `json:"aliases,omitempty"`
+
 	// Image that the registry runs. Left out, it is the operator's own, so that both are of one version.
 	// +optional
 	// +kubebuilder:validation:MinLength=1

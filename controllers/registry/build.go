@@ -2,6 +2,7 @@ package registry
 
 import (
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -67,6 +68,16 @@ func DesiredURL(r *v1alpha1.Registry) string {
 		return "http://" + in.Host
 	}
 	return "http://" + r.Name + "." + r.Namespace + ".svc"
+}
+
+// aliases are the addresses under which a Registry is reached besides its public one: what its spec says, and those of its Service.
+func aliases(r *v1alpha1.Registry) (all []string) {
+	service := "http://" + r.Name + "." + r.Namespace
+	for _, a := range r.Spec.Aliases {
+		all = append(all, string(a))
+	}
+	all = append(all, service, service+".svc", service+".svc.cluster.local")
+	return slices.DeleteFunc(all, func(a string) bool { return a == DesiredURL(r) })
 }
 
 func (p Params) name() string { return p.Registry.Name }

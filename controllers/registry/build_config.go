@@ -29,6 +29,7 @@ const (
 type serverConfig struct {
 	Name           string       `json:"name"`
 	URL            string       `json:"url"`
+	Aliases        []string     `json:"aliases,omitempty"`
 	Listen         string       `json:"listen"`
 	OpsListen      string       `json:"opsListen"`
 	Data           string       `json:"data"`
@@ -80,7 +81,7 @@ func (p Params) config() string {
 		read = v1alpha1.Enabled
 	}
 	c := serverConfig{
-		Name: p.name(), URL: DesiredURL(p.Registry),
+		Name: p.name(), URL: DesiredURL(p.Registry), Aliases: aliases(p.Registry),
 		Listen: "0.0.0.0:8080", OpsListen: "0.0.0.0:9090",
 		Data: dataDir, AdminTokenFile: adminDir + "/" + tokenKey,
 		Access: serverAccess{AnonymousRead: string(read), AllowedRegistries: p.Registry.Spec.Access.AllowedRegistries},

@@ -9,7 +9,7 @@ import (
 // CheckMetadata holds the metadata of a publish against the manifest in its archive and reports every difference, one a line.
 // cargo makes both from the same manifest, so that a difference is a fault or a forgery: the index would promise what the
 // archive does not hold. Name and version CheckArchive has compared. isOwn tells the addresses of the registry that is published to,
-// mayBeOwn those by which a publisher could reach it, too.
+// mayBeOwn those by which its publisher may know it, too.
 //
 // Requirements and targets are compared by meaning, since cargo writes them anew in the metadata.
 func (m *Manifest) CheckMetadata(meta *Metadata, isOwn, mayBeOwn func(registry string) bool) error {
@@ -51,8 +51,8 @@ func (m *Manifest) Describe(meta *Metadata) error {
 // isPublishedTo tells the addresses of the registry that is published to, as the manifest has them. That registry has no address
 // in the metadata; in the manifest it has the one that the publisher's cargo knows it by, which need not be one of ours (a
 // forwarded port, an older name), and none at all when cargo takes it for crates.io. So one address in the manifest may be
-// another name for ours, if the metadata does not set that address apart from ours, and if it is crates.io's or one by which ours
-// could be reached: with any other the archive would lead its users to a registry that nobody allowed.
+// another name for ours, if the metadata does not set that address apart from ours, and if mayBeOwn believes it: with any other the
+// archive would lead its users to a registry that nobody allowed.
 func (m *Manifest) isPublishedTo(meta *Metadata, isOwn, mayBeOwn func(string) bool) func(string) bool {
 	apart := map[string]bool{}
 	for _, d := range meta.Deps {
@@ -64,7 +64,7 @@ func (m *Manifest) isPublishedTo(meta *Metadata, isOwn, mayBeOwn func(string) bo
 			other = append(other, r)
 		}
 	}
-	if len(other) != 1 || other[0] != CratesIOIndex && !mayBeOwn(other[0]) {
+	if len(other) != 1 || !mayBeOwn(other[0]) {
 		return isOwn
 	}
 	return func(registry string) bool { return isOwn(registry) || registry == other[0] }

@@ -3,6 +3,7 @@ package publish
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -87,12 +88,16 @@ func (p Policy) check(m *crate.Metadata) (refused []string, warnings []string, i
 // cratesIO is how AllowedRegistries names crates.io.
 const cratesIO = "crates-io"
 
+func (p *Publisher) allowed() []string {
+	if p.AllowedRegistries == nil {
+		return []string{cratesIO}
+	}
+	return p.AllowedRegistries
+}
+
 // foreign gives a line for each dependency on a registry that is neither this one nor allowed.
 func (p *Publisher) foreign(m *crate.Metadata) (refused []string) {
-	allowed := p.AllowedRegistries
-	if allowed == nil {
-		allowed = []string{cratesIO}
-	}
+	allowed := p.allowed()
 	for _, d := range m.Deps {
 		if d.Registry == "" || p.isOwn(d.Registry) || slices.ContainsFunc(allowed, func(a string) bool { return sameRegistry(a, d.Registry) }) {
 			continue
@@ -124,11 +129,15 @@ func (p *Publisher) isOwn(registry string) bool {
 	return false
 }
 
-// mayBeOwn reports whether an index address could be this registry's under a name that it does not know, such as that of a forwarded port:
-// one with the path of its index, with or without that of its public address.
+// mayBeOwn reports whether an index address could be this registry's for the cargo that published, and leads nobody astray if it is not:
+// that of a port forwarded to the publisher's own machine, with the path of the index, with or without that of the public address; and that of
+// crates.io, where crates may depend on it, for a cargo that takes this registry for crates.io.
 func (p *Publisher) mayBeOwn(registry string) bool {
+	if sameRegistry(cratesIO, registry) {
+		return slices.ContainsFunc(p.allowed(), func(a string) bool { return sameRegistry(a, registry) })
+	}
 	at, err := url.Parse(trimIndex(registry))
-	if err != nil || at.Host == "" {
+	if err != nil || !isLoopback(at.Hostname()) {
 		return false
 	}
 	for _, base := range append([]string{"", p.URL}, p.Aliases...) {
@@ -137,6 +146,11 @@ func (p *Publisher) mayBeOwn(registry string) bool {
 		}
 	}
 	return false
+}
+
+func isLoopback(host string) bool {
+	at, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && at.IsLoopback()
 }
 
 // OwnDependencies are the names of the crates of this registry that a crate depends on, itself left out, sorted, each once:

@@ -86,11 +86,17 @@ func TestRegistriesOfDependencies(t *testing.T) {
 func TestAddressesThatMayBeOwn(t *testing.T) {
 	p := Publisher{URL: "https://own/base", Aliases: []string{"http://inside:8080"}}
 	for registry, want := range map[string]bool{
-		"sparse+http://127.0.0.1:9/index/": true, "http://127.0.0.1:9/git/index": true, "sparse+https://old.example/base/index/": true,
+		"sparse+http://127.0.0.1:9/index/": true, "http://127.0.0.1:9/git/index": true, "sparse+https://localhost/base/index/": true, "sparse+http://[::1]:9/index/": true,
+		"sparse+https://old.example/base/index/": false, "sparse+https://evil.example/index/": false, "sparse+https://127.0.0.1.evil.example/index/": false,
+		crate.CratesIOIndex: true,
 		"sparse+https://repo.example/api/cargo/local/index/": false, "sparse+https://evil.example/": false, "https://evil.example/index/x": false, "/index": false, "": false,
 	} {
 		if got := p.mayBeOwn(registry); got != want {
 			t.Errorf("%q: %v", registry, got)
 		}
+	}
+	p.AllowedRegistries = []string{"sparse+https://other/index/"}
+	if p.mayBeOwn(crate.CratesIOIndex) {
+		t.Error("crates.io is taken for this registry where nothing may depend on it")
 	}
 }
