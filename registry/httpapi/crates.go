@@ -2,9 +2,7 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -156,28 +154,4 @@ func (a *API) changeOwners(w *response, r *http.Request, change func(context.Con
 	msg := fmt.Sprintf("%s %s crate %s", strings.Join(body.Users, ", "), done, name)
 	a.Log.Info("Changed owners", "request", w.requestID, "crate", name, "users", body.Users, "change", done, "user", w.principal.User)
 	return w.json(http.StatusOK, ok{OK: true, Msg: msg})
-}
-
-// maxBody bounds the JSON body of every request but a publish.
-const maxBody = 64 << 10
-
-// readJSON reads a JSON body whole; a DELETE may have one, too. Unknown fields are refused where a typing mistake could
-// widen a right.
-func readJSON(r *http.Request, into any) error { return readJSONOf(r, into, maxBody) }
-
-// readJSONOf is readJSON for a body of another length.
-func readJSONOf(r *http.Request, into any, most int) error {
-	data, err := io.ReadAll(io.LimitReader(r.Body, int64(most)+1))
-	if err != nil {
-		return fault.Wrap(fault.Invalid, err, "the request's body was cut off")
-	}
-	if len(data) > most {
-		return fault.New(fault.TooLarge, "the request's body has more than %d bytes", most)
-	}
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return fault.New(fault.Invalid, "the request's body is not the JSON expected here: %v", err)
-	}
-	return nil
 }
