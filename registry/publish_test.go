@@ -174,6 +174,17 @@ func TestPublishNeedsTokenAndRole(t *testing.T) {
 	}
 }
 
+// Trusted publishing is not offered: a workflow that asks for it shows what to use instead.
+func TestNoTrustedPublishing(t *testing.T) {
+	y := open(t, nil)
+	for method, token := range map[string]string{"POST": "", "DELETE": y.alice} {
+		a := y.do(method, "/api/v1/trusted_publishing/tokens", token, strings.NewReader(`{"jwt":"x.y.z"}`))
+		if a.status != 404 || !strings.Contains(a.detail(t), "give the workflow a token of its own") {
+			t.Errorf("%s: %d %s", method, a.status, a.body)
+		}
+	}
+}
+
 // Of twenty publishes of one version one wins, and its bytes are served; of twenty versions all get a line.
 func TestPublishAtOnce(t *testing.T) {
 	y := open(t, nil)

@@ -79,6 +79,10 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 
 // servePages answers for all that has no route of its own: pages, and whatever does not exist.
 func (a *API) servePages(w *response, r *http.Request) error {
+	if strings.HasPrefix(r.URL.Path, "/api/v1/trusted_publishing/") { // what a workflow for crates.io asks, which shows the answer
+		return fault.New(fault.NotFound, "this registry offers no trusted publishing: give the workflow a token of its own, with the scopes publish-new or publish-update, "+
+			"the patterns of its crates and an end, as a secret in CARGO_REGISTRIES_<NAME>_TOKEN")
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || strings.HasPrefix(r.URL.Path, "/api/") {
 		return fault.New(fault.NotFound, "there is no %s %s here", r.Method, r.URL.Path)
 	}
