@@ -84,11 +84,14 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
 			return err
 		}
 		if old, err := c.Mirror(cmd.Context(), a[0]); err == nil && !reflect.ValueOf(old.Spec.Policy).IsZero() && reflect.ValueOf(full.Policy).IsZero() {
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: mirror %s had a policy, and has none from now on: create says all that a mirror is\n", a[0]) // it is no failure
+			note(cmd, "mirror %s had a policy, and has none from now on: create says all that a mirror is", a[0])
 		}
 		m, err := c.PutMirror(cmd.Context(), a[0], change)
 		if err != nil {
 			return err
+		}
+		for _, text := range m.Warnings {
+			note(cmd, "%s", text)
 		}
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)
@@ -100,6 +103,11 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// note tells what is no failure.
+func note(cmd *cobra.Command, format string, args ...any) {
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: "+format+"\n", args...)
 }
 
 // readSpec reads a spec; without a file it is empty.

@@ -56,6 +56,9 @@ func (s *scope) ensureMirror(ctx context.Context) error {
 		return s.notPut(err)
 	}
 	s.sayPut(s.facts.live, m)
+	for _, text := range m.Warnings {
+		s.apply.Alert(s.mirror, "MirrorWarning", "%s", s.facts.text(text))
+	}
 	s.facts.live, s.facts.accepted = &m, true
 	s.facts.applied = applied{digest, m.Generation}
 	return nil

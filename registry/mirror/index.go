@@ -139,7 +139,7 @@ func (m *Mirror) key(name string) string {
 func (m *Mirror) load(ctx context.Context, name string) (*entry, error) {
 	v, err, _ := m.flights.Do("load/"+name, func() (any, error) {
 		ctx := context.WithoutCancel(ctx)
-		row := m.writer.unwritten(m.Row.ID, name)
+		row := m.writer.unwritten(m.Row.ID, m.Row.UpstreamSince, name)
 		if row == nil {
 			var err error
 			if row, err = m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name); err != nil || row == nil {
@@ -227,7 +227,9 @@ func (m *Mirror) options(ctx context.Context, ls lines) (o policy.Options, any b
 			return o, false, err
 		}
 		for _, r := range rows {
-			stored[r.Num] = r
+			if ls[r.Num].Cksum == r.SHA256 { // else it is of an upstream from before
+				stored[r.Num] = r
+			}
 		}
 	}
 	if o.Facts, err = m.facts(ctx, stored); err != nil {
@@ -298,7 +300,7 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 		m.writer.checked(m.Row.ID, name, now)
 		return old, nil
 	case a.file == nil:
-		m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now})
+		m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now, Generation: m.Row.Generation})
 		return m.keep(name, &entry{epoch: m.epoch.Load()}, now), nil
 	}
 	ls, err := readLines(name, a.file)
@@ -314,20 +316,28 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 	if err != nil {
 		return nil, err
 	}
-	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, ETag: a.etag, LastModified: a.lastModified, CheckedAt: now, File: packed})
+	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, ETag: a.etag, LastModified: a.lastModified, CheckedAt: now, File: packed,
+		Generation: m.Row.Generation})
 	return m.render(ctx, name, a.file, packed, ls, a.etag, a.lastModified, now)
 }
 
-// knows reports whether an index file is cached: while upstream was asked for a newer one, somebody may have had the mirror forget it.
+// knows reports whether an index file is cached: while upstream was asked for a newer one, somebody may have had the mirror forget it, or mirror another
+// registry.
 func (m *Mirror) knows(ctx context.Context, name string) bool {
 	m.writer.settled(ctx)
+	if now, err := m.Catalog.Mirror(ctx, m.Name()); err == nil && (now.ID != m.Row.ID || now.UpstreamSince != m.Row.UpstreamSince) {
+		return false
+	}
 	row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
 	return err != nil || row != nil && row.File != nil
 }
 
+// aboutChecksums is how problems begin that tell of a checksum.
+const aboutChecksums = "upstream changed the checksum of "
+
 // checksumChanged refuses a file in which a version has other bytes than before.
 func (m *Mirror) checksumChanged(name, num string) error {
-	text := fmt.Sprintf("upstream changed the checksum of %s %s, whose bytes must never change; the index file from before is served. "+
+	text := fmt.Sprintf(aboutChecksums+"%s %s, whose bytes must never change; the index file from before is served. "+
 		"If upstream can explain it, `crateyard mirror forget %s %s` takes the new one", name, num, m.Name(), name)
 	m.Metrics.ChecksumChanged(m.Name())
 	if m.problems.add(text) {

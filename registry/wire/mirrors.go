@@ -115,6 +115,8 @@ type Mirror struct {
 	Generation int64            `json:"generation"`
 	Lockfiles  []MirrorLockfile `json:"lockfiles"`
 	Status     MirrorStatus     `json:"status"`
+	// Warnings, of the answer to a PUT alone, say what comes of the change that one may not expect.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Mirrors answers GET /api/v1/mirrors.
