@@ -66,12 +66,10 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	if was != "" {
 		warnings = append(warnings, moved(row, spec, was))
 	}
-	if live := m.Mirror(name); live != nil {
-		m.work.Go(func() { // so that a wrong address is seen at once, and not when the first build fails
-			ctx, cancel := live.detached(refreshTime)
-			defer cancel()
-			_, _ = live.up.registry(ctx) // what goes wrong is in the mirror's status
-		})
+	if live := m.Mirror(name); live != nil && (before == nil || live.up != before.up) && !(live.pinnedOnly() && len(spec.Crates) == 0) {
+		if why := live.greet(ctx); why != "" {
+			warnings = append(warnings, why)
+		}
 	}
 	return true, warnings, nil
 }

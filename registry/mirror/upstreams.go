@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
@@ -38,6 +39,36 @@ func moved(row catalog.Mirror, spec wire.MirrorSpec, was string) string {
 		return text + fmt.Sprintf("`crateyard mirror sync %s` has run, for it is suspended, or a bundle of the new upstream is imported", row.Name)
 	}
 	return text + "the sync that begins now has looked at what crates and lockfiles list, and of what came with bundles until one of the new upstream is imported"
+}
+
+// greetWait is how long who makes a mirror waits for the first word of its upstream.
+const greetWait = 3 * time.Second
+
+// greet asks an upstream that was never asked, so that a wrong address is seen at once, and not when the first build fails. It says why it is of no help,
+// or that it has not answered yet; the question goes on, and how it ends is in the mirror's status.
+func (m *Mirror) greet(ctx context.Context) string {
+	answered := make(chan error, 1)
+	m.work.Go(func() {
+		ctx, cancel := m.detached(refreshTime)
+		defer cancel()
+		_, err := m.up.registry(ctx)
+		answered <- err
+	})
+	why := ""
+	select {
+	case err := <-answered:
+		if err == nil {
+			return ""
+		}
+		if h := m.up.health.Load(); h != nil {
+			why = h.err
+		}
+	case <-time.After(greetWait):
+		why = fmt.Sprintf("no answer in %s", greetWait)
+	case <-ctx.Done():
+		return ""
+	}
+	return fmt.Sprintf("mirror `%s` is there, and its upstream at %s is of no help so far (%s): check the address, and whether the server can reach it", m.Name(), m.Spec.Upstream.Index, why)
 }
 
 // ours reports whether an archive is known to be this upstream's.

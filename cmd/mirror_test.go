@@ -1,0 +1,96 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// mirrorServer answers what crateyard mirror asks for, with one mirror, m, that becomes what it is told to be.
+type mirrorServer struct {
+	*testing.T
+	url string
+	m   wire.Mirror
+}
+
+func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
+	t.Helper()
+	s := &mirrorServer{T: t, m: m}
+	s.m.Name = "m"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/api/v1/mirrors/m":
+			http.NotFound(w, r)
+			return
+		case r.Method == http.MethodPut:
+			var change wire.MirrorChange
+			if err := json.NewDecoder(r.Body).Decode(&change); err != nil {
+				t.Error(err)
+			}
+			s.m.Spec = change.Spec
+		}
+		_ = json.NewEncoder(w).Encode(s.m) // a client that went away is its own affair
+	}))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+// run runs crateyard with some arguments.
+func (s *mirrorServer) run(args ...string) (stdout, stderr string, err error) {
+	s.Helper()
+	s.Setenv("CRATEYARD_URL", s.url)
+	s.Setenv("CRATEYARD_TOKEN", "cy_test")
+	root := newRootCommand()
+	var out, errs bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	root.SetArgs(args)
+	err = root.ExecuteContext(s.Context())
+	return out.String(), errs.String(), err
+}
+
+// write writes a file of the test's, and gives its path.
+func (s *mirrorServer) write(name, text string) string {
+	s.Helper()
+	path := filepath.Join(s.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	return path
+}
+
+// A create that names no upstream leaves the one that is there, and says what else it takes away.
+func TestMirrorCreateAgain(t *testing.T) {
+	const partner = "sparse+https://crates.partner.example/index/"
+	spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: partner, CABundle: "PEM", Contact: "a@b.c"}, Mode: "Pinned", Crates: []wire.MirrorCrate{{Name: "serde", Versions: "^1"}, {Name: "anyhow"}}}
+	s := serveMirror(t, wire.Mirror{Spec: spec})
+	policy := s.write("policy.yaml", "policy: {deny: ['evil-*']}\ncrates: [{name: anyhow, latest: 2}]\n")
+	_, told, err := s.run("mirror", "create", "m", "--spec", policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if up := s.m.Spec.Upstream; up.Index != partner || up.CABundle != "PEM" || up.Contact != "" {
+		t.Errorf("upstream is %+v", up)
+	}
+	for _, want := range []string{"listed serde ^1 to cache ahead, and lists 1 crate from now on", "mode Pinned"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("it says %q, and not %q", told, want)
+		}
+	}
+	if _, told, err = s.run("mirror", "create", "m", "--spec", policy); err != nil || told != "" {
+		t.Errorf("the same again says %q, %v", told, err)
+	}
+	s.m.Warnings = []string{"mirror `m` is of another registry"}
+	out, told, err := s.run("mirror", "create", "m", "--spec", policy, "--upstream", "crates-io")
+	if err != nil || s.m.Spec.Upstream.Index != wire.CratesIOIndex || s.m.Spec.Upstream.CABundle != "" || !strings.Contains(told, "note: mirror `m` is of another registry") || strings.Contains(out, "--upstream") {
+		t.Errorf("%v %+v\n%s%s", err, s.m.Spec.Upstream, out, told)
+	}
+}
