@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -92,5 +93,34 @@ func TestMirrorCreateAgain(t *testing.T) {
 	out, told, err := s.run("mirror", "create", "m", "--spec", policy, "--upstream", "crates-io")
 	if err != nil || s.m.Spec.Upstream.Index != wire.CratesIOIndex || s.m.Spec.Upstream.CABundle != "" || !strings.Contains(told, "note: mirror `m` is of another registry") || strings.Contains(out, "--upstream") {
 		t.Errorf("%v %+v\n%s%s", err, s.m.Spec.Upstream, out, told)
+	}
+}
+
+// An upstream that was never reached is told from one that answers, and nothing to sync from a sync that went well.
+func TestMirrorNeverReached(t *testing.T) {
+	now := time.Now()
+	sync := wire.MirrorSync{LastStarted: &now, LastEnded: &now, LastSuccessful: &now}
+	refused := wire.Backend{Message: "connection refused"}
+	for _, tt := range []struct {
+		st         wire.MirrorStatus
+		up, detail string
+	}{
+		{wire.MirrorStatus{Upstream: refused}, "never", "never reached: connection refused"},
+		{wire.MirrorStatus{Upstream: wire.Backend{Ready: true}}, "not asked", "not asked yet"},
+		{wire.MirrorStatus{Upstream: wire.Backend{Ready: true}, UpstreamAnswered: &now}, "yes", ""},
+		{wire.MirrorStatus{Upstream: wire.Backend{Ready: true}, IndexFiles: 1}, "yes", ""},
+		{wire.MirrorStatus{Upstream: refused, IndexFiles: 1}, "no", "of no help: connection refused"},
+	} {
+		tt.st.Sync = sync
+		m := wire.Mirror{Name: "m", Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "X"}, Mode: "OnDemand"}, Status: tt.st}
+		var list, details bytes.Buffer
+		mirrorTable(m)(&list)
+		mirrorDetails(m)(&details)
+		if want := "m\tX\tOnDemand\t" + tt.up + "\t0\t0 B\t-\t0\t-\n"; !strings.HasSuffix(list.String(), want) {
+			t.Errorf("the list is\n%swant\n%s", list.String(), want)
+		}
+		if got := details.String(); !strings.Contains(got, tt.detail) || tt.detail == "" && strings.Contains(got, "\n\t") || !strings.Contains(got, "Sync:\tnothing is listed") {
+			t.Errorf("%+v:\n%s", tt.st, got)
+		}
 	}
 }

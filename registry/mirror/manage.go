@@ -66,7 +66,7 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	if was != "" {
 		warnings = append(warnings, moved(row, spec, was))
 	}
-	if live := m.Mirror(name); live != nil && (before == nil || live.up != before.up) && !(live.pinnedOnly() && len(spec.Crates) == 0) {
+	if live := m.Mirror(name); live != nil && (before == nil || live.up != before.up) && live.asksByItself() {
 		if why := live.greet(ctx); why != "" {
 			warnings = append(warnings, why)
 		}

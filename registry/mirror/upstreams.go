@@ -47,6 +47,7 @@ const greetWait = 3 * time.Second
 // greet asks an upstream that was never asked, so that a wrong address is seen at once, and not when the first build fails. It says why it is of no help,
 // or that it has not answered yet; the question goes on, and how it ends is in the mirror's status.
 func (m *Mirror) greet(ctx context.Context) string {
+	m.up.greeted.Store(true)
 	answered := make(chan error, 1)
 	m.work.Go(func() {
 		ctx, cancel := m.detached(refreshTime)
@@ -69,6 +70,16 @@ func (m *Mirror) greet(ctx context.Context) string {
 		return ""
 	}
 	return fmt.Sprintf("mirror `%s` is there, and its upstream at %s is of no help so far (%s): check the address, and whether the server can reach it", m.Name(), m.Spec.Upstream.Index, why)
+}
+
+// asksByItself reports whether upstream is asked although nobody wants a sync.
+func (m *Mirror) asksByItself() bool { return !m.pinnedOnly() || len(m.Spec.Crates) > 0 }
+
+// greetFirst asks an upstream that this server has not asked since it started, so that it can tell how the mirror stands.
+func (m *Mirror) greetFirst(ctx context.Context) {
+	if !m.pinnedOnly() && m.up.health.Load() == nil && m.up.greeted.CompareAndSwap(false, true) {
+		m.work.Go(func() { _ = m.greet(ctx) }) // how it ends is in the status
+	}
 }
 
 // ours reports whether an archive is known to be this upstream's.
