@@ -20,15 +20,14 @@ func (y *yard) shipOther(name, version string) {
 	}
 }
 
-// move gives the mirror another upstream, with a proxy of its own before it, and gives the warnings.
-func (m *mirrored) move(to *yard, change func(*wire.MirrorSpec)) []string {
+// move gives the mirror another upstream, and gives the warnings.
+func (m *mirrored) move(to *mirrored, change func(*wire.MirrorSpec)) []string {
 	m.t.Helper()
 	now, err := m.client.Mirror(m.t.Context(), "m")
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.from, m.proxy = to, upstream.New(m.t)
-	m.proxy.To(to.url)
+	m.from, m.proxy = to.from, to.proxy
 	spec := now.Spec
 	spec.Upstream.Index = "sparse+" + m.proxy.URL + "/index/"
 	if change != nil {
@@ -49,15 +48,14 @@ func TestMirrorMoves(t *testing.T) {
 	m.pin("pinned 1.0.0")
 	eventually(t, "all are stored", func() bool { return m.status().Crates == 4 })
 	was := m.proxy.URL
-	b := open(t, nil)
-	b.ship("same", "1.0.0")
-	b.shipOther("other", "1.0.0")
-	b.shipOther("pinned", "1.0.0")
+	b := openUpstream(t, "same 1.0.0")
+	b.from.shipOther("other", "1.0.0")
+	b.from.shipOther("pinned", "1.0.0")
 	warned := m.move(b, nil)
 	if len(warned) != 1 || !strings.Contains(warned[0], m.proxy.URL) || !strings.Contains(warned[0], was) || strings.Contains(warned[0], "Pinned") {
 		t.Errorf("warnings: %q", warned)
 	}
-	if got, want := m.index("same").body, b.do("GET", "/index/"+path("same"), "", nil).body; got != want {
+	if got, want := m.index("same").body, b.from.do("GET", "/index/"+path("same"), "", nil).body; got != want {
 		t.Errorf("the index file of same is\n%s\nwant\n%s", got, want)
 	}
 	if a := m.index("gone"); a.status != 404 {
@@ -86,7 +84,9 @@ func TestMirrorMoves(t *testing.T) {
 		t.Errorf("the bundle has gone, or: %v", err)
 	}
 	// The same at another address costs the index files.
-	m.move(b, nil)
+	m.move(b, func(s *wire.MirrorSpec) {
+		s.Upstream.Index = strings.Replace(s.Upstream.Index, "127.0.0.1", "localhost", 1)
+	})
 	if there := m.cached("same 1.0.0", "other 1.0.0"); !slices.Equal(there, []string{"same 1.0.0", "other 1.0.0"}) {
 		t.Errorf("at another address only %q did not have to be fetched again", there)
 	}
@@ -107,8 +107,7 @@ func TestMirrorMovesPinned(t *testing.T) {
 	if there := m.cached("acme 1.0.0"); len(there) != 1 {
 		t.Fatal("it is not there")
 	}
-	b := open(t, nil)
-	b.ship("acme", "1.0.0")
+	b := openUpstream(t, "acme 1.0.0")
 	warned := m.move(b, func(s *wire.MirrorSpec) { s.Suspend = true })
 	if len(warned) != 1 || !strings.Contains(warned[0], "gives nothing out until `crateyard mirror sync m` has run") {
 		t.Errorf("warnings: %q", warned)
