@@ -112,12 +112,12 @@ func newMirrorStatusCommand(cf *clientFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cf.print(cmd.OutOrStdout(), m, mirrorDetails(m))
+			return cf.print(cmd.OutOrStdout(), m, mirrorDetails(cf, m))
 		},
 	}
 }
 
-func mirrorDetails(m wire.Mirror) func(io.Writer) {
+func mirrorDetails(cf *clientFlags, m wire.Mirror) func(io.Writer) {
 	return func(w io.Writer) {
 		st, s := m.Status, m.Status.Sync
 		row(w, "Name:", m.Name)
@@ -151,10 +151,10 @@ func mirrorDetails(m wire.Mirror) func(io.Writer) {
 			}
 		}
 		for _, f := range s.Failures {
-			row(w, "Failed:", fmt.Sprintf("%s %s (wanted by %s): %s", f.Crate, f.Version, f.From, f.Reason))
+			row(w, "Failed:", fmt.Sprintf("%s %s (wanted by %s): %s", f.Crate, f.Version, f.From, cf.hints(f.Reason)))
 		}
 		for _, p := range st.Problems {
-			row(w, "Problem:", p)
+			row(w, "Problem:", cf.hints(p))
 		}
 		for _, name := range st.Shadowed {
 			row(w, "Shadowed:", name+" is both here and upstream")

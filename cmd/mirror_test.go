@@ -27,6 +27,11 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 	s.m.Name = "m"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
+		case r.URL.Path == "/api/openapi.json":
+			_, _ = w.Write([]byte(`{"servers":[{"url":"x","description":"acme"}]}`))
+			return
+		case r.URL.Path == "/mirrors/m/config.json":
+			return
 		case r.URL.Path != "/api/v1/mirrors/m":
 			http.NotFound(w, r)
 			return
@@ -115,12 +120,56 @@ func TestMirrorNeverReached(t *testing.T) {
 		m := wire.Mirror{Name: "m", Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "X"}, Mode: "OnDemand"}, Status: tt.st}
 		var list, details bytes.Buffer
 		mirrorTable(m)(&list)
-		mirrorDetails(m)(&details)
+		mirrorDetails(&clientFlags{}, m)(&details)
 		if want := "m\tX\tOnDemand\t" + tt.up + "\t0\t0 B\t-\t0\t-\n"; !strings.HasSuffix(list.String(), want) {
 			t.Errorf("the list is\n%swant\n%s", list.String(), want)
 		}
 		if got := details.String(); !strings.Contains(got, tt.detail) || tt.detail == "" && strings.Contains(got, "\n\t") || !strings.Contains(got, "Sync:\tnothing is listed") {
 			t.Errorf("%+v:\n%s", tt.st, got)
+		}
+	}
+}
+
+// What a command tells the user to run goes to the server that the user named.
+func TestMirrorHints(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{Warnings: []string{"until `crateyard mirror sync m` has run"}, Status: wire.MirrorStatus{Problems: []string{"so `crateyard mirror forget m a`"}}})
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"mirror", "create", "m"}, "crateyard cargo-config --mirror m --url URL --upstream x\n"},
+		{[]string{"mirror", "create", "m"}, "until `crateyard mirror --url URL sync m` has run"},
+		{[]string{"mirror", "status", "m"}, "so `crateyard mirror --url URL forget m a`"},
+	} {
+		s.m.Spec.Upstream.Index = "x"
+		out, errs, err := s.run(append(tt.args, "--url", s.url)...)
+		if want := strings.ReplaceAll(tt.want, "URL", s.url); err != nil || !strings.Contains(out+errs, want) {
+			t.Errorf("%q: %v\n%s%s\nwant %s", tt.args, err, out, errs, want)
+		}
+		if out, errs, err = s.run(tt.args...); err != nil || strings.Contains(out+errs, "--url") {
+			t.Errorf("%q without --url: %v\n%s%s", tt.args, err, out, errs)
+		}
+	}
+}
+
+// cargo-config calls a registry what it calls itself, and gives no lines for a mirror that there is not; without a server it does what it can.
+func TestCargoConfigAsks(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	for _, tt := range []struct{ args, out, errs, fails string }{
+		{"", "[registries.acme]", "", ""},
+		{"--name other", "[registries.other]", "", ""},
+		{"--mirror m", `replace-with = "m"`, "", ""},
+		{"--mirror n", "", "", "there is no mirror `n` at URL; `crateyard mirror list --url URL` names"},
+		{"--url http://127.0.0.1:1", "[registries.crateyard]", "cannot be asked what it is called, so it is crateyard here", ""},
+		{"--url http://127.0.0.1:1 --mirror n", `replace-with = "n"`, "", ""},
+	} {
+		out, errs, err := s.run(append([]string{"cargo-config"}, strings.Fields(tt.args)...)...)
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if want := strings.ReplaceAll(tt.fails, "URL", s.url); !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.errs) || tt.errs == "" && errs != "" || !strings.Contains(said, want) || want == "" && said != "" {
+			t.Errorf("cargo-config %s: %v\n%s%s", tt.args, err, out, errs)
 		}
 	}
 }

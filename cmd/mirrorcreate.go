@@ -99,11 +99,14 @@ nothing says another upstream, that one stays, with its certificates and its tok
 			return err
 		}
 		for _, text := range m.Warnings {
-			note(cmd, "%s", text)
+			note(cmd, "%s", cf.hints(text))
 		}
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)
 			lines := "crateyard cargo-config --mirror " + m.Name
+			if cf.url != "" {
+				lines += " --url " + cf.url
+			}
 			if m.Spec.Upstream.Index != wire.CratesIOIndex {
 				lines += " --upstream " + m.Spec.Upstream.Index
 			}
