@@ -132,7 +132,7 @@ func (m *Mirror) put(ctx context.Context, row catalog.MirrorCrate, r io.Reader) 
 	if !m.policy.NeedsFacts() && !m.pinnedOnly() {
 		return nil
 	}
-	m.files.Invalidate(m.key(indexKey(row.Name))) // what is said there of the version may be different now
+	m.drop(indexKey(row.Name)) // what is said there of the version may be different now
 	if !m.Shared {
 		return nil
 	}

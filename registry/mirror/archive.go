@@ -330,7 +330,7 @@ func (m *Mirror) note(ctx context.Context, d *download, row *catalog.MirrorCrate
 	}
 	now := m.Mirror(m.Name()) // it may have got a policy since the fetch began
 	if now != nil && (now.policy.NeedsFacts() || now.pinnedOnly()) {
-		defer now.files.Invalidate(now.key(indexKey(row.Name))) // what is said there of the version may be different now
+		defer now.drop(indexKey(row.Name)) // what is said there of the version may be different now
 	} else if !m.Shared {
 		return
 	}

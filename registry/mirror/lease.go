@@ -52,7 +52,7 @@ func (m *Mirror) take(ctx context.Context, d *download, l line) (taken bool, err
 	}
 	m.crates.Set(m.fetchKey(l.Name, l.Vers), row)
 	if m.policy.NeedsFacts() {
-		m.files.Invalidate(m.key(indexKey(l.Name)))
+		m.drop(indexKey(l.Name))
 		if err := m.admitVersion(ctx, l.Name, l.Vers, row); err != nil {
 			return false, err
 		}

@@ -206,7 +206,7 @@ func (m *Manager) Cache(ctx context.Context, mirror, name, num string) (out wire
 	}
 	if fetched { // whoever is told so finds it in the index
 		m.writer.settled(ctx)
-		m.files.Invalidate(found.key(indexKey(name)))
+		found.drop(indexKey(name))
 	}
 	return wire.MirroredCrate{Crate: row.Name, Version: row.Num, SHA256: row.SHA256, Size: row.Size, Fetched: fetched}, nil
 }

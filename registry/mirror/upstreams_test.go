@@ -118,3 +118,22 @@ func TestSweepAfterAMove(t *testing.T) {
 		t.Errorf("%+v, %v", row, err)
 	}
 }
+
+// What was looked up before an archive was stored, and is ready only after, does not stay in memory.
+func TestKeepKnowsWhatWasDropped(t *testing.T) {
+	m := started(t)
+	if _, _, err := m.Put(t.Context(), catalog.Actor{}, "m", wire.MirrorChange{Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: registryOf(t, nil)}}}); err != nil {
+		t.Fatal(err)
+	}
+	a := m.Mirror("m")
+	early := a.newEntry()
+	a.keep("acme", a.newEntry(), time.Now())
+	a.drop("acme")
+	if a.keep("acme", early, time.Now()) != early || a.cached("acme") != nil {
+		t.Error("what was looked up before is back")
+	}
+	late := a.keep("acme", a.newEntry(), time.Now())
+	if a.cached("acme") != late {
+		t.Error("what was looked up after is not kept")
+	}
+}
