@@ -1,16 +1,34 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
+
+const (
+	defaultName = "crateyard"     // of a registry
+	askTime     = 3 * time.Second // for a server to answer; the lines are right without, as a rule
+)
+
+// nameOf asks a server what it is called.
+func nameOf(ctx context.Context, cmd *cobra.Command, server *client.Client, address string) string {
+	name, err := server.RegistryName(ctx)
+	if err != nil || name != "" && registry.CheckName(name) != nil { // or it is no registry of ours
+		note(cmd, "%s cannot be asked what it is called, so it is %s here; --name says another", address, defaultName)
+		return ""
+	}
+	return name
+}
 
 func newCargoConfigCommand() *cobra.Command {
 	var address, name, mirror, upstream string
@@ -20,7 +38,7 @@ func newCargoConfigCommand() *cobra.Command {
 			"  crateyard cargo-config --mirror crates-mirror >> ~/.cargo/config.toml",
 	}
 	cmd.Flags().StringVar(&address, "url", "", "the registry's address; or CRATEYARD_URL (default http://127.0.0.1:8080)")
-	cmd.Flags().StringVar(&name, "name", "crateyard", "what to call the registry")
+	cmd.Flags().StringVar(&name, "name", "", "what to call the registry (default: what the server calls itself, or crateyard while it cannot be asked)")
 	cmd.Flags().StringVar(&mirror, "mirror", "", "print the lines that have cargo take crates from this mirror of the registry, instead")
 	cmd.Flags().StringVar(&upstream, "upstream", "", "index of the registry that the mirror takes the place of, sparse+https://…/ (default crates.io)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -28,16 +46,25 @@ func newCargoConfigCommand() *cobra.Command {
 		if u, err := url.Parse(a); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return usageError{fmt.Errorf("--url %q: it must begin with http:// or https://", a)}
 		}
-		if err := registry.CheckName(name); err != nil {
+		ctx, cancel := context.WithTimeout(cmd.Context(), askTime)
+		defer cancel()
+		server := client.New(a, os.Getenv("CRATEYARD_TOKEN"), client.WithVersion(Version()))
+		if name == "" && mirror == "" {
+			name = nameOf(ctx, cmd, server, a)
+		}
+		if err := registry.CheckName(firstOf(name, defaultName)); err != nil {
 			return usageError{fmt.Errorf("--name: %w", err)}
 		}
-		lines := wire.CargoConfig(name, a)
+		lines := wire.CargoConfig(firstOf(name, defaultName), a)
 		if mirror != "" {
 			if err := registry.CheckName(mirror); err != nil {
 				return usageError{fmt.Errorf("--mirror: %w", err)}
 			}
 			if upstream != "" && !strings.HasPrefix(upstream, "sparse+http") {
 				return usageError{fmt.Errorf("--upstream %q: it must be a sparse index such as sparse+https://crates.example.com/index/, as the mirror has it", upstream)}
+			}
+			if has, err := server.HasMirror(ctx, mirror); err == nil && !has { // who cannot be asked may know it later
+				return fmt.Errorf("there is no mirror `%s` at %s; `crateyard mirror list --url %s` names those that there are", mirror, a, a)
 			}
 			lines = wire.MirrorConfig(upstream, mirror, a)
 		}

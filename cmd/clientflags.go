@@ -52,6 +52,14 @@ func (c *clientFlags) client() (*client.Client, error) {
 	return client.New(address, token, client.WithVersion(Version())), nil
 }
 
+// hints gives a text in which each command for a mirror goes to the server of --url.
+func (c *clientFlags) hints(text string) string {
+	if c.url == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, "`crateyard mirror ", "`crateyard mirror --url "+c.url+" ")
+}
+
 // unreachable says what to do when a command that talks to a server found none; empty for other commands and errors.
 func unreachable(cmd *cobra.Command, err error) string {
 	dial, ok := errors.AsType[*net.OpError](err)

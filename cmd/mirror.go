@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,14 +51,30 @@ func mirrorTable(mirrors ...wire.Mirror) func(io.Writer) {
 	return func(w io.Writer) {
 		row(w, "NAME", "UPSTREAM", "MODE", "UP", "ARCHIVES", "SIZE", "SYNC", "FAILED", "SYNCED")
 		for _, m := range mirrors {
-			up := "yes"
-			if !m.Status.Upstream.Ready {
-				up = "no"
+			synced := "-"
+			if listsAny(m) {
+				synced = ago(m.Status.Sync.LastSuccessful)
 			}
-			row(w, m.Name, m.Spec.Upstream.Index, m.Spec.Mode, up, m.Status.Crates, bytesText(m.Status.Bytes), syncText(m), m.Status.Sync.Failed, ago(m.Status.Sync.LastSuccessful))
+			row(w, m.Name, m.Spec.Upstream.Index, m.Spec.Mode, upText(m.Status), m.Status.Crates, bytesText(m.Status.Bytes), syncText(m), m.Status.Sync.Failed, synced)
 		}
 	}
 }
+
+// upText says in a word whether upstream answers.
+func upText(s wire.MirrorStatus) string {
+	switch {
+	case s.Upstream.Ready && s.NeverReached():
+		return "not asked"
+	case s.Upstream.Ready:
+		return "yes"
+	case s.NeverReached():
+		return "never"
+	}
+	return "no"
+}
+
+// listsAny reports whether anything is cached ahead, so that a sync has something to do.
+func listsAny(m wire.Mirror) bool { return len(m.Spec.Crates)+len(m.Lockfiles) > 0 }
 
 // syncText says how far a sync is; what of the total is neither cached nor failed was not tried yet.
 func syncText(m wire.Mirror) string {
@@ -95,23 +112,32 @@ func newMirrorStatusCommand(cf *clientFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cf.print(cmd.OutOrStdout(), m, mirrorDetails(m))
+			return cf.print(cmd.OutOrStdout(), m, mirrorDetails(cf, m))
 		},
 	}
 }
 
-func mirrorDetails(m wire.Mirror) func(io.Writer) {
+func mirrorDetails(cf *clientFlags, m wire.Mirror) func(io.Writer) {
 	return func(w io.Writer) {
 		st, s := m.Status, m.Status.Sync
 		row(w, "Name:", m.Name)
 		row(w, "Index:", m.IndexURL)
 		row(w, "Upstream:", m.Spec.Upstream.Index)
-		if !st.Upstream.Ready {
+		switch {
+		case st.Upstream.Ready && st.NeverReached():
+			row(w, "", "not asked yet")
+		case st.NeverReached():
+			row(w, "", "never reached: "+st.Upstream.Message)
+		case !st.Upstream.Ready:
 			row(w, "", "of no help: "+st.Upstream.Message)
 		}
 		row(w, "Mode:", m.Spec.Mode)
 		row(w, "Cached:", fmt.Sprintf("%d index files, %d archives, %s", st.IndexFiles, st.Crates, bytesText(st.Bytes)))
-		row(w, "Sync:", fmt.Sprintf("%s, %d failed, last %s, without a failure %s", syncText(m), s.Failed, ago(s.LastEnded), ago(s.LastSuccessful)))
+		if !listsAny(m) {
+			row(w, "Sync:", strings.TrimPrefix(syncText(m)+", nothing is listed to be cached ahead", "-, "))
+		} else {
+			row(w, "Sync:", fmt.Sprintf("%s, %d failed, last %s, without a failure %s", syncText(m), s.Failed, ago(s.LastEnded), ago(s.LastSuccessful)))
+		}
 		if s.Next != nil {
 			row(w, "Next sync:", s.Next.Format(time.RFC3339))
 		}
@@ -125,10 +151,10 @@ func mirrorDetails(m wire.Mirror) func(io.Writer) {
 			}
 		}
 		for _, f := range s.Failures {
-			row(w, "Failed:", fmt.Sprintf("%s %s (wanted by %s): %s", f.Crate, f.Version, f.From, f.Reason))
+			row(w, "Failed:", fmt.Sprintf("%s %s (wanted by %s): %s", f.Crate, f.Version, f.From, cf.hints(f.Reason)))
 		}
 		for _, p := range st.Problems {
-			row(w, "Problem:", p)
+			row(w, "Problem:", cf.hints(p))
 		}
 		for _, name := range st.Shadowed {
 			row(w, "Shadowed:", name+" is both here and upstream")

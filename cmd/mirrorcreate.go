@@ -1,9 +1,6 @@
 package cmd
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
+	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -22,7 +19,8 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
 	var crates []string
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a mirror, or make it another", Args: args(cobra.ExactArgs(1)),
-		Long: `create makes a mirror. A mirror of that name that is there already is what the flags say from then on; what it has cached stays.
+		Long: `create makes a mirror. A mirror of that name that is there already is what the flags say from then on, but for the registry that it mirrors: where
+nothing says another upstream, that one stays, with its certificates and its token. What the mirror has cached stays, too.
 
 --spec reads everything that can be said from a YAML file; flags go over it. Its keys are those of GET /api/v1/mirrors/NAME:
 
@@ -39,7 +37,7 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "spec", "", "YAML or JSON file with all that can be said of a mirror; - for standard input")
-	f.StringVar(&spec.Upstream.Index, "upstream", "", "sparse index of the registry to mirror, sparse+https://…/ (default crates.io)")
+	f.StringVar(&spec.Upstream.Index, "upstream", "", "sparse index of the registry to mirror, sparse+https://…/, or crates-io (default: the one that the mirror has, and of a new one crates.io)")
 	f.StringVar(&tokenFile, "upstream-token-file", "", "file with the token for upstream")
 	f.StringVar(&caFile, "upstream-ca-file", "", "file with certificates, in PEM, that upstream's may be signed by, beside the system's")
 	f.TextVar(&spec.Upstream.MaxAge, "max-age", wire.Duration(0), "how long an index file is served without asking upstream (default 5m)")
@@ -83,17 +81,33 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if old, err := c.Mirror(cmd.Context(), a[0]); err == nil && !reflect.ValueOf(old.Spec.Policy).IsZero() && reflect.ValueOf(full.Policy).IsZero() {
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: mirror %s had a policy, and has none from now on: create says all that a mirror is\n", a[0]) // it is no failure
+		if full.Upstream.Index == cratesIO {
+			full.Upstream.Index = wire.CratesIOIndex
+		}
+		switch old, err := c.Mirror(cmd.Context(), a[0]); {
+		case err == nil:
+			keepUpstream(full, old.Spec)
+			change.Spec = *full
+			for _, text := range lost(old.Spec, *full) {
+				note(cmd, "mirror %s %s: create says all that a mirror is", a[0], text)
+			}
+		case !client.IsNotFound(err):
+			return err
 		}
 		m, err := c.PutMirror(cmd.Context(), a[0], change)
 		if err != nil {
 			return err
 		}
+		for _, text := range m.Warnings {
+			note(cmd, "%s", cf.hints(text))
+		}
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)
 			lines := "crateyard cargo-config --mirror " + m.Name
-			if full.Upstream.Index != "" {
+			if cf.url != "" {
+				lines += " --url " + cf.url
+			}
+			if m.Spec.Upstream.Index != wire.CratesIOIndex {
 				lines += " --upstream " + m.Spec.Upstream.Index
 			}
 			row(w, "The lines for cargo: "+lines)
@@ -102,58 +116,63 @@ func newMirrorCreateCommand(cf *clientFlags) *cobra.Command {
 	return cmd
 }
 
-// readSpec reads a spec; without a file it is empty.
-func readSpec(cmd *cobra.Command, file string) (*wire.MirrorSpec, error) {
-	spec := &wire.MirrorSpec{}
-	var data []byte
-	var err error
-	switch file {
-	case "":
-		return spec, nil
-	case "-":
-		data, err = io.ReadAll(io.LimitReader(cmd.InOrStdin(), 4<<20))
-	default:
-		data, err = os.ReadFile(file)
+// cratesIO is what cargo calls crates.io.
+const cratesIO = "crates-io"
+
+// keepUpstream leaves a mirror its upstream where a spec names none: who changes a policy does not mean to mirror another registry.
+func keepUpstream(spec *wire.MirrorSpec, was wire.MirrorSpec) {
+	if spec.Upstream.Index != "" {
+		return
 	}
-	if err != nil {
-		return nil, err
+	spec.Upstream.Index = was.Upstream.Index
+	if spec.Upstream.CABundle == "" {
+		spec.Upstream.CABundle = was.Upstream.CABundle
 	}
-	// YAML is read as what it says in JSON, so that both have the same keys.
-	var plain any
-	if err := yaml.Unmarshal(data, &plain); err != nil {
-		return nil, fmt.Errorf("--spec %s: %w", file, err)
-	}
-	text, err := json.Marshal(plain)
-	if err != nil {
-		return nil, fmt.Errorf("--spec %s: keys must be texts: %w", file, err)
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(spec); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("--spec %s: %w; `crateyard mirror create --help` shows the keys", file, err)
-	}
-	return spec, nil
 }
 
-// overlay puts what flags say over a spec.
-func overlay(cmd *cobra.Command, full *wire.MirrorSpec, flags wire.MirrorSpec) {
-	for name, set := range map[string]func(){
-		"upstream":     func() { full.Upstream.Index = flags.Upstream.Index },
-		"max-age":      func() { full.Upstream.MaxAge = flags.Upstream.MaxAge },
-		"contact":      func() { full.Upstream.Contact = flags.Upstream.Contact },
-		"mode":         func() { full.Mode = flags.Mode },
-		"dependencies": func() { full.Dependencies = flags.Dependencies },
-		"rust-version": func() { full.RustVersion = flags.RustVersion },
-		"schedule":     func() { full.Schedule = flags.Schedule },
-		"suspend":      func() { full.Suspend = flags.Suspend },
-		"allow":        func() { full.Policy.Allow = flags.Policy.Allow },
-		"deny":         func() { full.Policy.Deny = flags.Policy.Deny },
-		"minimum-age":  func() { full.Policy.MinimumAge = flags.Policy.MinimumAge },
-	} {
-		if cmd.Flags().Changed(name) {
-			set()
+// lost says what a mirror was and is no longer, beside its upstream, of which the server warns.
+func lost(was, is wire.MirrorSpec) (texts []string) {
+	entry := func(c wire.MirrorCrate) string { return strings.TrimSpace(c.Name + " " + c.Versions) }
+	listed := map[string]bool{}
+	for _, c := range is.Crates {
+		listed[entry(c)] = true
+	}
+	var gone []string
+	for _, c := range was.Crates {
+		if !listed[entry(c)] {
+			gone = append(gone, entry(c))
 		}
 	}
+	if n := len(gone); n > 0 {
+		if n > maxLost {
+			gone = append(gone[:maxLost], fmt.Sprintf("%d more", n-maxLost))
+		}
+		texts = append(texts, fmt.Sprintf("listed %s to cache ahead, and lists %s from now on", strings.Join(gone, ", "), orNothing(is.Crates)))
+	}
+	if !reflect.ValueOf(was.Policy).IsZero() && reflect.ValueOf(is.Policy).IsZero() {
+		texts = append(texts, "had a policy, and has none from now on")
+	}
+	if was.Mode == pinned && is.Mode != pinned {
+		texts = append(texts, "gave out nothing but what is cached (mode Pinned), and gives out whatever is asked for from now on")
+	}
+	return texts
+}
+
+const (
+	maxLost = 5 // crates that are named
+	pinned  = "Pinned"
+)
+
+func orNothing(crates []wire.MirrorCrate) string {
+	if len(crates) == 0 {
+		return "nothing"
+	}
+	return counted(int64(len(crates)), "crate", "crates")
+}
+
+// note tells what is no failure.
+func note(cmd *cobra.Command, format string, args ...any) {
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: "+format+"\n", args...)
 }
 
 func newMirrorTryCommand(cf *clientFlags) *cobra.Command {

@@ -155,7 +155,7 @@ func reportSync(cmd *cobra.Command, cf *clientFlags, m wire.Mirror) error {
 	s := m.Status.Sync
 	err := cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 		for _, f := range s.Failures {
-			row(w, "failed:", fmt.Sprintf("%s %s", f.Crate, f.Version), "wanted by "+f.From, f.Reason)
+			row(w, "failed:", fmt.Sprintf("%s %s", f.Crate, f.Version), "wanted by "+f.From, cf.hints(f.Reason))
 		}
 		if more := s.Failed - int64(len(s.Failures)); more > 0 {
 			row(w, "failed:", fmt.Sprintf("%d more", more))

@@ -87,3 +87,25 @@ func TestMirrorSyncsOnceInAFleet(t *testing.T) {
 		t.Errorf("%d syncs began", n)
 	}
 }
+
+// After another upstream no server gives out an archive of the one before, and one of them fetches what is another now.
+func TestMirrorMovesInAFleet(t *testing.T) {
+	m, other := openFleet(t, nil, "same 1.0.0", "other 1.0.0")
+	for _, server := range []*mirrored{m, other} {
+		server.fetched("same 1.0.0", "other 1.0.0")
+	}
+	b := openUpstream(t, "same 1.0.0")
+	b.from.shipOther("other", "1.0.0")
+	m.move(b, nil)
+	sum := sums(t, b.from.do("GET", "/index/"+path("other"), "", nil).body)["1.0.0"]
+	for _, server := range []*mirrored{m, other} {
+		eventually(t, "the server has heard of it", func() bool {
+			a, whole := server.crate("other", "1.0.0")
+			return a.status == 200 && whole && digest(a.body) == sum
+		})
+		server.fetched("same 1.0.0")
+	}
+	if n, same := m.proxy.Count("/crates/other/"), m.proxy.Count("/crates/same/"); n != 1 || same != 0 {
+		t.Errorf("other was fetched %d times, same %d times", n, same)
+	}
+}

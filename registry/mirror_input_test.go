@@ -209,12 +209,14 @@ func TestMirrorsOfWrongUpstreams(t *testing.T) {
 		"missing": {missing.URL, "it has no config.json: is it a sparse index?"},
 	} {
 		spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+" + c.address + "/", MaxAge: wire.Duration(time.Second)}, Crates: []wire.MirrorCrate{{Name: "acme"}}}
-		if _, err := m.client.PutMirror(t.Context(), name, wire.MirrorChange{Spec: spec}); err != nil {
+		got, err := m.client.PutMirror(t.Context(), name, wire.MirrorChange{Spec: spec})
+		if err != nil {
 			t.Fatal(err)
 		}
-		var got wire.Mirror
+		if name != "page" && (len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], c.says)) || len(got.Warnings) == 0 {
+			t.Errorf("%s: the warnings are %q", name, got.Warnings)
+		}
 		eventually(t, name+" has synced", func() bool {
-			var err error
 			got, err = m.client.Mirror(t.Context(), name)
 			return err == nil && got.Status.Sync.LastEnded != nil
 		})

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 	"github.com/crateyard/crateyard/test/upload"
 )
@@ -63,5 +65,29 @@ func TestMirrorIsNotCalledAsCratesIO(t *testing.T) {
 	m := openMirror(t, nil)
 	if _, err := m.client.PutMirror(t.Context(), "crates-io", wire.MirrorChange{}); err == nil || !strings.Contains(err.Error(), "choose another") {
 		t.Error(err)
+	}
+}
+
+// A server says what it is called, and whether there is a mirror, to whoever may read it.
+func TestMirrorIsAskedFor(t *testing.T) {
+	m := openMirror(t, nil)
+	for _, token := range []string{"", m.admin} {
+		c := client.New(m.url, token)
+		if name, err := c.RegistryName(t.Context()); err != nil || name != "crateyard" {
+			t.Errorf("it is called %q, %v", name, err)
+		}
+		for name, want := range map[string]bool{"m": true, "n": false} {
+			if has, err := c.HasMirror(t.Context(), name); err != nil || has != want {
+				t.Errorf("%s: %v, %v", name, has, err)
+			}
+		}
+	}
+	private := open(t, func(c *registry.Config) { c.Name, c.Access.AnonymousRead, c.GitIndex = "acme", "Disabled", "Disabled" })
+	c := client.New(private.url, "")
+	if name, err := c.RegistryName(t.Context()); err != nil || name != "acme" {
+		t.Errorf("a private one is called %q, %v", name, err)
+	}
+	if _, err := c.HasMirror(t.Context(), "n"); !client.IsUnauthorized(err) {
+		t.Errorf("of a private one: %v", err)
 	}
 }

@@ -130,7 +130,7 @@ const (
 	ReasonPolicyAccepted = "PolicyAccepted"
 	// ReasonPolicyInvalid: the policy holds something that cannot be read, or contradicts itself. The one from before is in effect.
 	ReasonPolicyInvalid = "PolicyInvalid"
-	// ReasonUpstreamAnswers: the last request to upstream was answered, or there was none yet.
+	// ReasonUpstreamAnswers: the last request to upstream was answered, or there was none since the server started.
 	ReasonUpstreamAnswers = "UpstreamAnswers"
 	// ReasonUpstreamUnreachable: the last request to upstream was not answered as by a registry. What is cached is served.
 	ReasonUpstreamUnreachable = "UpstreamUnreachable"

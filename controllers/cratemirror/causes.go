@@ -41,9 +41,15 @@ func upstreamReady(f *facts, was func(string) *metav1.Condition) metav1.Conditio
 	case f.live == nil:
 		return kept(typ, was)
 	}
-	up := f.live.Status.Upstream
+	up, never := f.live.Status.Upstream, f.live.Status.NeverReached()
+	if up.Ready && never {
+		return conditions.Unknown(typ, v1alpha1.ReasonUnknown, f.text(up.Backend+" was not asked yet"))
+	}
 	if up.Ready {
-		return conditions.True(typ, v1alpha1.ReasonUpstreamAnswers, f.text(fmt.Sprintf("%s answers, or was not asked yet", up.Backend)))
+		return conditions.True(typ, v1alpha1.ReasonUpstreamAnswers, f.text(up.Backend+" answers, or was not asked since the server started"))
+	}
+	if never {
+		up.Backend += " was never reached"
 	}
 	does := "what is cached is served"
 	if f.live.Status.IndexFiles+f.live.Status.Crates == 0 {

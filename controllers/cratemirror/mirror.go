@@ -55,7 +55,13 @@ func (s *scope) ensureMirror(ctx context.Context) error {
 	if err != nil {
 		return s.notPut(err)
 	}
-	s.sayPut(s.facts.live, m)
+	was := s.facts.live
+	s.sayPut(was, m)
+	for _, text := range m.Warnings {
+		if was != nil { // of a new one UpstreamReady says the same
+			s.apply.Alert(s.mirror, "MirrorWarning", "%s", s.facts.text(text))
+		}
+	}
 	s.facts.live, s.facts.accepted = &m, true
 	s.facts.applied = applied{digest, m.Generation}
 	return nil

@@ -125,6 +125,9 @@ func syncStatus(f *facts) v1alpha1.MirrorSyncStatus {
 			st.Progress += "+"
 		}
 	}
+	if nothingToSync(f.live) {
+		st.LastSuccessful = nil // else a mirror that reached nothing looked as if it had
+	}
 	for _, failure := range firsts(s.Failures) {
 		st.Failures = append(st.Failures, v1alpha1.MirrorFailure{
 			Crate: outcome.Clip(f.text(failure.Crate), maxName), Version: outcome.Clip(f.text(failure.Version), maxVersion),

@@ -69,6 +69,12 @@ func TestStatus(t *testing.T) {
 		{name: "upstream away, something cached", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Upstream.Ready = false })}, typ: "Ready", status: yes, reason: "Succeeded"},
 		{name: "upstream away, nothing cached", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Upstream.Ready, m.Status.IndexFiles, m.Status.Crates = false, 0, 0 })},
 			typ: "Ready", status: no, reason: "UpstreamUnreachable", says: "check spec.upstream.index"},
+		{name: "upstream never reached", facts: facts{live: cached(func(m *wire.Mirror) {
+			m.Status.Upstream.Ready, m.Status.Upstream.Message, m.Status.IndexFiles, m.Status.Crates = false, "connection refused", 0, 0
+		})}, typ: "UpstreamReady", status: no, reason: "UpstreamUnreachable", says: "https://up.example/ was never reached: connection refused; check"},
+		{name: "upstream not asked yet", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates = 0, 0 })},
+			typ: "UpstreamReady", status: metav1.ConditionUnknown, reason: "Unknown", says: "was not asked yet"},
+		{name: "upstream not asked since a restart", facts: facts{live: cached(nil)}, typ: "UpstreamReady", status: yes, reason: "UpstreamAnswers"},
 		{name: "suspended", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend = true })}, typ: "Synced", status: yes, reason: "Synced", says: "suspend holds back further syncs"},
 		{name: "suspended since a change", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend, m.Generation = true, 3 })}, typ: "Synced", status: no, reason: "Suspended", says: "sync-requested-at"},
 		{name: "suspended, a sync that was asked for", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend, m.Generation, m.Status.Sync.Running = true, 3, true })},
@@ -103,6 +109,9 @@ func TestStatus(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
+	if s := syncStatus(&facts{live: cached(func(m *wire.Mirror) { m.Spec.Crates = nil })}); s.LastSuccessful != nil {
+		t.Errorf("with nothing to sync, %+v", s)
+	}
 	for want, s := range map[string]wire.MirrorSync{"": {}, "3/9": {Total: 9, Done: 3, Failed: 1}, "3/9+": {Total: 9, Done: 3, Counting: true, Running: true}} {
 		if got := syncStatus(&facts{live: cached(func(m *wire.Mirror) { m.Status.Sync = s })}).Progress; got != want {
 			t.Errorf("%+v: %q, want %q", s, got, want)

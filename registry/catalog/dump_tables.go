@@ -42,7 +42,8 @@ func join(lists ...[]column) (all []column) {
 }
 
 // dumpTables are all tables but meta, of which the header tells, leases and sweeping, which are of the moment, and what mirrors have cached,
-// which is upstream's. The token of a mirror is not in a dump: it is another registry's secret.
+// which is upstream's. The token of a mirror is not in a dump: it is another registry's secret; nor is since
+// when it has its upstream, which tells of what is cached.
 var dumpTables = []dumped{
 	{"users", "id", join(columns(number, "id", "created_at"), columns(text, "name", "role", "claims"), columns(truth, "suspended")), true},
 	{"groups", "id", join(columns(number, "id", "created_at"), columns(text, "name")), true},

@@ -16,6 +16,8 @@ type MirrorIndexFile struct {
 	ETag, LastModified string // upstream's validators
 	CheckedAt          time.Time
 	File               []byte // gzip of the bytes; nil: upstream has no such crate
+	// Generation is the mirror's, whose upstream was asked. It is not kept: see Mirror.UpstreamSince.
+	Generation int64
 }
 
 // MirrorCrate is an archive of upstream's that is stored here.
@@ -28,6 +30,8 @@ type MirrorCrate struct {
 	Pinned    int    // see the constants
 	StoredAt  time.Time
 	UsedAt    time.Time
+	// Generation is the mirror's, whose upstream's index named this digest: see Mirror.UpstreamSince.
+	Generation int64
 }
 
 // Why an archive is kept.
@@ -49,6 +53,13 @@ type MirrorLicense struct {
 	SHA256, License string
 }
 
+// MirrorAdoption says that the index of a mirror's upstream, as it is with a generation, names the digest of an archive that was stored before.
+type MirrorAdoption struct {
+	MirrorKey
+	SHA256     string
+	Generation int64
+}
+
 // MirrorWrites are changes to what mirrors have cached, written in one transaction. None of them is waited for: what is lost is fetched again.
 type MirrorWrites struct {
 	Index   map[int64][]MirrorIndexFile // by mirror
@@ -56,15 +67,16 @@ type MirrorWrites struct {
 	Crates  map[int64][]MirrorCrate
 	Used    map[MirrorKey]time.Time
 	Looked  []MirrorLicense
+	Adopted []MirrorAdoption
 	Denials []Record // for the audit; By is in each
 }
 
 // Empty reports whether there is nothing to write.
 func (w *MirrorWrites) Empty() bool {
-	return len(w.Index)+len(w.Checked)+len(w.Crates)+len(w.Used)+len(w.Looked)+len(w.Denials) == 0
+	return len(w.Index)+len(w.Checked)+len(w.Crates)+len(w.Used)+len(w.Looked)+len(w.Adopted)+len(w.Denials) == 0
 }
 
-// WriteMirrors writes what mirrors have cached. What belongs to a mirror that is gone is left out.
+// WriteMirrors writes what mirrors have cached. What belongs to a mirror that is gone is left out, and so are index files of an upstream that it no longer has.
 func (c *Catalog) WriteMirrors(ctx context.Context, w *MirrorWrites) error {
 	return c.write(ctx, func(tx *tx) ([]change, error) {
 		if err := tx.lock(ctx, lockMirrors, 1); err != nil { // many rows, in any order
@@ -103,6 +115,12 @@ func (c *Catalog) WriteMirrors(ctx context.Context, w *MirrorWrites) error {
 				return nil, err
 			}
 		}
+		for _, a := range w.Adopted {
+			if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET generation = ? WHERE mirror_id = ? AND name = ? AND num = ? AND sha256 = ? AND generation < ?",
+				a.Generation, a.MirrorID, a.Name, a.Num, a.SHA256, a.Generation); err != nil {
+				return nil, err
+			}
+		}
 		for _, r := range w.Denials {
 			by := Actor{User: r.Actor, TokenID: r.TokenID, TokenName: r.Token, Address: r.Address}
 			if err := c.audit(ctx, tx, by, r, nil, r.After); err != nil {
@@ -115,18 +133,19 @@ func (c *Catalog) WriteMirrors(ctx context.Context, w *MirrorWrites) error {
 
 func saveMirrorIndexFile(ctx context.Context, tx *tx, id int64, f MirrorIndexFile) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO mirror_index (mirror_id, crate, canonical, etag, last_modified, checked_at, file)
-		SELECT m.id, ?, ?, ?, ?, ?, ? FROM mirrors m WHERE m.id = ?
+		SELECT m.id, ?, ?, ?, ?, ?, ? FROM mirrors m WHERE m.id = ? AND m.upstream_since <= ?
 		ON CONFLICT (mirror_id, crate) DO UPDATE SET etag = excluded.etag, last_modified = excluded.last_modified, checked_at = excluded.checked_at, file = excluded.file`,
-		f.Crate, crate.Canonical(f.Crate), f.ETag, f.LastModified, f.CheckedAt.UnixMilli(), f.File, id)
+		f.Crate, crate.Canonical(f.Crate), f.ETag, f.LastModified, f.CheckedAt.UnixMilli(), f.File, id, f.Generation)
 	return err
 }
 
 func saveMirrorCrate(ctx context.Context, tx *tx, id int64, m MirrorCrate) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO mirror_crates (mirror_id, name, num, sha256, size, license, inspected, pinned, stored_at, used_at)
-		SELECT m.id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM mirrors m WHERE m.id = ?
+	_, err := tx.ExecContext(ctx, `INSERT INTO mirror_crates (mirror_id, name, num, sha256, size, license, inspected, pinned, stored_at, used_at, generation)
+		SELECT m.id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM mirrors m WHERE m.id = ?
 		ON CONFLICT (mirror_id, name, num) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, license = excluded.license,
-			inspected = excluded.inspected, stored_at = excluded.stored_at, used_at = excluded.used_at`,
-		m.Name, m.Num, m.SHA256, m.Size, m.License, m.Inspected, m.Pinned, m.StoredAt.Unix(), m.UsedAt.Unix(), id)
+			inspected = excluded.inspected, stored_at = excluded.stored_at, used_at = excluded.used_at, generation = excluded.generation
+		WHERE excluded.generation >= mirror_crates.generation`,
+		m.Name, m.Num, m.SHA256, m.Size, m.License, m.Inspected, m.Pinned, m.StoredAt.Unix(), m.UsedAt.Unix(), m.Generation, id)
 	return err
 }
 
@@ -163,11 +182,11 @@ func (c *Catalog) Shadowed(ctx context.Context, mirrorID int64, limit int) ([]st
 		AND EXISTS (SELECT 1 FROM mirror_index i WHERE i.mirror_id = ? AND i.canonical = c.canonical AND i.file IS NOT NULL) ORDER BY c.name LIMIT ?`, mirrorID, limit)
 }
 
-const mirrorCrateColumns = "name, num, sha256, size, license, inspected, pinned, stored_at, used_at"
+const mirrorCrateColumns = "name, num, sha256, size, license, inspected, pinned, stored_at, used_at, generation"
 
 func scanMirrorCrate(row interface{ Scan(...any) error }) (m MirrorCrate, err error) {
 	var stored, used int64
-	err = row.Scan(&m.Name, &m.Num, &m.SHA256, &m.Size, &m.License, &m.Inspected, &m.Pinned, &stored, &used)
+	err = row.Scan(&m.Name, &m.Num, &m.SHA256, &m.Size, &m.License, &m.Inspected, &m.Pinned, &stored, &used, &m.Generation)
 	m.StoredAt, m.UsedAt = time.Unix(stored, 0).UTC(), time.Unix(used, 0).UTC()
 	return m, err
 }
@@ -185,6 +204,13 @@ func (c *Catalog) MirrorCrate(ctx context.Context, mirrorID int64, name, num str
 func (c *Catalog) MirrorCratesOf(ctx context.Context, mirrorID int64, name string) ([]MirrorCrate, error) {
 	return collect(ctx, c.ro, func(r *sql.Rows) (MirrorCrate, error) { return scanMirrorCrate(r) },
 		"SELECT "+mirrorCrateColumns+" FROM mirror_crates WHERE mirror_id = ? AND name = ? ORDER BY num", mirrorID, name)
+}
+
+// MirrorCratesBefore gives some stored archives that are of an older generation than the given one, by name and version, after the given ones.
+func (c *Catalog) MirrorCratesBefore(ctx context.Context, mirrorID, generation int64, name, num string, limit int) ([]MirrorCrate, error) {
+	return collect(ctx, c.ro, func(r *sql.Rows) (MirrorCrate, error) { return scanMirrorCrate(r) },
+		"SELECT "+mirrorCrateColumns+" FROM mirror_crates WHERE mirror_id = ? AND generation < ? AND (name, num) > (?, ?) ORDER BY name, num LIMIT ?",
+		mirrorID, generation, name, num, limit)
 }
 
 // MirrorCrateNames gives what a mirror has stored, as NAME@VERSION. It takes some 100 bytes of memory each.

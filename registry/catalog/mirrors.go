@@ -20,14 +20,17 @@ type Mirror struct {
 	Status      string // JSON; empty: nothing yet
 	RequestedAt time.Time
 	CreatedAt   time.Time
+	// UpstreamSince is the generation with which the upstream became what it is; 0: it never was another one. Archives of an older generation are of
+	// another upstream, unless this one's index has them, too; index files of one are not kept.
+	UpstreamSince int64
 }
 
-const mirrorColumns = "m.id, m.name, m.spec, m.generation, m.token, m.status, m.requested_at, m.created_at"
+const mirrorColumns = "m.id, m.name, m.spec, m.generation, m.token, m.status, m.requested_at, m.created_at, m.upstream_since"
 
 func scanMirror(row interface{ Scan(...any) error }) (Mirror, error) {
 	var m Mirror
 	var requested, created int64
-	err := row.Scan(&m.ID, &m.Name, &m.Spec, &m.Generation, &m.Token, &m.Status, &requested, &created)
+	err := row.Scan(&m.ID, &m.Name, &m.Spec, &m.Generation, &m.Token, &m.Status, &requested, &created, &m.UpstreamSince)
 	if requested != 0 {
 		m.RequestedAt = time.UnixMilli(requested).UTC()
 	}
@@ -70,9 +73,10 @@ func (c *Catalog) changeMirror(ctx context.Context, by Actor, name string, f fun
 	})
 }
 
-// PutMirror makes a mirror, or gives it another spec. token says what its token is to be, of the mirror as it was, whose zero value stands for none; nil leaves
-// the token as it is. To put what is there changes nothing.
-func (c *Catalog) PutMirror(ctx context.Context, by Actor, name, spec string, token func(old Mirror) string) (m Mirror, err error) {
+// PutMirror makes a mirror, or gives it another spec. becomes says, of the mirror as it was, whose zero value stands for none, what its token is to be, and
+// whether the spec names another upstream; nil leaves both as they are. With another upstream the index files of the one before are dropped. To put what is
+// there changes nothing.
+func (c *Catalog) PutMirror(ctx context.Context, by Actor, name, spec string, becomes func(old Mirror) (token string, moves bool)) (m Mirror, err error) {
 	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if err := tx.lock(ctx, lockMirrors, 0); err != nil {
 			return nil, err
@@ -85,8 +89,8 @@ func (c *Catalog) PutMirror(ctx context.Context, by Actor, name, spec string, to
 		old, err := mirrorByName(ctx, tx, name)
 		if fault.KindOf(err) == fault.NotFound {
 			secret := ""
-			if token != nil {
-				secret = token(Mirror{})
+			if becomes != nil {
+				secret, _ = becomes(Mirror{})
 			}
 			if _, err := tx.ExecContext(ctx, "INSERT INTO mirrors (name, spec, token, created_at) VALUES (?, ?, ?, ?)", name, spec, secret, c.now().Unix()); err != nil {
 				return nil, err
@@ -101,19 +105,36 @@ func (c *Catalog) PutMirror(ctx context.Context, by Actor, name, spec string, to
 		}
 		m = old
 		m.Spec = spec
-		if token != nil {
-			m.Token = token(old)
+		moves := false
+		if becomes != nil {
+			m.Token, moves = becomes(old)
 		}
 		if m.Spec == old.Spec && m.Token == old.Token {
 			return nil, nil
 		}
 		m.Generation++
-		if _, err := tx.ExecContext(ctx, "UPDATE mirrors SET spec = ?, token = ?, generation = ? WHERE id = ?", m.Spec, m.Token, m.Generation, m.ID); err != nil {
+		if moves {
+			m.UpstreamSince = m.Generation
+			if err := dropMirrorIndex(ctx, tx, m.ID); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE mirrors SET spec = ?, token = ?, generation = ?, upstream_since = ? WHERE id = ?",
+			m.Spec, m.Token, m.Generation, m.UpstreamSince, m.ID); err != nil {
 			return nil, err
 		}
 		return changes, c.audit(ctx, tx, by, Record{Action: ActionUpdateMirror, Subject: name}, state{Spec: old.Spec}, state{m.Spec, m.Token != old.Token})
 	})
 	return m, err
+}
+
+// dropMirrorIndex forgets all index files of a mirror.
+func dropMirrorIndex(ctx context.Context, tx *tx, id int64) error {
+	if err := tx.lock(ctx, lockMirrors, 1); err != nil { // no write of what was asked of the old upstream is under way
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM mirror_index WHERE mirror_id = ?", id)
+	return err
 }
 
 // DeleteMirror removes a mirror and what the catalog knows of its cache; the bytes are the caller's to remove.

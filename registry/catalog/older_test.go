@@ -40,7 +40,7 @@ func dumpOf(t *testing.T, path string) string {
 
 // A dump of each older schema loads into both databases, and makes of them what a start makes of the catalog that was dumped.
 func TestLoadOlder(t *testing.T) {
-	for schema := int64(1); schema < 4; schema++ {
+	for schema := int64(1); schema < 5; schema++ {
 		t.Run(fmt.Sprint("schema ", schema), func(t *testing.T) {
 			path := oldCatalog(t, schema)
 			dump := dumpOf(t, path)

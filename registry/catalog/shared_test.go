@@ -293,10 +293,10 @@ func TestLoadRefuses(t *testing.T) {
 		for _, tc := range []struct{ dump, want string }{
 			{"", "line 1 of the dump is cut off"},
 			{"hello\n", "is not that of a dump"},
-			{strings.Replace(header, `"schema":4`, `"schema":5`, 1), "newer crateyard"},
-			{strings.Replace(dump, `"schema":4`, `"schema":3`, 1), `names a table that there is not: "mirrors"`},
-			{strings.Replace(dump[:len(dump)/2], `"schema":4`, `"schema":3`, 1), "is cut off"},
-			{strings.Replace(header, `"schema":4`, `"schema":0`, 1), "is not that of a dump"},
+			{strings.Replace(header, `"schema":5`, `"schema":6`, 1), "newer crateyard"},
+			{strings.Replace(dump, `"schema":5`, `"schema":3`, 1), `names a table that there is not: "mirrors"`},
+			{strings.Replace(dump[:len(dump)/2], `"schema":5`, `"schema":3`, 1), "is cut off"},
+			{strings.Replace(header, `"schema":5`, `"schema":0`, 1), "is not that of a dump"},
 			{dump[:len(dump)/2], "is cut off"},
 			{dump[:len(dump)-1], "is cut off"},
 			{without(1), "is a row of no table"},
@@ -336,7 +336,7 @@ func TestDumpHasEveryColumn(t *testing.T) {
 		have = slices.DeleteFunc(have, func(s string) bool {
 			table, _, _ := strings.Cut(s, ".")
 			return slices.Contains([]string{"meta", "leases", "sweeping", "goose_db_version", "mirror_index", "mirror_crates"}, table) ||
-				slices.Contains([]string{"changes.id", "mirrors.token", "mirrors.status", "mirrors.requested_at"}, s)
+				slices.Contains([]string{"changes.id", "mirrors.token", "mirrors.status", "mirrors.requested_at", "mirrors.upstream_since"}, s)
 		})
 		slices.Sort(have)
 		slices.Sort(want)

@@ -75,6 +75,32 @@ func (c *Client) Status(ctx context.Context) (wire.Status, error) {
 	return s, err
 }
 
+// RegistryName asks what cargo configurations call the registry, which takes no token; empty: the server is of a version that does not say.
+func (c *Client) RegistryName(ctx context.Context) (string, error) {
+	var doc struct {
+		Servers []struct{ Description string }
+	}
+	err := c.get(ctx, strings.TrimSuffix(c.base, "/v1")+"/openapi.json", &doc)
+	if err != nil || len(doc.Servers) == 0 {
+		return "", err
+	}
+	return doc.Servers[0].Description, nil
+}
+
+// get asks for what is not below the base of the management API.
+func (c *Client) get(ctx context.Context, address string, out any) error {
+	req, err := c.request(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return withoutUserinfo(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return c.decode(resp, http.MethodGet, address, out)
+}
+
 // do sends in as JSON, if it is not nil, and decodes the answer into out, if it is not nil.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
 	resp, err := c.send(ctx, c.http, method, path, "application/json", in)

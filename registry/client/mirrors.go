@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -21,6 +22,15 @@ func (c *Client) Mirror(ctx context.Context, name string) (wire.Mirror, error) {
 	var m wire.Mirror
 	err := c.do(ctx, http.MethodGet, "/mirrors"+segment(name), nil, &m)
 	return m, err
+}
+
+// HasMirror asks whether there is a mirror, as cargo would: an admin's token is not needed, and none where everybody may read.
+func (c *Client) HasMirror(ctx context.Context, name string) (bool, error) {
+	err := c.get(ctx, strings.TrimSuffix(c.base, "/api/v1")+"/mirrors"+segment(name)+"/config.json", nil)
+	if IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // PutMirror makes a mirror, or makes it what change says from now on. To put what is there already changes nothing.

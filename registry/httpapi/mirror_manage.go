@@ -24,11 +24,12 @@ func (a *API) serveMirror(w *response, r *http.Request) error {
 	return a.answerMirror(w, r, http.StatusOK)
 }
 
-func (a *API) answerMirror(w *response, r *http.Request, code int) error {
+func (a *API) answerMirror(w *response, r *http.Request, code int, warnings ...string) error {
 	m, err := a.Mirrors.Get(r.Context(), r.PathValue("mirror"))
 	if err != nil {
 		return err
 	}
+	m.Warnings = warnings
 	return w.json(code, m)
 }
 
@@ -38,14 +39,14 @@ func (a *API) servePutMirror(w *response, r *http.Request) error {
 	if err := readJSONOf(r, &body, maxMirrorJSON); err != nil {
 		return err
 	}
-	changed, err := a.Mirrors.Put(r.Context(), a.actor(w), r.PathValue("mirror"), body)
+	changed, warnings, err := a.Mirrors.Put(r.Context(), a.actor(w), r.PathValue("mirror"), body)
 	if err != nil {
 		return err
 	}
 	if changed {
 		a.changed(w, "Changed mirror", "name", r.PathValue("mirror"))
 	}
-	return a.answerMirror(w, r, http.StatusOK)
+	return a.answerMirror(w, r, http.StatusOK, warnings...)
 }
 
 // maxMirrorJSON bounds the spec of a mirror: 10,000 crates, and a bundle of certificates.

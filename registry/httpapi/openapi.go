@@ -25,7 +25,7 @@ type openapi struct {
 	err  error
 }
 
-// serveOpenAPI describes the API. Nobody needs a token for it: it says nothing of what the registry holds.
+// serveOpenAPI describes the API, and says what cargo configurations call the registry (crateyard cargo-config asks). Nobody needs a token for it: it says nothing of what the registry holds.
 func (a *API) serveOpenAPI(w *response, r *http.Request) error {
 	o := &a.openapi
 	o.once.Do(func() {
@@ -34,7 +34,7 @@ func (a *API) serveOpenAPI(w *response, r *http.Request) error {
 			o.err = err
 			return
 		}
-		doc["servers"] = []any{object{"url": a.URL}}
+		doc["servers"] = []any{object{"url": a.URL, "description": a.Name}}
 		if a.Private { // then no operation is open to all that does not say so itself
 			doc["security"] = []any{object{"token": []any{}}}
 		}

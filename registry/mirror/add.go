@@ -24,6 +24,9 @@ func (m *Manager) Stored(ctx context.Context, mirror, name string) ([]wire.Mirro
 	rows, err := m.Catalog.MirrorCratesOf(ctx, found.Row.ID, name)
 	list := make([]wire.MirroredCrate, 0, len(rows))
 	for _, r := range rows {
+		if !found.ours(&r) {
+			continue
+		}
 		list = append(list, wire.MirroredCrate{Crate: r.Name, Version: r.Num, SHA256: r.SHA256, Size: r.Size})
 	}
 	return list, err
@@ -109,6 +112,7 @@ func (m *Mirror) put(ctx context.Context, row catalog.MirrorCrate, r io.Reader) 
 	}
 	row.StoredAt = time.Now()
 	row.UsedAt = row.StoredAt
+	row.Generation = m.Row.Generation
 	select {
 	case <-m.writer.crate(m.Row.ID, row, durable):
 	case <-ctx.Done():
@@ -128,7 +132,7 @@ func (m *Mirror) put(ctx context.Context, row catalog.MirrorCrate, r io.Reader) 
 	if !m.policy.NeedsFacts() && !m.pinnedOnly() {
 		return nil
 	}
-	m.files.Invalidate(m.key(indexKey(row.Name))) // what is said there of the version may be different now
+	m.drop(indexKey(row.Name)) // what is said there of the version may be different now
 	if !m.Shared {
 		return nil
 	}

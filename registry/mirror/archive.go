@@ -95,10 +95,22 @@ func (m *Mirror) noVersion(name, num string) error {
 	return fault.New(fault.NotFound, "the upstream of mirror `%s` has no version `%s` of crate `%s`", m.Name(), num, name)
 }
 
-// stored finds out whether an archive is stored, in memory first.
+// stored finds out whether an archive is stored, in memory first. One that is of an upstream from before counts if this one's index has it, too.
 func (m *Mirror) stored(ctx context.Context, name, num string) (*catalog.MirrorCrate, error) {
+	row, err := m.storedOfAny(ctx, name, num)
+	if err != nil || row == nil || m.ours(row) {
+		return row, err
+	}
+	if row, err = m.adopt(ctx, *row); row != nil {
+		m.crates.Set(m.fetchKey(name, num), row)
+	}
+	return row, err
+}
+
+// storedOfAny is stored, whichever upstream the archive is of.
+func (m *Mirror) storedOfAny(ctx context.Context, name, num string) (*catalog.MirrorCrate, error) {
 	key := m.fetchKey(name, num)
-	if row, ok := m.crates.GetIfPresent(key); ok {
+	if row, ok := m.crates.GetIfPresent(key); ok && m.ours(row) {
 		return row, nil
 	}
 	row, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, name, num)
@@ -212,7 +224,7 @@ func (m *Mirror) beginFetch(l line, pinned int) (f *Fetch, run func(), err error
 	if f, ok := m.fetches[key]; ok && f.use() {
 		return f, nil, nil
 	}
-	if _, ok := m.crates.GetIfPresent(key); ok { // looked for under the lock: a fetch notes it before it goes
+	if row, ok := m.crates.GetIfPresent(key); ok && m.ours(row) { // looked for under the lock: a fetch notes it before it goes
 		return nil, nil, errStored
 	}
 	f = newFetch(m.spools, l.Cksum, m.policy.NeedsFacts())
@@ -318,7 +330,7 @@ func (m *Mirror) note(ctx context.Context, d *download, row *catalog.MirrorCrate
 	}
 	now := m.Mirror(m.Name()) // it may have got a policy since the fetch began
 	if now != nil && (now.policy.NeedsFacts() || now.pinnedOnly()) {
-		defer now.files.Invalidate(now.key(indexKey(row.Name))) // what is said there of the version may be different now
+		defer now.drop(indexKey(row.Name)) // what is said there of the version may be different now
 	} else if !m.Shared {
 		return
 	}

@@ -62,6 +62,9 @@ func (m *Manager) Export(ctx context.Context, mirror string, w io.Writer) error 
 		if err != nil {
 			return err
 		}
+		if !found.ours(&row) { // no index file of this upstream names it
+			continue
+		}
 		if err := found.exportCrate(ctx, b, row); err != nil {
 			return err
 		}
@@ -258,7 +261,7 @@ func (i *importing) index(path string, r io.Reader) error {
 		return err
 	}
 	i.out.IndexFiles++
-	return i.new.file(catalog.MirrorIndexFile{Crate: name, CheckedAt: time.Now(), File: packed})
+	return i.new.file(catalog.MirrorIndexFile{Crate: name, CheckedAt: time.Now(), File: packed, Generation: i.m.Row.Generation})
 }
 
 func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error {
@@ -270,7 +273,7 @@ func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error
 	case l.Cksum != sum:
 		return broken("its index file of %s has another checksum for %s than the name of the archive", name, num)
 	}
-	if row, err := i.m.stored(ctx, name, num); err != nil || row != nil {
+	if row, err := i.m.storedOfAny(ctx, name, num); err != nil || row != nil && i.m.ours(row) {
 		i.out.Present++
 		return err
 	}
@@ -292,7 +295,7 @@ func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error
 		return err
 	}
 	now := time.Now()
-	row := catalog.MirrorCrate{Name: name, Num: num, SHA256: sum, Size: n, StoredAt: now, UsedAt: now}
+	row := catalog.MirrorCrate{Name: name, Num: num, SHA256: sum, Size: n, StoredAt: now, UsedAt: now, Generation: i.m.Row.Generation}
 	i.new.crates = append(i.new.crates, storing{i.m.Row.ID, row, durable})
 	i.out.Crates++
 	return nil

@@ -8,6 +8,8 @@
 // An archive is fetched once, however many ask for it, by one server of several. Who asks gets its bytes while they arrive, except for the
 // last one, which leaves when the digest is that of the index. Then it is stored, and served from there for ever, whatever becomes of upstream.
 //
+// A mirror that gets another upstream keeps no index file of the one before, and of its archives those that the new index has, too.
+//
 // What is cached is in the catalog (index files, compressed, and which archives are stored) and in the storage (archives, under
 // storage.MirrorKey). Nothing of it needs to outlive a crash: writes are gathered, and what is lost is fetched again.
 //

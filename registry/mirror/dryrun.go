@@ -85,7 +85,9 @@ func (m *Mirror) try(ctx context.Context, name string, out *wire.MirrorDryRun) e
 	}
 	stored := map[string]catalog.MirrorCrate{}
 	for _, r := range rows {
-		stored[r.Num] = r
+		if ls[r.Num].Cksum == r.SHA256 {
+			stored[r.Num] = r
+		}
 	}
 	facts, err := m.facts(ctx, stored)
 	if err != nil {

@@ -314,6 +314,7 @@ func (d *download) store(ctx context.Context, license string, inspected bool) (*
 		return nil, nil, err
 	}
 	now := time.Now()
-	row := catalog.MirrorCrate{Name: d.name, Num: d.num, SHA256: d.SHA256, Size: d.received, License: license, Inspected: inspected, Pinned: d.pinned, StoredAt: now, UsedAt: now}
+	row := catalog.MirrorCrate{Name: d.name, Num: d.num, SHA256: d.SHA256, Size: d.received, License: license, Inspected: inspected, Pinned: d.pinned, StoredAt: now, UsedAt: now,
+		Generation: d.m.Row.Generation}
 	return &row, d.m.writer.crate(d.m.Row.ID, row, durable), nil
 }

@@ -36,6 +36,7 @@ type entry struct {
 	failed  atomic.Int64             // when it could not be asked
 	until   time.Time                // when the policy would say otherwise by time alone; zero: never
 	epoch   int64                    // of the mirror, when it was made
+	dropped int64                    // the same, of files that have gone from memory
 
 	etag, lastModified string
 }
@@ -137,9 +138,9 @@ func (m *Mirror) key(name string) string {
 
 // load makes an entry of the file that the catalog has; nil: it has none.
 func (m *Mirror) load(ctx context.Context, name string) (*entry, error) {
-	v, err, _ := m.flights.Do("load/"+name, func() (any, error) {
+	v, err, _ := m.flights.Do(loadFlight+name, func() (any, error) {
 		ctx := context.WithoutCancel(ctx)
-		row := m.writer.unwritten(m.Row.ID, name)
+		row := m.writer.unwritten(m.Row.ID, m.Row.UpstreamSince, name)
 		if row == nil {
 			var err error
 			if row, err = m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name); err != nil || row == nil {
@@ -156,7 +157,7 @@ func (m *Mirror) load(ctx context.Context, name string) (*entry, error) {
 
 func (m *Mirror) fromRow(ctx context.Context, name string, row *catalog.MirrorIndexFile) (*entry, error) {
 	if row.File == nil {
-		return m.keep(name, &entry{epoch: m.epoch.Load()}, row.CheckedAt), nil
+		return m.keep(name, m.newEntry(), row.CheckedAt), nil
 	}
 	file, err := decompress(row.File)
 	if err != nil {
@@ -171,7 +172,8 @@ func (m *Mirror) fromRow(ctx context.Context, name string, row *catalog.MirrorIn
 
 // render makes an entry of upstream's file, of which packed is the gzip form: what the policy denies is said as yanked.
 func (m *Mirror) render(ctx context.Context, name string, file, packed []byte, ls lines, etag, lastModified string, checked time.Time) (*entry, error) {
-	e := &entry{lines: ls, etag: etag, lastModified: lastModified, epoch: m.epoch.Load()}
+	e := m.newEntry() // before it is looked what is stored
+	e.lines, e.etag, e.lastModified = ls, etag, lastModified
 	served, z := file, packed
 	if o, any, err := m.options(ctx, ls); err != nil {
 		return nil, err
@@ -227,7 +229,9 @@ func (m *Mirror) options(ctx context.Context, ls lines) (o policy.Options, any b
 			return o, false, err
 		}
 		for _, r := range rows {
-			stored[r.Num] = r
+			if ls[r.Num].Cksum == r.SHA256 { // else it is of an upstream from before
+				stored[r.Num] = r
+			}
 		}
 	}
 	if o.Facts, err = m.facts(ctx, stored); err != nil {
@@ -239,12 +243,35 @@ func (m *Mirror) options(ctx context.Context, ls lines) (o policy.Options, any b
 	return o, true, nil
 }
 
-// keep puts an entry into memory.
+// newEntry begins an entry with what tells later whether it is still so.
+func (m *Mirror) newEntry() *entry {
+	m.filing.Lock()
+	defer m.filing.Unlock()
+	return &entry{epoch: m.epoch.Load(), dropped: m.dropped}
+}
+
+// keep puts an entry into memory, unless a file was dropped while it was made: it may be the one, and say what was so before. Who asked for it gets it.
 func (m *Mirror) keep(name string, e *entry, checked time.Time) *entry {
 	e.checked.Store(checked.UnixNano())
-	m.files.Set(m.key(name), e)
+	m.filing.Lock()
+	defer m.filing.Unlock()
+	if e.dropped == m.dropped {
+		m.files.Set(m.key(name), e)
+	}
 	return e
 }
+
+// drop takes an index file from memory, because another one of its versions is stored now. Who asks from now on shares no look that began before.
+func (m *Mirror) drop(name string) {
+	m.filing.Lock()
+	defer m.filing.Unlock()
+	m.dropped++
+	m.files.Invalidate(m.key(name))
+	m.flights.Forget(loadFlight + name)
+}
+
+// loadFlight is how looks into the catalog are called among the flights, beside crates.
+const loadFlight = "load/"
 
 // refresh asks upstream for an index file. Those who ask at the same time share it, and it goes on when the first of them goes away. A failure
 // leaves the old file as it is.
@@ -298,8 +325,8 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 		m.writer.checked(m.Row.ID, name, now)
 		return old, nil
 	case a.file == nil:
-		m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now})
-		return m.keep(name, &entry{epoch: m.epoch.Load()}, now), nil
+		m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now, Generation: m.Row.Generation})
+		return m.keep(name, m.newEntry(), now), nil
 	}
 	ls, err := readLines(name, a.file)
 	if err != nil {
@@ -314,20 +341,28 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 	if err != nil {
 		return nil, err
 	}
-	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, ETag: a.etag, LastModified: a.lastModified, CheckedAt: now, File: packed})
+	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, ETag: a.etag, LastModified: a.lastModified, CheckedAt: now, File: packed,
+		Generation: m.Row.Generation})
 	return m.render(ctx, name, a.file, packed, ls, a.etag, a.lastModified, now)
 }
 
-// knows reports whether an index file is cached: while upstream was asked for a newer one, somebody may have had the mirror forget it.
+// knows reports whether an index file is cached: while upstream was asked for a newer one, somebody may have had the mirror forget it, or mirror another
+// registry.
 func (m *Mirror) knows(ctx context.Context, name string) bool {
 	m.writer.settled(ctx)
+	if now, err := m.Catalog.Mirror(ctx, m.Name()); err == nil && (now.ID != m.Row.ID || now.UpstreamSince != m.Row.UpstreamSince) {
+		return false
+	}
 	row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
 	return err != nil || row != nil && row.File != nil
 }
 
+// aboutChecksums is how problems begin that tell of a checksum.
+const aboutChecksums = "upstream changed the checksum of "
+
 // checksumChanged refuses a file in which a version has other bytes than before.
 func (m *Mirror) checksumChanged(name, num string) error {
-	text := fmt.Sprintf("upstream changed the checksum of %s %s, whose bytes must never change; the index file from before is served. "+
+	text := fmt.Sprintf(aboutChecksums+"%s %s, whose bytes must never change; the index file from before is served. "+
 		"If upstream can explain it, `crateyard mirror forget %s %s` takes the new one", name, num, m.Name(), name)
 	m.Metrics.ChecksumChanged(m.Name())
 	if m.problems.add(text) {

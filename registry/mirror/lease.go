@@ -21,26 +21,20 @@ func (m *Mirror) once(ctx context.Context, d *download, l line) error {
 	}
 	name := fmt.Sprintf("mirror/%d/%s@%s", m.Row.ID, l.Name, l.Vers)
 	for {
-		row, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, l.Name, l.Vers)
-		if err != nil {
+		if taken, err := m.take(ctx, d, l); taken || err != nil {
 			return err
-		}
-		if row != nil {
-			m.crates.Set(m.fetchKey(l.Name, l.Vers), row)
-			if m.policy.NeedsFacts() {
-				m.files.Invalidate(m.key(indexKey(l.Name)))
-				if err := m.admitVersion(ctx, l.Name, l.Vers, row); err != nil {
-					return err
-				}
-			}
-			return d.fromStore(ctx)
 		}
 		got, err := m.Catalog.Lease(ctx, name, m.Holder, fetchLease)
 		if err != nil {
 			return err
 		}
 		if got {
-			return m.holding(ctx, name, func(ctx context.Context) error { return m.complete(ctx, d, l) })
+			return m.holding(ctx, name, func(ctx context.Context) error {
+				if taken, err := m.take(ctx, d, l); taken || err != nil { // stored between the look and the lease
+					return err
+				}
+				return m.complete(ctx, d, l)
+			})
 		}
 		select {
 		case <-time.After(fetchPoll):
@@ -48,6 +42,22 @@ func (m *Mirror) once(ctx context.Context, d *download, l line) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// take has a fetch be of the archive that another server stored, if one has.
+func (m *Mirror) take(ctx context.Context, d *download, l line) (taken bool, err error) {
+	row, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, l.Name, l.Vers)
+	if err != nil || row == nil || !m.ours(row) {
+		return false, err
+	}
+	m.crates.Set(m.fetchKey(l.Name, l.Vers), row)
+	if m.policy.NeedsFacts() {
+		m.drop(indexKey(l.Name))
+		if err := m.admitVersion(ctx, l.Name, l.Vers, row); err != nil {
+			return false, err
+		}
+	}
+	return true, d.fromStore(ctx)
 }
 
 // holding runs f while it renews a lease that it has. To lose it costs no more than a second fetch, so f goes on.

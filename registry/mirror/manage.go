@@ -22,11 +22,11 @@ const MaxLockfile = lockfile.MaxSize
 // maxToken bounds the token for an upstream.
 const maxToken = 4 << 10
 
-// Put makes a mirror, or makes it what change says, and reports whether that is anything new. A mirror that another upstream takes the place of keeps what it has
-// cached only as far as checksums agree.
-func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change wire.MirrorChange) (changed bool, err error) {
+// Put makes a mirror, or makes it what change says, and reports whether that is anything new, and what comes of it that who asked may not expect. Of a mirror
+// that gets another upstream nothing is kept of what the index of the old one said: see adopt.
+func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change wire.MirrorChange) (changed bool, warnings []string, err error) {
 	if err := CheckName(name); err != nil {
-		return false, fault.New(fault.Invalid, "%v", err)
+		return false, nil, fault.New(fault.Invalid, "%v", err)
 	}
 	spec := WithDefaults(change.Spec)
 	err = Check(spec, m.URL)
@@ -37,45 +37,41 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 		err = errors.Join(err, errors.New("token: it must be at most 4096 printable ASCII characters"))
 	}
 	if err != nil {
-		return false, fault.New(fault.Invalid, "%v", err)
+		return false, nil, fault.New(fault.Invalid, "%v", err)
 	}
 	text, err := json.Marshal(spec)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	before := m.Mirror(name)
-	row, err := m.Catalog.PutMirror(ctx, by, name, string(text), func(old catalog.Mirror) string {
+	was := "" // the upstream before, if it was another one
+	row, err := m.Catalog.PutMirror(ctx, by, name, string(text), func(old catalog.Mirror) (token string, moves bool) {
+		if was = otherUpstream(old, spec); was == "" {
+			token = old.Token // of another registry's it would not be its business
+		}
 		if change.Token != nil {
-			return *change.Token
+			token = *change.Token
 		}
-		if old.Token == "" || !sameUpstream(old, spec) {
-			return "" // a token is for the registry that it was given for, and no other may see it
-		}
-		return old.Token
+		return token, was != ""
 	})
 	if err != nil || before != nil && before.Row.ID == row.ID && before.Row.Generation == row.Generation {
-		return false, err
+		return false, nil, err
 	}
 	if err := m.suspended(ctx, before, row, spec); err != nil {
-		return true, err
+		return true, nil, err
 	}
 	if err := m.Reload(ctx); err != nil {
-		return true, err
+		return true, nil, err
 	}
-	if live := m.Mirror(name); live != nil {
-		m.work.Go(func() { // so that a wrong address is seen at once, and not when the first build fails
-			ctx, cancel := live.detached(refreshTime)
-			defer cancel()
-			_, _ = live.up.registry(ctx) // what goes wrong is in the mirror's status
-		})
+	if was != "" {
+		warnings = append(warnings, moved(row, spec, was))
 	}
-	return true, nil
-}
-
-// sameUpstream reports whether a mirror has the upstream of a spec.
-func sameUpstream(old catalog.Mirror, spec wire.MirrorSpec) bool {
-	var was wire.MirrorSpec
-	return json.Unmarshal([]byte(old.Spec), &was) == nil && was.Upstream.Index == spec.Upstream.Index
+	if live := m.Mirror(name); live != nil && (before == nil || live.up != before.up) && live.asksByItself() {
+		if why := live.greet(ctx); why != "" {
+			warnings = append(warnings, why)
+		}
+	}
+	return true, warnings, nil
 }
 
 func printable(s string) bool {
@@ -210,7 +206,7 @@ func (m *Manager) Cache(ctx context.Context, mirror, name, num string) (out wire
 	}
 	if fetched { // whoever is told so finds it in the index
 		m.writer.settled(ctx)
-		m.files.Invalidate(found.key(indexKey(name)))
+		found.drop(indexKey(name))
 	}
 	return wire.MirroredCrate{Crate: row.Name, Version: row.Num, SHA256: row.SHA256, Size: row.Size, Fetched: fetched}, nil
 }

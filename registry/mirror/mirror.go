@@ -33,6 +33,9 @@ type Mirror struct {
 	advisories atomic.Pointer[advisory.DB] // nil: none are looked at, or none were read yet
 	epoch      atomic.Int64                // grows when files of the index have to be made anew: see entry
 	problems   problems
+
+	filing  sync.Mutex // held while a file of the index comes into memory, or goes
+	dropped int64      // how many have gone: see keep
 }
 
 const policyPinned = policy.RulePinned

@@ -74,6 +74,10 @@ func (m *Manager) describe(ctx context.Context, row catalog.Mirror) (out wire.Mi
 		if h := live.up.health.Load(); h != nil {
 			out.Status.Upstream.Ready, out.Status.Upstream.Message = h.err == "", h.err
 		}
+		if at := live.up.answered.Load(); at != 0 {
+			t := time.Unix(0, at).UTC()
+			out.Status.UpstreamAnswered = &t
+		}
 		for _, p := range live.problems.all() {
 			if !slices.Contains(problems, p) {
 				problems = append(problems, p)

@@ -38,6 +38,7 @@ func (m *Manager) tend(ctx context.Context) {
 		default:
 		}
 		for _, mirror := range m.all() {
+			mirror.greetFirst(ctx)
 			if running[mirror.Row.ID] || !mirror.due(ctx, time.Now()) {
 				continue
 			}

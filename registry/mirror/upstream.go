@@ -50,6 +50,8 @@ type upstream struct {
 
 	pausedUntil atomic.Int64 // nanoseconds since 1970
 	health      atomic.Pointer[health]
+	answered    atomic.Int64 // when it last answered, in nanoseconds since 1970; 0: never
+	greeted     atomic.Bool  // it was asked for its first word
 
 	configs singleflight.Group
 	mu      sync.Mutex
@@ -180,7 +182,9 @@ func (u *upstream) once(ctx context.Context, what, address string, header http.H
 	resp.Body = &body{ReadCloser: resp.Body, release: release, cancel: cancel}
 	for _, c := range codes {
 		if resp.StatusCode == c {
-			u.health.Store(&health{at: time.Now()})
+			now := time.Now()
+			u.health.Store(&health{at: now})
+			u.answered.Store(now.UnixNano())
 			return resp, nil
 		}
 	}

@@ -75,8 +75,9 @@ func (w *writer) index(id int64, f catalog.MirrorIndexFile) {
 	w.add(len(f.File)+200, func(p *catalog.MirrorWrites) { p.Index[id] = append(p.Index[id], f) })
 }
 
-// unwritten gives an index file that is on its way to the catalog: who looked there alone would take it for one that was never seen.
-func (w *writer) unwritten(id int64, name string) *catalog.MirrorIndexFile {
+// unwritten gives an index file that is on its way to the catalog, of the upstream that the mirror has since a generation: who looked there alone would take it
+// for one that was never seen.
+func (w *writer) unwritten(id, since int64, name string) *catalog.MirrorIndexFile {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range []*catalog.MirrorWrites{w.pending, w.writing} {
@@ -84,8 +85,7 @@ func (w *writer) unwritten(id int64, name string) *catalog.MirrorIndexFile {
 			continue
 		}
 		for i := len(p.Index[id]) - 1; i >= 0; i-- {
-			if p.Index[id][i].Crate == name {
-				f := p.Index[id][i]
+			if f := p.Index[id][i]; f.Crate == name && f.Generation >= since {
 				return &f
 			}
 		}
@@ -131,6 +131,10 @@ func (w *writer) used(k catalog.MirrorKey, at time.Time) {
 
 func (w *writer) looked(l catalog.MirrorLicense) {
 	w.add(200, func(p *catalog.MirrorWrites) { p.Looked = append(p.Looked, l) })
+}
+
+func (w *writer) adopted(a catalog.MirrorAdoption) {
+	w.add(200, func(p *catalog.MirrorWrites) { p.Adopted = append(p.Adopted, a) })
 }
 
 func (w *writer) denied(r catalog.Record) {

@@ -115,6 +115,8 @@ type Mirror struct {
 	Generation int64            `json:"generation"`
 	Lockfiles  []MirrorLockfile `json:"lockfiles"`
 	Status     MirrorStatus     `json:"status"`
+	// Warnings, of the answer to a PUT alone, say what comes of the change that one may not expect.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Mirrors answers GET /api/v1/mirrors.
@@ -143,6 +145,8 @@ type MirrorSkipped struct {
 type MirrorStatus struct {
 	// Upstream says whether the last request to upstream was answered; Message says why not.
 	Upstream Backend `json:"upstream"`
+	// UpstreamAnswered is when the server that says this last had an answer of upstream; nil: never, since it started.
+	UpstreamAnswered *time.Time `json:"upstream_answered,omitempty"`
 	// IndexFiles, Crates and Bytes are what is cached: index files, archives, and the bytes of the archives.
 	IndexFiles int64 `json:"index_files"`
 	Crates     int64 `json:"crates"`
@@ -153,6 +157,9 @@ type MirrorStatus struct {
 	Shadowed []string   `json:"shadowed,omitempty"`
 	Sync     MirrorSync `json:"sync"`
 }
+
+// NeverReached reports whether upstream never gave the mirror anything, as far as is known.
+func (s MirrorStatus) NeverReached() bool { return s.UpstreamAnswered == nil && s.IndexFiles == 0 }
 
 // MirrorSync is how the caching ahead of what spec and lockfiles name stands. A time that is nil never was.
 type MirrorSync struct {

@@ -1,0 +1,175 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// mirrorServer answers what crateyard mirror asks for, with one mirror, m, that becomes what it is told to be.
+type mirrorServer struct {
+	*testing.T
+	url string
+	m   wire.Mirror
+}
+
+func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
+	t.Helper()
+	s := &mirrorServer{T: t, m: m}
+	s.m.Name = "m"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/api/openapi.json":
+			_, _ = w.Write([]byte(`{"servers":[{"url":"x","description":"acme"}]}`))
+			return
+		case r.URL.Path == "/mirrors/m/config.json":
+			return
+		case r.URL.Path != "/api/v1/mirrors/m":
+			http.NotFound(w, r)
+			return
+		case r.Method == http.MethodPut:
+			var change wire.MirrorChange
+			if err := json.NewDecoder(r.Body).Decode(&change); err != nil {
+				t.Error(err)
+			}
+			s.m.Spec = change.Spec
+		}
+		_ = json.NewEncoder(w).Encode(s.m) // a client that went away is its own affair
+	}))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+// run runs crateyard with some arguments.
+func (s *mirrorServer) run(args ...string) (stdout, stderr string, err error) {
+	s.Helper()
+	s.Setenv("CRATEYARD_URL", s.url)
+	s.Setenv("CRATEYARD_TOKEN", "cy_test")
+	root := newRootCommand()
+	var out, errs bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	root.SetArgs(args)
+	err = root.ExecuteContext(s.Context())
+	return out.String(), errs.String(), err
+}
+
+// write writes a file of the test's, and gives its path.
+func (s *mirrorServer) write(name, text string) string {
+	s.Helper()
+	path := filepath.Join(s.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	return path
+}
+
+// A create that names no upstream leaves the one that is there, and says what else it takes away.
+func TestMirrorCreateAgain(t *testing.T) {
+	const partner = "sparse+https://crates.partner.example/index/"
+	spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: partner, CABundle: "PEM", Contact: "a@b.c"}, Mode: "Pinned", Crates: []wire.MirrorCrate{{Name: "serde", Versions: "^1"}, {Name: "anyhow"}}}
+	s := serveMirror(t, wire.Mirror{Spec: spec})
+	policy := s.write("policy.yaml", "policy: {deny: ['evil-*']}\ncrates: [{name: anyhow, latest: 2}]\n")
+	_, told, err := s.run("mirror", "create", "m", "--spec", policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if up := s.m.Spec.Upstream; up.Index != partner || up.CABundle != "PEM" || up.Contact != "" {
+		t.Errorf("upstream is %+v", up)
+	}
+	for _, want := range []string{"listed serde ^1 to cache ahead, and lists 1 crate from now on", "mode Pinned"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("it says %q, and not %q", told, want)
+		}
+	}
+	if _, told, err = s.run("mirror", "create", "m", "--spec", policy); err != nil || told != "" {
+		t.Errorf("the same again says %q, %v", told, err)
+	}
+	s.m.Warnings = []string{"mirror `m` is of another registry"}
+	out, told, err := s.run("mirror", "create", "m", "--spec", policy, "--upstream", "crates-io")
+	if err != nil || s.m.Spec.Upstream.Index != wire.CratesIOIndex || s.m.Spec.Upstream.CABundle != "" || !strings.Contains(told, "note: mirror `m` is of another registry") || strings.Contains(out, "--upstream") {
+		t.Errorf("%v %+v\n%s%s", err, s.m.Spec.Upstream, out, told)
+	}
+}
+
+// An upstream that was never reached is told from one that answers, and nothing to sync from a sync that went well.
+func TestMirrorNeverReached(t *testing.T) {
+	now := time.Now()
+	sync := wire.MirrorSync{LastStarted: &now, LastEnded: &now, LastSuccessful: &now}
+	refused := wire.Backend{Message: "connection refused"}
+	for _, tt := range []struct {
+		st         wire.MirrorStatus
+		up, detail string
+	}{
+		{wire.MirrorStatus{Upstream: refused}, "never", "never reached: connection refused"},
+		{wire.MirrorStatus{Upstream: wire.Backend{Ready: true}}, "not asked", "not asked yet"},
+		{wire.MirrorStatus{Upstream: wire.Backend{Ready: true}, UpstreamAnswered: &now}, "yes", ""},
+		{wire.MirrorStatus{Upstream: wire.Backend{Ready: true}, IndexFiles: 1}, "yes", ""},
+		{wire.MirrorStatus{Upstream: refused, IndexFiles: 1}, "no", "of no help: connection refused"},
+	} {
+		tt.st.Sync = sync
+		m := wire.Mirror{Name: "m", Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "X"}, Mode: "OnDemand"}, Status: tt.st}
+		var list, details bytes.Buffer
+		mirrorTable(m)(&list)
+		mirrorDetails(&clientFlags{}, m)(&details)
+		if want := "m\tX\tOnDemand\t" + tt.up + "\t0\t0 B\t-\t0\t-\n"; !strings.HasSuffix(list.String(), want) {
+			t.Errorf("the list is\n%swant\n%s", list.String(), want)
+		}
+		if got := details.String(); !strings.Contains(got, tt.detail) || tt.detail == "" && strings.Contains(got, "\n\t") || !strings.Contains(got, "Sync:\tnothing is listed") {
+			t.Errorf("%+v:\n%s", tt.st, got)
+		}
+	}
+}
+
+// What a command tells the user to run goes to the server that the user named.
+func TestMirrorHints(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{Warnings: []string{"until `crateyard mirror sync m` has run"}, Status: wire.MirrorStatus{Problems: []string{"so `crateyard mirror forget m a`"}}})
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"mirror", "create", "m"}, "crateyard cargo-config --mirror m --url URL --upstream x\n"},
+		{[]string{"mirror", "create", "m"}, "until `crateyard mirror --url URL sync m` has run"},
+		{[]string{"mirror", "status", "m"}, "so `crateyard mirror --url URL forget m a`"},
+	} {
+		s.m.Spec.Upstream.Index = "x"
+		out, errs, err := s.run(append(tt.args, "--url", s.url)...)
+		if want := strings.ReplaceAll(tt.want, "URL", s.url); err != nil || !strings.Contains(out+errs, want) {
+			t.Errorf("%q: %v\n%s%s\nwant %s", tt.args, err, out, errs, want)
+		}
+		if out, errs, err = s.run(tt.args...); err != nil || strings.Contains(out+errs, "--url") {
+			t.Errorf("%q without --url: %v\n%s%s", tt.args, err, out, errs)
+		}
+	}
+}
+
+// cargo-config calls a registry what it calls itself, and gives no lines for a mirror that there is not; without a server it does what it can.
+func TestCargoConfigAsks(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	for _, tt := range []struct{ args, out, errs, fails string }{
+		{"", "[registries.acme]", "", ""},
+		{"--name other", "[registries.other]", "", ""},
+		{"--mirror m", `replace-with = "m"`, "", ""},
+		{"--mirror n", "", "", "there is no mirror `n` at URL; `crateyard mirror list --url URL` names"},
+		{"--url http://127.0.0.1:1", "[registries.crateyard]", "cannot be asked what it is called, so it is crateyard here", ""},
+		{"--url http://127.0.0.1:1 --mirror n", `replace-with = "n"`, "", ""},
+	} {
+		out, errs, err := s.run(append([]string{"cargo-config"}, strings.Fields(tt.args)...)...)
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if want := strings.ReplaceAll(tt.fails, "URL", s.url); !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.errs) || tt.errs == "" && errs != "" || !strings.Contains(said, want) || want == "" && said != "" {
+			t.Errorf("cargo-config %s: %v\n%s%s", tt.args, err, out, errs)
+		}
+	}
+}
