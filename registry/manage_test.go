@@ -44,8 +44,10 @@ func TestDeleteVersion(t *testing.T) {
 	y.must(204, "DELETE", "/api/v1/crates/old/0.9.0", y.admin, nil)
 	y.must(404, "GET", "/index/3/o/old", "", nil)
 	y.must(200, "GET", "/api/v1/crates/old", "", nil).says(t, "versions=[]", "crate.num_versions=0")
+	y.must(200, "GET", "/api/v1/crates?q=old", "", nil).says(t, "meta.total=0")
 	y.release(y.alice, release{name: "old", version: "1.0.0"})
 	y.must(200, "GET", "/index/3/o/old", "", nil)
+	y.must(200, "GET", "/api/v1/crates?q=old", "", nil).says(t, "meta.total=1")
 }
 
 // So is a deleted crate, whose name is nobody's for a while.
