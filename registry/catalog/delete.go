@@ -17,14 +17,18 @@ import (
 // still depend on it; crates.io has the same time.
 const NameBlock = 24 * time.Hour
 
-// DeleteVersion takes a version out of the index, downloads and lists; the crate is shown, and found, as the newest version says that is
+// DeleteVersion takes a version of a crate, by its name in any spelling, out of the index, downloads and lists; the crate is shown, and found, as the newest version says that is
 // left. Its number stays taken for ever, and its bytes stay until a sweep.
 func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string) error {
 	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if err := tx.lockCrate(ctx, name); err != nil {
 			return nil, err
 		}
-		v, err := versionByNum(ctx, tx, name, num)
+		found, err := findCrate(ctx, tx, name)
+		if err != nil {
+			return nil, err
+		}
+		v, err := versionByNum(ctx, tx, found.Name, num)
 		if err != nil {
 			return nil, err
 		}
@@ -37,8 +41,8 @@ func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string)
 		if err := showNewest(ctx, tx, v.CrateID, v.Crate); err != nil {
 			return nil, err
 		}
-		ch := change{crate: name, kind: index.KindRemove, versionID: v.ID, hidden: v.Restricted}
-		return []change{ch}, c.audit(ctx, tx, by, Record{Action: ActionDeleteVersion, Crate: name, Version: num}, map[string]any{"sha256": v.SHA256, "yanked": v.Yanked}, nil)
+		ch := change{crate: found.Name, kind: index.KindRemove, versionID: v.ID, hidden: v.Restricted}
+		return []change{ch}, c.audit(ctx, tx, by, Record{Action: ActionDeleteVersion, Crate: found.Name, Version: num}, map[string]any{"sha256": v.SHA256, "yanked": v.Yanked}, nil)
 	})
 }
 
@@ -65,18 +69,18 @@ func showNewest(ctx context.Context, tx *tx, crateID int64, name string) error {
 	return saveSearchTerms(ctx, tx, crateID, false, name, d.Description, keywords, categories)
 }
 
-// DeleteCrate takes a crate and all its versions out of the registry. The name is nobody's for NameBlock, and anybody's after
+// DeleteCrate takes a crate, by its name in any spelling, and all its versions out of the registry. The name is nobody's for NameBlock, and anybody's after
 // that; the bytes stay until a sweep.
 func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message string) error {
 	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if err := tx.lockCrate(ctx, name); err != nil {
 			return nil, err
 		}
-		found, err := crateByName(ctx, tx, name)
+		found, err := findCrate(ctx, tx, name)
 		if err != nil {
 			return nil, err
 		}
-		now, canonical := c.now(), crate.Canonical(name)
+		now, canonical := c.now(), crate.Canonical(found.Name)
 		nums, err := collect(ctx, tx, scanString, "SELECT num FROM versions WHERE crate_id = ? AND deleted_at IS NULL ORDER BY id", found.ID)
 		if err != nil {
 			return nil, err
@@ -105,8 +109,8 @@ func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message strin
 		if message != "" {
 			after = map[string]any{"message": message}
 		}
-		return []change{{crate: name, kind: index.KindRemoveCrate, hidden: found.Restricted}},
-			c.audit(ctx, tx, by, Record{Action: ActionDeleteCrate, Crate: name}, before, after)
+		return []change{{crate: found.Name, kind: index.KindRemoveCrate, hidden: found.Restricted}},
+			c.audit(ctx, tx, by, Record{Action: ActionDeleteCrate, Crate: found.Name}, before, after)
 	})
 }
 
