@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -204,7 +205,7 @@ func (m *model) deleteVersion(rt *rapid.T) {
 	user, name := m.draw(rt)
 	vers := rapid.SampledFrom(modelVersions).Draw(rt, "version")
 	want := 404
-	if c := m.crates[name]; user != "admin" {
+	if c := m.find(name); user != "admin" {
 		want = 403
 	} else if c != nil {
 		if i := slices.IndexFunc(c.versions, func(v *modelVersion) bool { return v.vers == vers && !v.deleted }); i >= 0 {
@@ -220,8 +221,8 @@ func (m *model) deleteCrate(rt *rapid.T) {
 	want := 404
 	if user != "admin" {
 		want = 403
-	} else if m.crates[name] != nil {
-		delete(m.crates, name)
+	} else if m.find(name) != nil {
+		maps.DeleteFunc(m.crates, func(n string, _ *modelCrate) bool { return crate.Canonical(n) == crate.Canonical(name) })
 		m.blocked[crate.Canonical(name)] = true
 		want = 204
 	}

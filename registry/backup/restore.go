@@ -34,12 +34,12 @@ var ErrNotEmpty = errors.New("the target is not empty")
 
 // Restorer brings a backup back into an empty registry.
 type Restorer struct {
-	Target   storage.Store // with the backups
-	Catalog  Loader
-	Store    storage.Store // the registry's
-	Leases   upkeep.Leases // of the registry: two restores at a time would take each other's blobs for half ones
-	Holder   string        // see upkeep.NewHolder
-	Workers  int           // 0: 4
+	Target  storage.Store // with the backups
+	Catalog Loader
+	Store   storage.Store // the registry's
+	Leases  upkeep.Leases // of the registry: two restores at a time would take each other's blobs for half ones
+	Holder  string        // see upkeep.NewHolder
+	Workers int           // 0: 4
 	// SkipDamaged restores the rest where the backup lacks an archive, or has other bytes than it says.
 	SkipDamaged bool
 	Progress    func(Progress)
