@@ -326,7 +326,7 @@ func TestPolicyIsAskedOfTheArchive(t *testing.T) {
 		"description, license: required by this registry": "",
 		`license: no SPDX expression such as "MIT`:        "description = \"x\"\nlicense = \"all mine\"\n",
 		`homepage: "javascript:alert(1)" must be an`:      "description = \"x\"\nlicense = \"MIT\"\nhomepage = \"javascript:alert(1)\"\n",
-		`keywords: there are 6, the limit is 5`:           "description = \"x\"\nlicense = \"MIT\"\nkeywords = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]\n",
+		`keywords: 6 keywords, the limit is 5`:            "description = \"x\"\nlicense = \"MIT\"\nkeywords = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]\n",
 		`categories: "nonsense" is no category`:           "description = \"x\"\nlicense = \"MIT\"\ncategories = [\"nonsense\"]\n",
 		`edition has a NUL character`:                     "description = \"x\"\nlicense = \"MIT\"\nedition = \"20\\u0000\"\n",
 	} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,4 +208,106 @@ func (y *yard) holdings() string {
 	}
 	fmt.Fprintln(&b, y.do("GET", "/api/v1/audit?limit=1", y.admin, nil).body)
 	return b.String()
+}
+
+// Whatever an upload breaks, wherever, is told in one answer, each thing once, and nothing that only follows from what could not be read.
+func TestPublishTellsAllAtOnce(t *testing.T) {
+	y := open(t, func(c *registry.Config) { c.Limits.CrateSize = 20_000 })
+	y.ship("my-demo", "1.0.0")
+	before := y.holdings()
+	with := func(name, version string, change map[string]any) string {
+		m := map[string]any{"name": name, "vers": version, "deps": []any{}, "features": map[string]any{}}
+		for k, v := range change {
+			m[k] = v
+		}
+		data, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	dep := func(name, requirement string) map[string]any {
+		return map[string]any{"name": name, "version_req": requirement, "registry": cratesIOIndex}
+	}
+	toml := func(folder, text string) []byte { return archive(t, file(folder+"/Cargo.toml", text)) }
+	six := []string{"a", "b", "c", "d", "e", "f"}
+	tooMany := "keywords: 6 keywords, the limit is 5"
+	badKeyword := `keywords: "a b" must be at most 20 ASCII letters, digits, '_', '-' or '+', the first a letter or digit`
+	inToml := "Cargo.toml in the archive"
+	for name, tc := range map[string]struct {
+		frame  []byte
+		status int
+		want   []string
+	}{
+		"manifest with one bad value, and differences": {
+			frame(with("demo", "1.0.0", map[string]any{"deps": []any{dep("one", "^1"), dep("two", "^1")}, "rust_version": "1.70"}),
+				toml("demo-1.0.0", "[package]\nname = \"other\"\nversion = \"2.0.0\"\nlinks = \"z\"\nrust-version = \"x\"\nkeywords = [\"a b\"]\n[dependencies]\none = { path = \"x\" }\ntwo = \"2\"\n[patch.x]\n")), 400,
+			[]string{inToml + ": [patch] cannot stand in a published crate", inToml + ` [package]: rust-version "x" must be one to three numbers, such as 1.85`,
+				inToml + ` [dependencies.one]: "path" cannot stand in a published crate`, inToml + " [dependencies.one]: it has no version",
+				`the metadata names the crate "demo", the Cargo.toml in the archive "other"`, `the metadata names version "1.0.0", the Cargo.toml in the archive "2.0.0"`,
+				`links: "" in the metadata, "z" in the Cargo.toml in the archive`, `deps: two: version: "^1" in the metadata, "2" in the Cargo.toml in the archive`, badKeyword},
+		},
+		"manifest with values of wrong types": {
+			frame(with("demo", "1.0.0", map[string]any{"links": "z", "keywords": []string{"k"}, "features": map[string]any{"f": []string{}}, "deps": []any{dep("one", "^1")}}),
+				toml("demo-1.0.0", "[package]\nname = 1\nversion = \"1.0.0\"\nlinks = 1\nkeywords = 1\n[dependencies]\none = 1\n[features]\nf = 1\ng = []\n[lib]\npath = 1\n")), 400,
+			[]string{inToml + " [package]: name must be a text", inToml + " [package]: links must be a text", inToml + " [package]: keywords must be a list of texts",
+				inToml + " [dependencies]: one must be a table", inToml + " [features]: f must be a list of texts", inToml + " [lib]: path must be a text",
+				"features: g stands in the Cargo.toml in the archive and not in the metadata"},
+		},
+		"bad name": {
+			frame(with("1x", "1.0.0", map[string]any{"keywords": []string{"a b"}}), toml("1x-1.0.0", manifest("1x", "1.0.0")+"links = \"z\"\nhomepage = \"ftp:x\"\n[lib]\n")), 400,
+			[]string{`name: invalid crate name "1x": it must begin with an ASCII letter`, badKeyword, `links: "" in the metadata, "z" in the Cargo.toml in the archive`,
+				`homepage: "ftp:x" must be an address that begins with https:// or http://`, "the Cargo.toml in the archive has a [lib] without path, and the archive has no src/lib.rs"},
+		},
+		"no name": {
+			frame(with("", "1.0.0", nil), toml("demo-1.0.0", manifest("demo", "1.1.0"))), 400,
+			[]string{`name: invalid crate name "": it is empty`, `the metadata names version "1.0.0", the Cargo.toml in the archive "1.1.0"`},
+		},
+		"bad version of a name that is taken": {
+			frame(with("My_demo", "1.0", map[string]any{"deps": []any{dep("9x", "^1,")}}), archive(t, file("My_demo-1.0.0/Cargo.toml", manifest("My_demo", "1.0.0")), file("elsewhere/x", "x"))), 400,
+			[]string{"crate was previously named `my-demo`; `My_demo` is too close to it: publish it under the existing name or choose another",
+				`vers: invalid version "1.0": a version is MAJOR.MINOR.PATCH, such as 1.0.0`, `deps: invalid dependency name "9x": it must begin with an ASCII letter`,
+				`deps: 9x: invalid version requirement "^1,": a version is missing; each part between commas needs one, such as "1.2"`,
+				`the archive has a path outside My_demo-1.0.0/: "elsewhere/x"`, `the metadata names version "1.0", the Cargo.toml in the archive "1.0.0"`,
+				"deps: 9x stands in the metadata and not in the Cargo.toml in the archive"},
+		},
+		"version that is there, and more": {
+			frame(with("my-demo", "1.0.0", map[string]any{"links": "z"}), toml("my-demo-1.0.0", manifest("my-demo", "1.0.0")+"keywords = [\"a b\"]\n")), 400,
+			[]string{"crate version `my-demo@1.0.0` is already uploaded; a published version never changes: raise the version",
+				`links: "z" in the metadata, "" in the Cargo.toml in the archive`, badKeyword},
+		},
+		"version that is there, and too large": {
+			frame(metadata("my-demo", "1.0.0"), make([]byte, 20_001)), 400,
+			[]string{"crate version `my-demo@1.0.0` is already uploaded; a published version never changes: raise the version",
+				"the .crate file has 20001 bytes, the limit of this registry is 20000; exclude files with `package.exclude` in Cargo.toml, or ask an administrator"},
+		},
+		"version that is there": {
+			good(t, "my-demo", "1.0.0"), 409, []string{"crate version `my-demo@1.0.0` is already uploaded; a published version never changes: raise the version"},
+		},
+		"name that is taken": {
+			good(t, "MY-demo", "1.0.0"), 409, []string{"crate was previously named `my-demo`; `MY-demo` is too close to it: publish it under the existing name or choose another"},
+		},
+		"six keywords on both sides": {
+			frame(with("demo", "1.0.0", map[string]any{"keywords": six, "categories": six}), toml("demo-1.0.0", manifest("demo", "1.0.0")+`keywords = ["a","b","c","d","e","f"]`+"\n")), 400,
+			[]string{tooMany, "categories: 6 categories, the limit is 5"},
+		},
+		"six keywords in the archive": {
+			frame(metadata("demo", "1.0.0"), toml("demo-1.0.0", manifest("demo", "1.0.0")+`keywords = ["a","b","c","d","e","f"]`+"\n")), 400, []string{tooMany},
+		},
+		"metadata that could not be read": {
+			frame(with("demo", "1.0.0", map[string]any{"links": 1, "features": 1, "rust_version": 1}), toml("demo-1.0.0", manifest("demo", "1.0.0")+"links = \"z\"\nrust-version = \"1.70\"\n[features]\nf = []\n[dependencies]\none = \"1\"\n")), 400,
+			[]string{"links: it must be a text", "features: it must be an object", "rust_version: it must be a text", "deps: one stands in the Cargo.toml in the archive and not in the metadata"},
+		},
+	} {
+		a := y.publish(tc.frame)
+		got := strings.Split(a.detail(t), "\n")
+		slices.Sort(got)
+		slices.Sort(tc.want)
+		if a.status != tc.status || !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %d\n%s\nwant %d\n%s", name, a.status, strings.Join(got, "\n"), tc.status, strings.Join(tc.want, "\n"))
+		}
+		if after := y.holdings(); after != before {
+			t.Errorf("%s: there is\n%s\nand was\n%s", name, after, before)
+		}
+	}
 }

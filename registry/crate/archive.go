@@ -58,6 +58,8 @@ type Archive struct {
 //   - exactly one manifest at {name}-{version}/Cargo.toml, in that spelling, which ParseManifest can read;
 //   - the manifest's name and version are the metadata's;
 //   - a [lib] that names no other path has its src/lib.rs.
+//
+// Where the name or the version is none, the folder may be any: what else is broken can be found all the same.
 func CheckArchive(r io.Reader, name, version string, limits Limits) (*Archive, error) {
 	b := buffers.Get().(*buffer)
 	defer buffers.Put(b)
@@ -68,7 +70,8 @@ func CheckArchive(r io.Reader, name, version string, limits Limits) (*Archive, e
 		return nil, archiveError(err, "the archive is no gzip file")
 	}
 	zr.Multistream(false)
-	c := checker{prefix: name + "-" + version, limits: limits, seen: map[uint64]kind{}, seed: maphash.MakeSeed()}
+	_, badVersion := ParseVersion(version)
+	c := checker{prefix: name + "-" + version, anyFolder: badVersion != nil || CheckName(name) != nil, limits: limits, seen: map[uint64]kind{}, seed: maphash.MakeSeed()}
 	b.unpacked.Reset(&cappedReader{r: zr, left: limits.Unpacked})
 	defer b.unpacked.Reset(nil)
 	if err := c.entries(&tarReader{r: b.unpacked}); err != nil {
@@ -101,15 +104,17 @@ func (c *checker) archive(name, version string) *Archive {
 	m, err := ParseManifest(c.manifest)
 	if err != nil {
 		c.broken.lines(err)
+	}
+	if m == nil {
 		return nil
 	}
-	if m.Name != name {
+	if m.Name != name && name != "" && !m.unread["name"] {
 		c.broken.line(fmt.Sprintf("the metadata names the crate %q, the Cargo.toml in the archive %q", name, clip(m.Name)))
 	}
-	if m.Version != version {
+	if m.Version != version && version != "" && !m.unread["version"] {
 		c.broken.line(fmt.Sprintf("the metadata names version %q, the Cargo.toml in the archive %q", version, clip(m.Version)))
 	}
-	if m.Lib != nil && m.Lib.Path == "" && !c.lib {
+	if m.Lib != nil && !m.unread["lib"] && m.Lib.Path == "" && !c.lib {
 		c.broken.line("the Cargo.toml in the archive has a [lib] without path, and the archive has no src/lib.rs")
 	}
 	a := &Archive{Manifest: m, Lib: m.Lib != nil || c.lib, Bins: m.Bins}
@@ -135,6 +140,7 @@ var buffers = sync.Pool{New: func() any {
 
 type checker struct {
 	prefix     string
+	anyFolder  bool // prefix is that of the first entry
 	limits     Limits
 	seed       maphash.Seed
 	entryCount int
@@ -186,6 +192,9 @@ func (c *checker) entries(tr *tarReader) error {
 }
 
 func (c *checker) entry(e tarEntry, body io.Reader) error {
+	if folder := top(e.path); c.anyFolder && folder != "" && folder != "." && folder != ".." {
+		c.prefix, c.anyFolder = folder, false
+	}
 	switch {
 	case !utf8.ValidString(e.path) || strings.ContainsAny(e.path, "\\\x00"):
 		return entryErrorf("the archive has a path that is not plain UTF-8: %q", clip(e.path))

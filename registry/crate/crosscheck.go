@@ -11,18 +11,24 @@ import (
 // archive does not hold. Name and version CheckArchive has compared. isOwn tells the addresses of the registry that is published to,
 // mayBeOwn those by which its publisher may know it, too.
 //
-// Requirements and targets are compared by meaning, since cargo writes them anew in the metadata.
+// Requirements and targets are compared by meaning, since cargo writes them anew in the metadata. What could not be read on one side is
+// not compared: that it could not is said already.
 func (m *Manifest) CheckMetadata(meta *Metadata, isOwn, mayBeOwn func(registry string) bool) error {
 	var p problems
-	p.differ("links", "", meta.Links, m.Links)
-	if meta.RustVersion != "" { // old cargos, such as 1.65, do not send it
+	if !m.unread["links"] && !meta.unread["links"] {
+		p.differ("links", "", meta.Links, m.Links)
+	}
+	if meta.RustVersion != "" && !m.unread["rust-version"] && !meta.unread["rust_version"] { // old cargos, such as 1.65, do not send it
 		p.differ("rust_version", "", meta.RustVersion, m.RustVersion)
 	}
-	ours, theirs := groupDependencies(meta.Deps, isOwn), groupDependencies(m.Deps, m.isPublishedTo(meta, isOwn, mayBeOwn))
-	for _, key := range sortedKeys(merged(ours, theirs)) {
-		compareDependencies(&p, ours[key], theirs[key])
+	m.compareDependencies(&p, meta, isOwn, mayBeOwn)
+	if m.unread["features"] || meta.unread["features"] {
+		return p.err()
 	}
 	for _, name := range sortedKeys(merged(meta.Features, m.Features)) {
+		if m.unread[featurePart(name)] {
+			continue
+		}
 		a, inMeta := meta.Features[name]
 		b, inManifest := m.Features[name]
 		if inMeta != inManifest {
@@ -34,12 +40,40 @@ func (m *Manifest) CheckMetadata(meta *Metadata, isOwn, mayBeOwn func(registry s
 	return p.err()
 }
 
+func (m *Manifest) compareDependencies(p *problems, meta *Metadata, isOwn, mayBeOwn func(registry string) bool) {
+	if m.unread["deps"] || meta.unread["deps"] {
+		return
+	}
+	ours, theirs := groupDependencies(meta.Deps, isOwn), groupDependencies(m.Deps, m.isPublishedTo(meta, isOwn, mayBeOwn))
+	for _, key := range sortedKeys(merged(ours, theirs)) {
+		if !m.unread[key] {
+			compareDependencies(p, ours[key], theirs[key])
+		}
+	}
+}
+
 // Describe makes metadata say of the crate what the manifest does: all that is shown of it and that a registry's policy may ask for, but
 // for the readme's text, which only the metadata has. The metadata is the uploader's word, the manifest what users get. The error lists what
 // is broken, one a line, in the words of ParseMetadata.
 func (m *Manifest) Describe(meta *Metadata) error {
-	meta.Description, meta.Homepage, meta.Documentation, meta.Repository = m.Description, m.Homepage, m.Documentation, m.Repository
-	meta.License, meta.LicenseFile, meta.RustVersion, meta.Keywords, meta.Categories = m.License, m.LicenseFile, m.RustVersion, m.Keywords, m.Categories
+	for _, f := range []struct {
+		key      string
+		to, from *string
+	}{
+		{"description", &meta.Description, &m.Description}, {"homepage", &meta.Homepage, &m.Homepage}, {"documentation", &meta.Documentation, &m.Documentation},
+		{"repository", &meta.Repository, &m.Repository}, {"license", &meta.License, &m.License}, {"license-file", &meta.LicenseFile, &m.LicenseFile},
+		{"rust-version", &meta.RustVersion, &m.RustVersion},
+	} {
+		if !m.unread[f.key] {
+			*f.to = *f.from
+		}
+	}
+	if !m.unread["keywords"] {
+		meta.Keywords = m.Keywords
+	}
+	if !m.unread["categories"] {
+		meta.Categories = m.Categories
+	}
 	if m.Readme != "" { // old cargos leave it to be found
 		meta.ReadmeFile = m.Readme
 	}
@@ -60,7 +94,7 @@ func (m *Manifest) isPublishedTo(meta *Metadata, isOwn, mayBeOwn func(string) bo
 	}
 	var other []string
 	for _, d := range m.Deps {
-		if r := d.Registry; !isOwn(r) && !apart[r] && !slices.Contains(other, r) {
+		if r := d.Registry; !m.unread[d.part()] && !isOwn(r) && !apart[r] && !slices.Contains(other, r) {
 			other = append(other, r)
 		}
 	}
@@ -105,22 +139,31 @@ func merged[V any](a, b map[string]V) map[string]bool {
 func groupDependencies(deps []Dependency, isOwn func(string) bool) map[string][]Dependency {
 	groups := map[string][]Dependency{}
 	for _, d := range deps {
-		d.Kind = cmp.Or(d.Kind, "normal")
-		if target, err := canonicalTarget(d.Target); err == nil {
-			d.Target = target
-		}
+		d.Kind, d.Target = cmp.Or(d.Kind, "normal"), sameTarget(d.Target)
 		if isOwn(d.Registry) {
 			d.Registry = ""
 		}
 		d.Features = slices.Compact(slices.Sorted(slices.Values(d.Features)))
 		d.Alias = d.TOMLName()
-		key := d.Alias + "\x00" + d.Kind + "\x00" + d.Target
-		groups[key] = append(groups[key], d)
+		groups[d.part()] = append(groups[d.part()], d)
 	}
 	for _, group := range groups {
 		slices.SortFunc(group, func(a, b Dependency) int { return cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	}
 	return groups
+}
+
+// part is what tells a dependency apart in a manifest.
+func (d Dependency) part() string {
+	return d.TOMLName() + "\x00" + cmp.Or(d.Kind, "normal") + "\x00" + sameTarget(d.Target)
+}
+
+// sameTarget is the one form of a target, if it can be read.
+func sameTarget(target string) string {
+	if same, err := canonicalTarget(target); err == nil {
+		return same
+	}
+	return target
 }
 
 // compareDependencies compares dependencies of one kind, target and name: one each, in what cargo sends.

@@ -33,7 +33,12 @@ type Manifest struct {
 	Features                                                               map[string][]string
 	Lib                                                                    *Lib
 	Bins                                                                   []string // names of the [[bin]]s
+
+	unread fields // what an error beside the manifest speaks of: keys of [package], "deps", "features", "lib", and single ones of these
 }
+
+// fields are parts of an account of a crate that could not be read, so that nothing is said of what would follow from that.
+type fields map[string]bool
 
 // Lib is the [lib] of a manifest.
 type Lib struct {
@@ -42,19 +47,28 @@ type Lib struct {
 }
 
 // ParseManifest reads a normalised Cargo.toml, as `cargo package` writes it: no inheritance from a workspace, no paths, no
-// [patch]. The error lists every rule that is broken, one a line.
+// [patch]. The error lists every rule that is broken, one a line, up to a limit. Where there is a [package], there is a manifest beside
+// the error, for whoever looks for more that is broken.
 func ParseManifest(data []byte) (*Manifest, error) {
 	var p problems
 	doc, err := parseTOML(data)
 	if err != nil {
 		return nil, fmt.Errorf("Cargo.toml in the archive: %s", clipTo(err.Error(), maxProblemText))
 	}
-	m := &Manifest{}
-	m.read(table{doc, "Cargo.toml in the archive", &p})
-	if err := p.err(); err != nil {
-		return nil, err
+	m := &Manifest{unread: fields{}}
+	if !m.read(table{doc, "Cargo.toml in the archive", &p}) {
+		return nil, p.err()
 	}
-	return m, nil
+	return m, p.err()
+}
+
+// reading reads one part, and notes it as unread when that found a problem.
+func (m *Manifest) reading(part string, p *problems, read func()) {
+	before := p.count()
+	read()
+	if p.count() > before {
+		m.unread[part] = true
+	}
 }
 
 // maxManifestKeys bounds the keys of a manifest: the TOML library takes time in their square, about a second for so many,
@@ -126,7 +140,7 @@ func countKeys(n *unstable.Node, keys *int, depth int) error {
 	return nil
 }
 
-func (m *Manifest) read(doc table) {
+func (m *Manifest) read(doc table) (ok bool) {
 	for _, key := range []string{"patch", "replace"} {
 		if doc.m[key] != nil {
 			doc.bad("[%s] cannot stand in a published crate", key)
@@ -134,35 +148,48 @@ func (m *Manifest) read(doc table) {
 	}
 	for old, now := range map[string]string{"project": "package", "dev_dependencies": "dev-dependencies", "build_dependencies": "build-dependencies"} {
 		if doc.m[old] != nil {
+			m.unread["deps"] = true
 			doc.bad("[%s] is an old name of [%s], which cargo replaces when it packages; package again", old, now)
 		}
 	}
 	pkg, ok := doc.table("package")
 	if !ok {
 		doc.bad("it has no [package] section")
-		return
+		return false
 	}
 	m.readPackage(pkg)
 	m.readDependencies(doc, "")
-	if targets, ok := doc.table("target"); ok {
+	if targets, ok := m.dependencyTable(doc, "target"); ok {
 		for _, target := range sortedKeys(targets.m) {
-			if t, ok := targets.table(target); ok {
+			if t, ok := m.dependencyTable(targets, target); ok {
 				m.readDependencies(t, target)
 			}
 		}
 	}
 	m.Features = map[string][]string{}
-	if features, ok := doc.table("features"); ok {
-		for _, name := range sortedKeys(features.m) {
-			m.Features[name] = features.texts(name)
+	var features table
+	m.reading("features", doc.p, func() { features, _ = doc.table("features") })
+	for _, name := range sortedKeys(features.m) {
+		m.reading(featurePart(name), doc.p, func() { m.Features[name] = features.texts(name) })
+	}
+	m.reading("lib", doc.p, func() {
+		if lib, ok := doc.table("lib"); ok {
+			m.Lib = &Lib{Path: lib.text("path"), ProcMacro: lib.flag("proc-macro", false) || lib.flag("proc_macro", false)}
 		}
-	}
-	if lib, ok := doc.table("lib"); ok {
-		m.Lib = &Lib{Path: lib.text("path"), ProcMacro: lib.flag("proc-macro", false) || lib.flag("proc_macro", false)}
-	}
+	})
 	for _, bin := range doc.tables("bin") {
 		m.Bins = append(m.Bins, bin.text("name"))
 	}
+	return true
+}
+
+// featurePart is what a feature is called among unread parts.
+func featurePart(name string) string { return "features\x00" + name }
+
+// dependencyTable gives a table that has dependencies in it.
+func (m *Manifest) dependencyTable(t table, key string) (sub table, ok bool) {
+	m.reading("deps", t.p, func() { sub, ok = t.table(key) })
+	return sub, ok
 }
 
 func (m *Manifest) readPackage(pkg table) {
@@ -171,38 +198,45 @@ func (m *Manifest) readPackage(pkg table) {
 		"description": &m.Description, "license": &m.License, "license-file": &m.LicenseFile,
 		"homepage": &m.Homepage, "documentation": &m.Documentation, "repository": &m.Repository,
 	} {
-		*to = pkg.text(key)
+		m.reading(key, pkg.p, func() { *to = pkg.text(key) })
 	}
 	if _, isBool := pkg.m["readme"].(bool); !isBool { // false for none
-		m.Readme = pkg.text("readme")
+		m.reading("readme", pkg.p, func() { m.Readme = pkg.text("readme") })
 	}
-	m.Keywords, m.Categories = pkg.texts("keywords"), pkg.texts("categories")
+	m.reading("keywords", pkg.p, func() { m.Keywords = pkg.texts("keywords") })
+	m.reading("categories", pkg.p, func() { m.Categories = pkg.texts("categories") })
 	for _, key := range []string{"name", "version"} {
 		if pkg.m[key] == nil {
+			m.unread[key] = true
 			pkg.bad("it has no %s", key)
 		}
 	}
 	if m.RustVersion != "" && !isRustVersion(m.RustVersion) { // it becomes part of the index line
+		m.unread["rust-version"] = true
 		pkg.bad("rust-version %q must be one to three numbers, such as 1.85", clip(m.RustVersion))
 	}
 	for _, key := range sortedKeys(pkg.m) { // those that are not read otherwise
-		pkg.inherits(key)
+		m.reading(key, pkg.p, func() { pkg.inherits(key) })
 	}
 }
 
 // readDependencies reads the three tables of dependencies, of all targets or of one.
 func (m *Manifest) readDependencies(t table, target string) {
 	for _, k := range []struct{ key, kind string }{{"dependencies", "normal"}, {"build-dependencies", "build"}, {"dev-dependencies", "dev"}} {
-		deps, ok := t.table(k.key)
+		deps, ok := m.dependencyTable(t, k.key)
 		if !ok {
 			continue
 		}
 		for _, name := range sortedKeys(deps.m) {
 			d := Dependency{Name: name, Kind: k.kind, Target: target, DefaultFeatures: true, Registry: CratesIOIndex}
+			before := t.p.count()
 			if req, ok := deps.m[name].(string); ok {
 				d.Req = req
 			} else if spec, ok := deps.table(name); ok {
 				d.readTOML(spec)
+			}
+			if t.p.count() > before {
+				m.unread[d.part()] = true
 			}
 			m.Deps = append(m.Deps, d)
 		}

@@ -29,6 +29,8 @@ type Metadata struct {
 	Repository    string              `json:"repository"`
 	Links         string              `json:"links"`
 	RustVersion   string              `json:"rust_version"`
+
+	unread fields // what an error beside the metadata speaks of
 }
 
 // Dependency is one dependency as cargo publishes it. Name is the real name of the crate; a rename stands in Alias. The
@@ -72,6 +74,7 @@ func ParseMetadata(data []byte) (*Metadata, error) {
 	if err := r.end(); err != nil {
 		return nil, err
 	}
+	m.unread = p.muted
 	m.check(&p)
 	return m, p.err()
 }
@@ -145,7 +148,7 @@ func (m *Metadata) checkShown(p *problems) {
 		most  int
 	}{{"keywords", m.Keywords, MaxKeywords}, {"categories", m.Categories, MaxCategories}} {
 		if len(l.list) > l.most {
-			p.add(l.field, "there are %d, the limit is %d", len(l.list), l.most)
+			p.add(l.field, "%d %s, the limit is %d", len(l.list), l.field, l.most) // as the reader of metadata says it, or it were said twice
 		}
 	}
 	for _, k := range m.Keywords {

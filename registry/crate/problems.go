@@ -17,8 +17,8 @@ const (
 // problems gathers the rules that are broken, so that one failed publish is enough to mend them all.
 type problems struct {
 	list  []string
-	more  int             // beyond maxProblems
-	muted map[string]bool // fields of which nothing more is to be said
+	more  int    // beyond maxProblems
+	muted fields // fields of which nothing more is to be said
 }
 
 // add notes a broken rule of a field.
@@ -56,6 +56,9 @@ func (p *problems) before(err error) error {
 	return err
 }
 
+// count tells whether something was found since the last time.
+func (p *problems) count() int { return len(p.list) + p.more }
+
 func (p *problems) wrap(field string, err error) {
 	if err != nil {
 		p.add(field, "%v", err)
@@ -63,9 +66,9 @@ func (p *problems) wrap(field string, err error) {
 }
 
 // mute keeps what would follow from fields that could not be read out of the list.
-func (p *problems) mute(fields []string) {
-	p.muted = map[string]bool{}
-	for _, f := range fields {
+func (p *problems) mute(unread []string) {
+	p.muted = fields{}
+	for _, f := range unread {
 		p.muted[f] = true
 	}
 }

@@ -81,7 +81,10 @@ func parseComparator(s string) (c comparator, err error) {
 			break
 		}
 	}
-	if s == "" {
+	switch {
+	case s == "" && named == "":
+		return c, fmt.Errorf("a version is missing; each part between commas needs one, such as \"1.2\"")
+	case s == "":
 		return c, fmt.Errorf("a version is missing after %q", named)
 	}
 	if isWildcard(s) {

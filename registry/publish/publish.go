@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,26 +87,34 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	if who.Imported == nil {
 		broken = append(broken, p.foreign(meta)...)
 	}
-	version, err := crate.ParseVersion(meta.Vers)
-	if err != nil || crate.CheckName(meta.Name) != nil {
-		broken.add(p.refused(meta, who))
-		return Result{}, broken.refuse() // there is nothing that the archive could be held against
+	version, badVersion := crate.ParseVersion(meta.Vers)
+	if badVersion != nil {
+		version = unpublished
 	}
 	pub := catalog.Publication{
-		By: who.Actor(who.Address), Name: meta.Name, Version: version, Dependencies: p.OwnDependencies(meta), Restricted: p.NewCratesRestricted,
+		By: who.Actor(who.Address), Name: meta.Name, Version: version, Restricted: p.NewCratesRestricted,
 		Imported: who.Imported,
+		// That one has no name a crate can have is said already.
+		Dependencies: slices.DeleteFunc(p.OwnDependencies(meta), func(name string) bool { return crate.CheckDependencyName(name) != nil }),
 	}
 	allow := func(s catalog.Standing) error { return auth.AllowPublish(who.Principal, meta.Name, s) }
 	// Asked before the archive is read, so that an upload in vain costs no disk, and asked again in the transaction.
 	isNew := false
-	if err := p.Catalog.CheckPublish(ctx, pub, func(s catalog.Standing) error {
-		isNew = !s.Exists
-		return allow(s)
-	}); err != nil {
-		return Result{}, err
+	var taken *fault.Error // the name or the version is
+	if crate.CheckName(meta.Name) == nil {
+		err := p.Catalog.CheckPublish(ctx, pub, func(s catalog.Standing) error {
+			isNew = !s.Exists
+			return allow(s)
+		})
+		// An import is told at once: it asks again for what came with the last one, and has its archives checked.
+		if fault.KindOf(err) == fault.Conflict && who.Imported == nil {
+			taken, _ = errors.AsType[*fault.Error](err)
+		} else if err != nil {
+			return Result{}, err
+		}
 	}
 	var shadowed []string
-	if isNew && who.Imported == nil {
+	if isNew && taken == nil && who.Imported == nil {
 		if shadowed, err = p.shadow(ctx, meta.Name); err != nil && !broken.note(err) {
 			return Result{}, err
 		}
@@ -117,13 +126,13 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		}
 		broken = append(broken, missing...)
 	}
-	if len(broken) > 0 {
+	if len(broken) > 0 || taken != nil {
 		// Its archive is read to its end all the same, and kept nowhere: what is wrong there is part of one answer.
-		if _, err := p.receive(f, &held, meta, io.Discard, &pub); err != nil && !broken.note(err) {
+		if _, err := p.receive(f, &held, meta, io.Discard, &pub); err != nil && !broken.note(err) && !broken.noteTooLarge(err) {
 			return Result{}, err
 		}
 		broken.add(p.refused(meta, who))
-		return Result{}, broken.refuse()
+		return Result{}, broken.refuseBeside(taken)
 	}
 	giveBack, err := who.Admit(isNew)
 	if err != nil {
@@ -178,6 +187,9 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	}
 	return Result{Name: pub.Name, Version: version.String(), SHA256: pub.SHA256, Size: pub.Size, InvalidCategories: invalidCategories, Warnings: append(warnings, shadowed...)}, nil
 }
+
+// unpublished stands for a version that could not be read where the catalog is asked about its crate: no version is this one.
+var unpublished = crate.Version{Pre: "?"}
 
 // storedFor is how long after it was stored a blob is believed to be there. A sweep may have found it before, as what nobody names, and
 // removes it unless the catalog's transaction is quick: once that has begun, no sweep decides anything, and a sweep that has decided

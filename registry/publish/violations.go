@@ -23,6 +23,17 @@ func (v *violations) note(err error) bool {
 	return true
 }
 
+// noteTooLarge adds that an archive is too large to be read; it reports whether that is what the error says. Alone it is no violation, but an
+// answer of its own.
+func (v *violations) noteTooLarge(err error) bool {
+	fe, ok := errors.AsType[*fault.Error](err)
+	if !ok || fe.Kind != fault.TooLarge {
+		return false
+	}
+	v.add([]string{fe.Detail})
+	return true
+}
+
 // add adds lines that are not there yet.
 func (v *violations) add(lines []string) {
 	for _, line := range lines {
@@ -30,6 +41,19 @@ func (v *violations) add(lines []string) {
 			*v = append(*v, line)
 		}
 	}
+}
+
+// refuseBeside makes one error of all and of one that says that name or version is taken, which may be nil. That alone is a Conflict, which raising
+// the version mends. With more it is a refusal like others: the upload has to change, and a tool that takes a Conflict for "it is there already,
+// all is well" is not to pass over the rest.
+func (v violations) refuseBeside(taken *fault.Error) error {
+	switch {
+	case taken == nil:
+		return v.refuse()
+	case len(v) == 0:
+		return taken
+	}
+	return append(violations{taken.Detail}, v...).refuse()
 }
 
 // mostRefused is how many lines a refusal has at most.
