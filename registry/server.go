@@ -177,14 +177,14 @@ const (
 	answerTimeout = 5 * time.Minute // for a client to take an answer
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
-	stopTimeout   = 45 * time.Second // for what is in flight after a signal; below Kubernetes' grace period of 60 s
+	stopTimeout   = 40 * time.Second // for what is in flight after the drain delay; with it below Kubernetes' grace period of 60 s
 	flushEvery    = 10 * time.Second // of download counts and last-used times
 	flushTimeout  = 10 * time.Second
 	lookEvery     = 15 * time.Second // at catalog and storage
 )
 
-// Serve answers requests until ctx ends. Then it turns new publishes away, lets those in flight finish, answers reads for
-// the drain delay, and closes the folder. The error is nil after such an end.
+// Serve answers requests until ctx ends, and for the drain delay after it, while readiness says that it stops. Then it turns new publishes away, lets
+// those in flight finish, answers reads meanwhile, and closes the folder. The error is nil after such an end.
 func (s *Server) Serve(ctx context.Context) error {
 	public := &http.Server{Handler: s.api.Handler(), ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ConnContext: httpapi.ConnContext,
@@ -232,14 +232,15 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 func (s *Server) stop(public *http.Server, work *sync.WaitGroup) error {
-	s.log.Info("Stopping; publishes in flight finish first")
+	delay := time.Duration(s.config.DrainDelay)
+	s.log.Info("Stopping; publishes in flight finish first", "serves_on_for", delay.String())
+	s.api.Stop()
+	time.Sleep(delay) // whoever does not know yet that this server ends sends it publishes, too, and cargo does not repeat one
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	drained := make(chan struct{})
-	delay := time.After(time.Duration(s.config.DrainDelay))
 	go func() {
 		s.api.Drain()
-		<-delay
 		close(drained)
 	}()
 	select {
