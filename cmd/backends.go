@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -99,6 +100,13 @@ func openBackends(ctx context.Context, c registry.Config, fresh, mayLack bool) (
 	}
 	b.Backends, err = registry.OpenBackends(ctx, &c, registry.BackendOptions{Beside: true, Existing: !fresh, MayLack: mayLack})
 	return b, err
+}
+
+// leases are the registry's, for a command: it waits for a holder that may have been killed.
+func (b *backends) leases(p *progress) upkeep.Leases {
+	return &upkeep.Patient{Leases: b.Catalog, Waits: func(left time.Duration) {
+		p.show(0, 0, "waiting for another sweep, backup, restore or prune; if it was killed, it is this one's turn in %s at the latest", left.Round(time.Second))
+	}}
 }
 
 // target is an open place of backups, and how to name it.

@@ -107,7 +107,7 @@ func (b *backupFlags) create(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		m, err := (&backup.Creator{Catalog: reg.Catalog, Store: reg.Store, Target: t, Leases: reg.Catalog, Holder: upkeep.NewHolder(), Registry: whose,
+		m, err := (&backup.Creator{Catalog: reg.Catalog, Store: reg.Store, Target: t, Leases: reg.leases(p), Holder: upkeep.NewHolder(), Registry: whose,
 			Version: Version(), Recheck: b.recheck, Progress: p.copied}).Create(cmd.Context())
 		if err != nil {
 			return err
@@ -169,7 +169,7 @@ func (b *backupFlags) verify(cmd *cobra.Command, name string) error {
 }
 
 func (b *backupFlags) prune(cmd *cobra.Command, keep int) error {
-	return b.with(cmd, true, func(c registry.Config, t *target, reg *backends, _ *progress) error {
+	return b.with(cmd, true, func(c registry.Config, t *target, reg *backends, p *progress) error {
 		if !cmd.Flags().Changed("keep") {
 			keep = c.Backup.Keep
 		}
@@ -180,7 +180,7 @@ func (b *backupFlags) prune(cmd *cobra.Command, keep int) error {
 		if err != nil {
 			return err
 		}
-		done, err := (&backup.Pruner{Target: t, Leases: reg.Catalog, Holder: upkeep.NewHolder(), Registry: whose, Keep: keep}).Prune(cmd.Context())
+		done, err := (&backup.Pruner{Target: t, Leases: reg.leases(p), Holder: upkeep.NewHolder(), Registry: whose, Keep: keep}).Prune(cmd.Context())
 		if err != nil {
 			return err
 		}

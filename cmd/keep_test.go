@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/upkeep/upkeeptest"
 	"github.com/crateyard/crateyard/test/postgres"
@@ -193,6 +196,31 @@ func TestKeepUsage(t *testing.T) {
 		if !strings.Contains(errOut, tt.want) || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("crateyard %s says\n%swant\n%s", tt.line, errOut, tt.want)
 		}
+	}
+}
+
+// What was killed and left its lease keeps nobody from running the command again: a restore takes over from one, and others wait.
+func TestAgainAfterKill(t *testing.T) {
+	data, place, back := t.TempDir(), t.TempDir(), t.TempDir()
+	s := start(t, data)
+	upload(t, s, "demo", "1.0.0")
+	leave := func(data, holder string, ttl time.Duration) {
+		c, err := catalog.Open(t.Context(), filepath.Join(data, "catalog.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Lease(t.Context(), upkeep.BlobsLease, holder, ttl)
+		if err := errors.Join(err, c.Close()); err != nil || !got {
+			t.Fatal(got, err)
+		}
+	}
+	for _, command := range []string{"sweep", "backup --to " + place, "backup prune --to " + place} {
+		leave(data, "somebody", time.Second)
+		run(t, 0, command+" --data "+data)
+	}
+	leave(back, restoreHolder(registry.Config{}), time.Hour)
+	if out, _ := run(t, 0, "restore --data "+back+" --from "+place); !strings.Contains(out, "restored: 1 archive copied") {
+		t.Error(out)
 	}
 }
 

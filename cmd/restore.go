@@ -105,7 +105,7 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	if r.fromBlobs {
 		return r.rebuild(cmd, c, b, t, p)
 	}
-	done, err := (&backup.Restorer{Target: t, Catalog: b.Catalog, Store: b.Store, Leases: b.Catalog, Holder: upkeep.NewHolder(),
+	done, err := (&backup.Restorer{Target: t, Catalog: b.Catalog, Store: b.Store, Leases: b.leases(p), Holder: restoreHolder(c),
 		SkipDamaged: r.skipDamaged, Progress: p.copied}).Restore(ctx, name)
 	if err != nil {
 		return err
@@ -127,6 +127,15 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 		return err
 	}
 	return lacked(done)
+}
+
+// restoreHolder is who holds the lease of a restore. Over SQLite the folder's lock keeps any other restore out, so all have one name: what a killed
+// one still holds is the next one's at once.
+func restoreHolder(c registry.Config) string {
+	if c.Catalog.Postgres == nil {
+		return "restore"
+	}
+	return upkeep.NewHolder()
 }
 
 // lacked is an error when the backup was not whole.

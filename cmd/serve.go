@@ -108,7 +108,7 @@ func serveFlags(f *pflag.FlagSet, c *registry.Config) {
 	f.Var((*size)(&c.Limits.CrateSize), "crate-size", "largest .crate file: bytes, or with KiB, MiB, KB or MB behind it")
 	f.StringVar(&c.Log.Format, "log-format", c.Log.Format, "text or json")
 	f.StringVar(&c.Log.Level, "log-level", c.Log.Level, "debug, info, warn or error")
-	f.DurationVar((*time.Duration)(&c.DrainDelay), "drain-delay", time.Duration(c.DrainDelay), "how long to answer reads after a signal to stop")
+	f.DurationVar((*time.Duration)(&c.DrainDelay), "drain-delay", time.Duration(c.DrainDelay), "how long to serve on after a signal to stop, for load balancers to notice")
 }
 
 // serveConfig lays defaults, file, environment and flags over each other.

@@ -265,7 +265,7 @@ func (y *yard) auditFilters(begin time.Time) {
 	for query, want := range map[string]string{
 		"since=yesterday": "since must be a time such as 2026-01-31T00:00:00Z", "until=2026-01-31": "until must be a time", "before_id=x": "before_id must be the number of a record",
 		"before_id=-1": "before_id must be", "limit=0": "limit must be a number from 1 to 1000", "limit=1001": "limit must be a number from 1 to 1000",
-		"sicne=24h": `the audit does not know "sicne"; it can be asked for actor, user, crate, version`, "User=bob": "does not know", "format=xml": "format must be json or jsonl",
+		"snice=24h": `the audit does not know "snice"; it can be asked for actor, user, crate, version`, "User=bob": "does not know", "format=xml": "format must be json or jsonl",
 		"token_id=x": "token_id must be the number of a token", "user=bob&user=alice": "user stands in the query 2 times", "actor=bob&user=bob": "say one of them",
 		"user=%zz": "cannot be read", "format=jsonl&limit=0": "limit must be",
 	} {

@@ -250,12 +250,21 @@ func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
 		}
 		text := strings.ReplaceAll(err.Error(), "\n", "; ")
 		s.waiting.Store(&text)
+		s.gate.Waits(forClients(err))
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// forClients is why a server waits, in words for those who ask it for crates; what is only for who runs it stays out.
+func forClients(err error) string {
+	if fe, ok := errors.AsType[*fault.Error](err); ok && fe.Kind == fault.Unavailable {
+		return fe.Detail
+	}
+	return "its catalog or storage cannot be used as they are; its administrator finds the reason in its log and at /readyz"
 }
 
 // watched says whether somebody looks at /readyz and the metrics of a server that does not serve: it has them, and is one of a registry with

@@ -65,7 +65,8 @@ type Config struct {
 	GitIndex string `yaml:"gitIndex"`
 	Audit    Audit  `yaml:"audit"`
 	Log      Log    `yaml:"log"`
-	// DrainDelay is how long the server still answers reads after it was told to stop, for a load balancer to notice.
+	// DrainDelay is how long the server serves on after it was told to stop, for a load balancer to notice. After it, or at once where it is 0, new
+	// publishes are turned away, and the server ends when those in flight are done.
 	DrainDelay Duration `yaml:"drainDelay"`
 }
 

@@ -44,7 +44,7 @@ func (s *Server) ready(ctx context.Context, exclude []string) (problems []string
 	if why := s.waiting.Load(); why != nil {
 		return []string{*why}
 	}
-	if s.api.Draining() {
+	if s.api.Stopping() {
 		return []string{"stopping"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/crateyard/crateyard/registry"
 )
 
 // asked gets a page of the ops listener.
@@ -172,7 +170,7 @@ func TestMetricFamilies(t *testing.T) {
 
 // Liveness asks for nothing; readiness for catalog and storage, unless told to leave them out.
 func TestHealth(t *testing.T) {
-	y := open(t, func(c *registry.Config) { c.DrainDelay = registry.Duration(300e6) })
+	y := open(t, nil)
 	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n", "/readyz?exclude=catalog&exclude=storage": "ready\n"} {
 		if a := y.asked(path); a.status != 200 || a.body != want {
 			t.Errorf("%s: %d %q, want 200 %q", path, a.status, a.body, want)
@@ -186,13 +184,10 @@ func TestHealth(t *testing.T) {
 	}
 	finish := y.beginUpload(good(t, "demo", "1.0.0")) // holds the server up
 	y.cancelOnly()
-	eventually(t, "readiness goes", func() bool { a := y.asked("/readyz"); return a.status == 503 && a.body == "stopping\n" })
+	y.stopping()
 	if a := y.asked("/healthz"); a.status != 200 {
 		t.Errorf("a server that stops is not alive: %d", a.status)
 	}
 	finish()
-	y.stopped = true
-	if err := <-y.done; err != nil {
-		t.Errorf("stop: %v", err)
-	}
+	y.ends()
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -219,39 +218,6 @@ func TestPublishAtOnce(t *testing.T) {
 	line := y.do("GET", "/index/de/mo/demo", "", nil).body
 	if a.status != 200 || !strings.Contains(line, sha256Hex(a.body)) {
 		t.Errorf("download %d does not match the line %s", a.status, line)
-	}
-}
-
-// A signal lets a publish that has begun finish and turns a new one away with a clear answer, while reads go on.
-func TestStopFinishesPublishes(t *testing.T) {
-	y := open(t, func(c *registry.Config) { c.DrainDelay = registry.Duration(300e6) })
-	finish := y.beginUpload(good(t, "demo", "1.0.0"))
-	y.cancelOnly()
-	eventually(t, "readiness goes", func() bool {
-		resp, err := http.Get(y.ops + "/readyz")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == 503
-	})
-	a := y.publish(good(t, "other", "1.0.0"))
-	if a.status != 503 || !strings.Contains(a.detail(t), "shutting down") {
-		t.Errorf("a new publish got %d %s", a.status, a.body)
-	}
-	if a := y.do("GET", "/index/config.json", "", nil); a.status != 200 {
-		t.Errorf("a read got %d", a.status)
-	}
-	if a := finish(); a.status != 200 {
-		t.Errorf("the publish in flight got %d %s", a.status, a.body)
-	}
-	y.stopped = true
-	if err := <-y.done; err != nil {
-		t.Errorf("stop: %v", err)
-	}
-	again := openIn(t, y.data, nil)
-	if a := again.do("GET", "/crates/demo/1.0.0/download", "", nil); a.status != 200 {
-		t.Errorf("after a restart: %d", a.status)
 	}
 }
 

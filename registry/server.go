@@ -50,13 +50,14 @@ type Server struct {
 	// waiting says why the server is not open for business yet; nil: it is.
 	waiting atomic.Pointer[string]
 
-	public, ops net.Listener
-	opsServer   *http.Server
-	opsFailed   chan error
+	public, ops             net.Listener
+	publicServer, opsServer *http.Server
+	publicFailed, opsFailed chan error
+	gate                    *httpapi.Gate // of the public listener
 }
 
 // Open prepares a server: it takes the data folder, opens catalog and storage, migrates the catalog, and listens. It waits for backends
-// that are away, until ctx ends; meanwhile the ops listener says so. logs takes the log. version is the program's.
+// that are away, until ctx ends; meanwhile both listeners say so. logs takes the log. version is the program's.
 func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Server, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func (s *Server) openData(ctx context.Context) (err error) {
 	return s.openCache()
 }
 
-// listen takes the addresses. The ops listener answers from here on.
+// listen takes the addresses. Both listeners answer from here on: a connection that is taken and not answered would keep its client for ever.
 func (s *Server) listen(ctx context.Context) (err error) {
 	var lc net.ListenConfig
 	if s.public, err = lc.Listen(ctx, "tcp", s.config.Listen); err != nil {
@@ -146,8 +147,16 @@ func (s *Server) listen(ctx context.Context) (err error) {
 		if s.ops, err = lc.Listen(ctx, "tcp", s.config.OpsListen); err != nil {
 			return fmt.Errorf("address of metrics and health (--ops-listen): %w", err)
 		}
-		starting := "starting"
-		s.waiting.Store(&starting)
+	}
+	starting := "starting"
+	s.waiting.Store(&starting)
+	s.gate = httpapi.NewGate(s.config.URL)
+	s.publicServer = &http.Server{Handler: s.gate, ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ConnContext: httpapi.ConnContext,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	s.publicFailed = make(chan error, 1)
+	go func() { s.publicFailed <- s.publicServer.Serve(httpapi.GatherListener{Listener: s.public}) }()
+	if s.ops != nil {
 		s.opsServer = &http.Server{Handler: s.opsHandler(), ReadHeaderTimeout: headerTimeout}
 		s.opsFailed = make(chan error, 1)
 		go func() { s.opsFailed <- s.opsServer.Serve(s.ops) }()
@@ -177,18 +186,15 @@ const (
 	answerTimeout = 5 * time.Minute // for a client to take an answer
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
-	stopTimeout   = 45 * time.Second // for what is in flight after a signal; below Kubernetes' grace period of 60 s
+	stopTimeout   = 40 * time.Second // for what is in flight after the drain delay; with it below Kubernetes' grace period of 60 s
 	flushEvery    = 10 * time.Second // of download counts and last-used times
 	flushTimeout  = 10 * time.Second
 	lookEvery     = 15 * time.Second // at catalog and storage
 )
 
-// Serve answers requests until ctx ends. Then it turns new publishes away, lets those in flight finish, answers reads for
-// the drain delay, and closes the folder. The error is nil after such an end.
+// Serve answers requests until ctx ends, and for the drain delay after it, while readiness says that it stops. Then it turns new publishes away, lets
+// those in flight finish, answers reads meanwhile, and closes the folder. The error is nil after such an end.
 func (s *Server) Serve(ctx context.Context) error {
-	public := &http.Server{Handler: s.api.Handler(), ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ConnContext: httpapi.ConnContext,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.metrics.Gauge("crateyard_index_cache_bytes", "Memory that index files take.", s.api.CacheBytes)
 	s.metrics.Pool(s.catalog.Stats)
 	s.metrics.Tasks(s.upkeep.Status)
@@ -196,8 +202,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		func() float64 { return s.catalog.FeedLag().Seconds() })
 	s.metrics.Gauge("crateyard_clock_offset_seconds", "How far the clock of the catalog's database was ahead of this server's at the last look.",
 		func() float64 { return s.catalog.ClockOffset().Seconds() })
-	failed := make(chan error, 1)
-	go func() { failed <- public.Serve(httpapi.GatherListener{Listener: s.public}) }()
+	s.gate.Open(s.api.Handler())
 	s.waiting.Store(nil)
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
@@ -221,34 +226,35 @@ func (s *Server) Serve(ctx context.Context) error {
 			}()
 		case err = <-s.opsFailed:
 			running = false
-		case err = <-failed:
+		case err = <-s.publicFailed:
 			running = false
 		case <-ctx.Done():
 			running = false
 		}
 	}
 	stopWork()
-	return errors.Join(err, s.stop(public, &work))
+	return errors.Join(err, s.stop(&work))
 }
 
-func (s *Server) stop(public *http.Server, work *sync.WaitGroup) error {
-	s.log.Info("Stopping; publishes in flight finish first")
+func (s *Server) stop(work *sync.WaitGroup) error {
+	delay := time.Duration(s.config.DrainDelay)
+	s.log.Info("Stopping; publishes in flight finish first", "serves_on_for", delay.String())
+	s.api.Stop()
+	time.Sleep(delay) // whoever does not know yet that this server ends sends it publishes, too, and cargo does not repeat one
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	drained := make(chan struct{})
-	delay := time.After(time.Duration(s.config.DrainDelay))
 	go func() {
 		s.api.Drain()
-		<-delay
 		close(drained)
 	}()
 	select {
 	case <-drained:
 	case <-ctx.Done():
 	}
-	err := public.Shutdown(ctx)
+	err := s.publicServer.Shutdown(ctx)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("requests did not end in %s: %w", stopTimeout, err), public.Close())
+		err = errors.Join(fmt.Errorf("requests did not end in %s: %w", stopTimeout, err), s.publicServer.Close())
 	}
 	s.flush(context.Background())
 	work.Wait()
@@ -278,8 +284,10 @@ func (s *Server) flush(ctx context.Context) {
 
 // close gives back what Open took.
 func (s *Server) close() (err error) {
-	if s.opsServer != nil {
-		err = s.opsServer.Close()
+	for _, server := range []*http.Server{s.publicServer, s.opsServer} {
+		if server != nil {
+			err = errors.Join(err, server.Close())
+		}
 	}
 	if s.access != nil {
 		s.access.Close()

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -61,6 +62,10 @@ func TestWaitsWhileBackendsAreNotItsOwn(t *testing.T) {
 				status, text := look(y.ops + "/readyz")
 				return status == 503 && strings.HasPrefix(text, c.part+": ") && strings.Contains(text, c.says) && strings.Count(text, "\n") == 1
 			})
+			// Clients learn that it waits, and nothing that is only for who runs it.
+			if status, text := look(y.url + "/index/config.json"); status != 503 || !strings.Contains(text, "at /readyz") || strings.Contains(text, "ns/") {
+				t.Errorf("a client is told %d %q", status, text)
+			}
 			if status, text := look(y.ops + "/healthz"); status != 200 {
 				t.Errorf("it is not alive: %d %s", status, text)
 			}
@@ -79,9 +84,34 @@ func TestWaitsWhileBackendsAreNotItsOwn(t *testing.T) {
 				status, text := look(y.ops + "/readyz")
 				return status == 200 && text == "ready\n"
 			})
+			if status, text := look(y.url + "/index/config.json"); status != 200 {
+				t.Errorf("a client is told %d %q", status, text)
+			}
 			end()
 		})
 	}
+}
+
+// While the database is away clients of a server that starts are told so, with or without somebody who looks at its readiness, and none hangs.
+func TestClientsOfServerThatWaits(t *testing.T) {
+	y, end := openWatched(t, func(k *registry.Config) {
+		k.URL, k.AdminToken = "https://crates.example.com/acme", "cy_test_"+strings.Repeat("a", 43)
+		k.Catalog.Postgres = &registry.Postgres{URI: "postgres://nobody@" + freeAddress(t) + "/none", MaxConnections: 5}
+	})
+	eventually(t, "the server says what it waits for", func() bool {
+		_, text := look(y.ops + "/readyz")
+		return strings.HasPrefix(text, "catalog: ")
+	})
+	const why = "the registry's catalog cannot be reached at the moment; try again"
+	index := y.do("GET", "/acme/index/config.json", "", nil)
+	if index.status != 503 || index.header.Get("Retry-After") == "" || !strings.Contains(index.body, why) || strings.Contains(index.body, "127.0.0.1") {
+		t.Errorf("%d %v %q", index.status, index.header, index.body)
+	}
+	upload := y.do("PUT", "/acme/api/v1/crates/new", "x", bytes.NewReader(make([]byte, 4<<20))) // more than the sockets' buffers take
+	if upload.status != 503 || !strings.Contains(upload.detail(t), why) {
+		t.Errorf("%d %q", upload.status, upload.body)
+	}
+	end()
 }
 
 // openWatched starts a server that may have to wait. end ends it.

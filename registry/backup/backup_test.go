@@ -348,7 +348,7 @@ func testBackupThatWasDamaged(t *testing.T, y *upkeeptest.Yard) {
 	target, dir := upkeeptest.Folder(t)
 	bad, gone := upkeeptest.Key(y.Publish("demo", "1.0.0")), upkeeptest.Key(y.Publish("demo", "1.1.0"))
 	y.Publish("demo", "1.2.0")
-	m := create(t, creator(y, target))
+	create(t, creator(y, target))
 	file := filepath.Join(dir, "blobs", bad)
 	info, err := os.Stat(file)
 	if err != nil {
@@ -374,7 +374,7 @@ func testBackupThatWasDamaged(t *testing.T, y *upkeeptest.Yard) {
 	}
 	c := creator(y, target)
 	c.Recheck = true
-	m = create(t, c)
+	m := create(t, c)
 	if v, err := (&backup.Verifier{Target: target}).Verify(t.Context(), m.Name); err != nil || v.BadBlobs != 0 || m.CopiedBlobs != 2 {
 		t.Errorf("after another backup: %+v %v; copied %d", v, err, m.CopiedBlobs)
 	}

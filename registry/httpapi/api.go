@@ -63,6 +63,7 @@ type API struct {
 
 	patience   patience       // with uploads
 	publishing sync.WaitGroup // publishes in flight
+	stopping   atomic.Bool
 	draining   atomic.Bool
 	drainMu    sync.Mutex // orders publishing.Add against Drain's Wait
 }
@@ -187,6 +188,13 @@ func (a *API) TakeDownloads() map[int64]int64 { return a.downloads.take() }
 // ReturnDownloads gives counts back that could not be written.
 func (a *API) ReturnDownloads(counts map[int64]int64) { a.downloads.giveBack(counts) }
 
+// Stop tells that the server is on its way out. It serves on, and with each answer closes the connection: the client's next request then goes to a
+// server that stays, and none is under way on a connection that ends with this one.
+func (a *API) Stop() { a.stopping.Store(true) }
+
+// Stopping reports whether the server is on its way out.
+func (a *API) Stopping() bool { return a.stopping.Load() }
+
 // Drain turns new publishes away and waits until those in flight have their answer.
 func (a *API) Drain() {
 	a.drainMu.Lock()
@@ -195,10 +203,7 @@ func (a *API) Drain() {
 	a.publishing.Wait()
 }
 
-// Draining reports whether the server is on its way out.
-func (a *API) Draining() bool { return a.draining.Load() }
-
-// beginPublish counts a publish in, unless the server is on its way out.
+// beginPublish counts a publish in, unless the server only waits for those in flight.
 func (a *API) beginPublish() (done func(), ok bool) {
 	a.drainMu.Lock()
 	defer a.drainMu.Unlock()

@@ -51,7 +51,7 @@ func (a *API) serveImport(w *response, r *http.Request) error {
 func (a *API) takeUpload(w *response, r *http.Request, from *catalog.Imported) error {
 	done, ok := a.beginPublish()
 	if !ok {
-		return fault.New(fault.Unavailable, "the registry is shutting down or being upgraded; publish again in a moment")
+		return fault.New(fault.Unavailable, "this server is shutting down, and nothing was published; publish again in a moment")
 	}
 	defer done()
 	body := &upload{r: r.Body, patience: a.patience, end: time.Now().Add(a.patience.most), deadline: http.NewResponseController(w).SetReadDeadline}

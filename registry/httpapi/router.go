@@ -102,6 +102,9 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	resp := rt.pool.Get().(*response)
 	*resp = response{ResponseWriter: w, requestID: rt.ids.of(r), address: clientAddress(r, rt.api.TrustedProxies)}
+	if rt.api.stopping.Load() {
+		w.Header().Set("Connection", "close") // see API.Stop
+	}
 	requested := r.URL.Path
 	defer func() {
 		rt.finish(resp, r, requested, start, recover())

@@ -17,13 +17,14 @@ type Leases interface {
 	Release(ctx context.Context, name, holder string) error
 }
 
-// BlobsLease is the lease of whoever removes blobs, or copies them in the belief that they stay: sweep, backup and prune, one at a time.
+// BlobsLease is the lease of whoever removes blobs, or copies them in the belief that they stay: sweep, backup, restore and prune,
+// one at a time.
 const BlobsLease = "blobs"
 
 // ErrHeld is the error of Hold when somebody else holds the lease.
-var ErrHeld = errors.New("another sweep, backup or prune is at work; try again when it is done")
+var ErrHeld = errors.New("another sweep, backup, restore or prune is at work; try again when it is done")
 
-// leaseTime is how long a lease lasts that is not renewed: a holder that dies blocks the next one for so long.
+// leaseTime is how long a lease lasts that is not renewed: a holder that dies blocks the next one for so long. See Patient.
 const leaseTime = 2 * time.Minute
 
 // NewHolder makes a name for this process, which says where it runs.
@@ -84,4 +85,36 @@ func renew(ctx context.Context, leases Leases, name, holder string, lost context
 			return
 		}
 	}
+}
+
+// Patient are the leases of a command that waits for a lease which somebody else has, for as long as one lasts that is not renewed. That of a holder
+// that was killed is over by then; one that is still held has a holder that works. It is for one Hold at a time.
+type Patient struct {
+	Leases
+	Waits func(left time.Duration) // is told now and then that it waits, and how long at most; may be nil
+	held  bool
+}
+
+// Lease takes the lease, for which it may wait, or renews it, for which it never does.
+func (p *Patient) Lease(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
+	for end := time.Now().Add(ttl + ttl/50); ; {
+		got, err := p.Leases.Lease(ctx, name, holder, ttl)
+		left := time.Until(end)
+		if got || err != nil || p.held || left <= 0 {
+			p.held = p.held || got
+			return got, err
+		}
+		if p.Waits != nil {
+			p.Waits(left)
+		}
+		if err := sleep(ctx, ttl/100); err != nil {
+			return false, err
+		}
+	}
+}
+
+// Release gives it back.
+func (p *Patient) Release(ctx context.Context, name, holder string) error {
+	p.held = false
+	return p.Leases.Release(ctx, name, holder)
 }
