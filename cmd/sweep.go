@@ -69,6 +69,10 @@ older than --older-than. The server may run and publish meanwhile, and does the 
 		if dryRun {
 			did = "would be removed"
 		}
+		if rep.Spared > 0 {
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s spared: the catalog has lost versions of their crates, and they may be the last copies; run `crateyard check`\n",
+				counted(rep.Spared, "archive", "archives")) // what cannot be shown, the check still says
+		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d of %s (%s) %s\n", rep.Removed, counted(rep.Seen, "archive", "archives"), bytesText(rep.Bytes), did)
 		return err
 	}

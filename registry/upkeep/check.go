@@ -41,6 +41,7 @@ type Checker struct {
 	// Through, if set, is laid over the readers of blobs, to slow them down.
 	Through func(io.Reader) io.Reader
 
+	lost    map[string]int64 // see Lost
 	failing int // blobs in a row that cannot be read
 }
 
@@ -55,6 +56,13 @@ func (c *Checker) Run(ctx context.Context, report *Report) error {
 	}
 	if report.Findings == nil {
 		report.Findings = []Finding{}
+	}
+	if c.Feed != nil {
+		lost, err := c.Feed.LostVersions(ctx)
+		if err != nil {
+			return fmt.Errorf("ask what is lost: %w", err)
+		}
+		c.lost = lost
 	}
 	var pairs []pair
 	for p, err := range join(ctx, c.Catalog, c.Store, report.Position) {
@@ -71,18 +79,32 @@ func (c *Checker) Run(ctx context.Context, report *Report) error {
 	if err := c.batch(ctx, report, pairs); err != nil {
 		return err
 	}
-	if c.Feed != nil && !c.Quick {
-		found, err := replay(ctx, c.Feed)
-		if err != nil {
-			return fmt.Errorf("replay the changes of the index: %w", err)
-		}
-		for _, f := range found {
-			report.add(f.advised())
-		}
+	if err := c.history(ctx, report); err != nil {
+		return err
 	}
 	report.Done = true
 	if c.Progress != nil {
 		c.Progress(report)
+	}
+	return nil
+}
+
+// history notes what is wrong with the changes of the index.
+func (c *Checker) history(ctx context.Context, report *Report) error {
+	found := lostVersions(c.lost)
+	if c.Feed != nil && !c.Quick {
+		wrong, err := replay(ctx, c.Feed)
+		if err != nil {
+			return fmt.Errorf("replay the changes of the index: %w", err)
+		}
+		for _, f := range wrong {
+			if c.lost[f.Crate] == 0 { // else it is said
+				found = append(found, f)
+			}
+		}
+	}
+	for _, f := range found {
+		report.add(f.advised())
 	}
 	return nil
 }
@@ -273,6 +295,9 @@ func (c *Checker) unnamed(ctx context.Context, p pair) (result, error) {
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return result{}, fmt.Errorf("catalog: %w", err)
 	}
-	return result{orphan: true, findings: []Finding{{Kind: Orphan, Crate: name, Version: num, Key: p.key,
-		Detail: fmt.Sprintf("no version names these %d bytes, stored %s ago", p.info.Size, age.Round(time.Minute))}}}, nil
+	f := Finding{Kind: Orphan, Crate: name, Version: num, Key: p.key, Detail: fmt.Sprintf("no version names these %d bytes, stored %s ago", p.info.Size, age.Round(time.Minute))}
+	if c.lost[name] > 0 {
+		f.Advice = "keep it: the catalog has lost versions of this crate, and this may be the archive of one; no sweep removes it"
+	}
+	return result{orphan: true, findings: []Finding{f}}, nil
 }

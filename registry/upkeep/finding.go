@@ -1,6 +1,7 @@
 package upkeep
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -66,8 +67,9 @@ var advice = map[Kind]string{
 	UnknownKey:  "nothing of crateyard's; remove it by hand if nobody needs it",
 }
 
+// advised gives the finding with advice, where it does not have its own.
 func (f Finding) advised() Finding {
-	f.Advice = advice[f.Kind]
+	f.Advice = cmp.Or(f.Advice, advice[f.Kind])
 	return f
 }
 

@@ -30,7 +30,10 @@ const sweepBatch = 100
 
 // Sweeper removes blobs that no version names.
 type Sweeper struct {
-	Catalog Blobs
+	Catalog interface {
+		Blobs
+		Lost
+	}
 	Marks   Marks
 	Store   storage.Store
 	Leases  Leases
@@ -46,6 +49,7 @@ type Sweeper struct {
 	// Grace is how long the marks stay after the last blob is deleted; 0: a minute. See unmark.
 	Grace time.Duration
 
+	lost    map[string]int64    // see Lost
 	gone    []catalog.CrateBlob // deleted, and still marked
 	deleted time.Time           // when the last of them was
 }
@@ -67,6 +71,7 @@ type SweepReport struct {
 	Removed  int64 `json:"removed"`  // or would be, in a dry run
 	Bytes    int64 `json:"bytes"`    // of them
 	Finished int64 `json:"finished"` // blobs that an interrupted sweep had marked
+	Spared   int64 `json:"spared"`   // blobs of crates of which the catalog has lost versions: they may be of these
 }
 
 // Run sweeps once. It first ends what a sweep before it began.
@@ -76,6 +81,9 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 		return rep, fmt.Errorf("a sweep must leave what is younger than %s: an upload may be on its way", MinSweepAge)
 	}
 	before := time.Now().Add(-s.OlderThan)
+	if s.lost, err = s.Catalog.LostVersions(ctx); err != nil {
+		return rep, fmt.Errorf("ask what is lost: %w", err)
+	}
 	if s.DryRun {
 		return rep, s.run(ctx, &rep, before)
 	}
@@ -143,7 +151,10 @@ func (s *Sweeper) run(ctx context.Context, rep *SweepReport, before time.Time) e
 			continue
 		}
 		rep.Seen++
-		if b, ok := sweepable(p, before); ok {
+		switch b, ok := sweepable(p, before); {
+		case ok && s.spares(b.blob, b.Deleted):
+			rep.Spared++
+		case ok:
 			found = append(found, b)
 		}
 		if len(found) == sweepBatch {
@@ -169,6 +180,10 @@ func sweepable(p pair, before time.Time) (Swept, bool) {
 	}
 	return b, true
 }
+
+// spares reports whether a blob may be of a version that was deleted by nobody and is gone from the catalog: then it may be the last copy.
+// No force changes that: the catalog must be mended first.
+func (s *Sweeper) spares(b catalog.CrateBlob, deleted *time.Time) bool { return deleted == nil && s.lost[b.Crate] > 0 }
 
 // remove deletes blobs that may go, unless the catalog says otherwise now.
 func (s *Sweeper) remove(ctx context.Context, rep *SweepReport, found []Swept, before time.Time) error {
@@ -216,9 +231,14 @@ func (s *Sweeper) delete(ctx context.Context, blobs []catalog.CrateBlob, before 
 	if err != nil {
 		return nil, fmt.Errorf("mark for the sweep: %w", err)
 	}
+	if slices.ContainsFunc(marked, func(m catalog.Marked) bool { return m.DeletedAt == nil }) {
+		if s.lost, err = s.Catalog.LostVersions(ctx); err != nil { // again: rows may be gone since, and now they are not asked for any more
+			return nil, fmt.Errorf("ask what is lost: %w", err)
+		}
+	}
 	var stay []catalog.CrateBlob
 	for _, m := range marked {
-		if m.DeletedAt != nil && !m.DeletedAt.Before(before) {
+		if m.DeletedAt != nil && !m.DeletedAt.Before(before) || s.spares(m.CrateBlob, m.DeletedAt) {
 			stay = append(stay, m.CrateBlob)
 			continue
 		}

@@ -13,7 +13,11 @@ const sweepAfter = 10 * time.Minute
 func SweepTask(s Sweeper, every time.Duration) Task {
 	return Task{Name: "sweep", Next: Every(every), First: min(every, sweepAfter), Run: func(ctx context.Context) (Outcome, error) {
 		rep, err := s.Run(ctx)
-		return Outcome{Items: rep.Removed + rep.Finished, Bytes: rep.Bytes, Text: fmt.Sprintf("%d of %d blobs removed", rep.Removed+rep.Finished, rep.Seen)}, err
+		text := fmt.Sprintf("%d of %d blobs removed", rep.Removed+rep.Finished, rep.Seen)
+		if rep.Spared > 0 {
+			text += fmt.Sprintf(", %d spared: the catalog has lost versions of their crates; run `crateyard check`", rep.Spared)
+		}
+		return Outcome{Items: rep.Removed + rep.Finished, Bytes: rep.Bytes, Problems: rep.Spared, Text: text}, err
 	}}
 }
 
