@@ -21,6 +21,7 @@ const (
 	batch        = 128  // keys whose blobs are read side by side, and after which a position is noted
 	checkWorkers = 4
 	maxFailing   = 20 // blobs in a row that the storage cannot read: then it is the storage that is broken, and not the blobs
+	maxUnmended  = 20 // repairs in a row that fail: then the storage takes none, and no more are tried
 )
 
 // Young is the age below which a blob that nothing names is the beginning of a publish, and not an orphan.
@@ -41,8 +42,9 @@ type Checker struct {
 	// Through, if set, is laid over the readers of blobs, to slow them down.
 	Through func(io.Reader) io.Reader
 
-	lost    map[string]int64 // see Lost
-	failing int // blobs in a row that cannot be read
+	lost     map[string]int64 // see Lost
+	failing  int              // blobs in a row that cannot be read
+	unmended int              // repairs in a row that failed
 }
 
 // Run checks, and goes on from report if that has a position. The report is what was found, also beside an error, after which Run can go
@@ -153,12 +155,23 @@ func (c *Checker) batch(ctx context.Context, report *Report, pairs []pair) error
 	return nil
 }
 
-// settle mends a finding, if that is asked for and possible, and notes it.
+// settle mends a finding, if that is asked for and possible, and notes it. A repair that fails leaves it as it is: what else is found is worth
+// no less for that.
 func (c *Checker) settle(ctx context.Context, report *Report, f Finding) error {
 	f = f.advised()
-	if c.Repair != nil && f.Kind.Repairable() {
-		if err := c.Repair(ctx, &f); err != nil {
-			return err
+	switch {
+	case c.Repair == nil || !f.Kind.Repairable():
+	case c.unmended >= maxUnmended:
+		f.Failed = fmt.Sprintf("not tried, for the last %d repairs failed", maxUnmended)
+	default:
+		err := c.Repair(ctx, &f)
+		if ctx.Err() != nil {
+			return ctx.Err() // the next run finds it again, and tries again
+		}
+		if c.unmended++; err == nil {
+			c.unmended = 0
+		} else {
+			f.Failed = Clean(err)
 		}
 	}
 	report.add(f)

@@ -289,3 +289,39 @@ func testCheckOfKeysThatBeginAlike(t *testing.T, y *upkeeptest.Yard) {
 		}
 	}
 }
+
+// A storage that takes no writes keeps a check from repairing, and not from saying what it found.
+func TestRepairOfReadOnlyStorage(t *testing.T) {
+	y := upkeeptest.Small(t)
+	copies, _ := upkeeptest.Folder(t)
+	for i := range 30 {
+		key := upkeeptest.Key(y.Publish("demo", fmt.Sprintf("1.%d.0", i)))
+		upkeeptest.Put(t, copies, key, y.Get(key))
+		y.Replace(key, flip)
+	}
+	s := &readOnly{Store: y.Store}
+	rep := &upkeep.Repairer{Store: s, Sources: []upkeep.Source{{Name: "the copies", Store: copies}}}
+	r := check(t, &upkeep.Checker{Catalog: y.Catalog, Store: s, Repair: rep.Repair})
+	if len(r.Findings) != 30 || r.Damaged() != 30 || s.asked != 20 {
+		t.Fatalf("asked %d times: %+v", s.asked, r)
+	}
+	if text := r.Findings[0].String(); !strings.Contains(text, "not repaired: ") || !strings.Contains(text, "takes no writes") || !strings.Contains(text, "--repair") {
+		t.Error(text)
+	}
+	if text := r.Findings[29].String(); !strings.Contains(text, "not repaired: not tried") {
+		t.Error(text)
+	}
+}
+
+// readOnly is a storage that takes no writes.
+type readOnly struct {
+	storage.Store
+	asked int
+}
+
+func (s *readOnly) Create(context.Context) (storage.Writer, error) {
+	s.asked++
+	return nil, errors.New("it takes no writes")
+}
+
+func (s *readOnly) Delete(context.Context, string) error { return errors.New("it takes no writes") }

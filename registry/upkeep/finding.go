@@ -38,6 +38,7 @@ type Finding struct {
 	Detail   string `json:"detail"`        // what is wrong
 	Advice   string `json:"advice"`        // what to do
 	Repaired string `json:"repaired,omitempty"`
+	Failed   string `json:"failed,omitempty"` // why a repair that was tried failed
 
 	sha256 string
 	size   int64
@@ -51,6 +52,9 @@ func (f Finding) String() string {
 	s := fmt.Sprintf("%s  %s: %s", f.Kind, what, f.Detail)
 	if f.Repaired != "" {
 		return s + "\n    repaired: " + f.Repaired
+	}
+	if f.Failed != "" {
+		s += "\n    not repaired: " + f.Failed
 	}
 	return s + "\n    " + f.Advice
 }

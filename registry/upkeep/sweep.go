@@ -34,10 +34,10 @@ type Sweeper struct {
 		Blobs
 		Lost
 	}
-	Marks   Marks
-	Store   storage.Store
-	Leases  Leases
-	Holder  string // see NewHolder
+	Marks  Marks
+	Store  storage.Store
+	Leases Leases
+	Holder string // see NewHolder
 	// Owns is asked before anything is removed whether the store is still the catalog's; nil: nobody is asked.
 	Owns      func(ctx context.Context) error
 	OlderThan time.Duration // since a blob was stored, and since its version was deleted; at least MinSweepAge
@@ -183,7 +183,9 @@ func sweepable(p pair, before time.Time) (Swept, bool) {
 
 // spares reports whether a blob may be of a version that was deleted by nobody and is gone from the catalog: then it may be the last copy.
 // No force changes that: the catalog must be mended first.
-func (s *Sweeper) spares(b catalog.CrateBlob, deleted *time.Time) bool { return deleted == nil && s.lost[b.Crate] > 0 }
+func (s *Sweeper) spares(b catalog.CrateBlob, deleted *time.Time) bool {
+	return deleted == nil && s.lost[b.Crate] > 0
+}
 
 // remove deletes blobs that may go, unless the catalog says otherwise now.
 func (s *Sweeper) remove(ctx context.Context, rep *SweepReport, found []Swept, before time.Time) error {
