@@ -281,7 +281,7 @@ func (c *Checker) blob(ctx context.Context, key string, ref Ref, read *int64) (K
 		case sum == ref.SHA256 && n == ref.Size:
 			return "", "", nil
 		case sum == ref.SHA256:
-			return WrongSize, fmt.Sprintf("the archive is right and has %d bytes, the catalog says %d", n, ref.Size), nil
+			return WrongRow, fmt.Sprintf("its archive is right and has %d bytes, the catalog says %d, in the row of id %d of its table versions", n, ref.Size, ref.VersionID), nil
 		case n != ref.Size:
 			kind, detail = WrongSize, fmt.Sprintf("its archive has %d bytes and SHA-256 %s, the catalog says %d and %s", n, sum, ref.Size, ref.SHA256)
 		default:

@@ -325,3 +325,22 @@ func (s *readOnly) Create(context.Context) (storage.Writer, error) {
 }
 
 func (s *readOnly) Delete(context.Context, string) error { return errors.New("it takes no writes") }
+
+// Where an archive has its digest, a size that differs is the catalog's fault: no copy mends it, and nobody is told to delete the version.
+func TestCheckOfWrongSizeInCatalog(t *testing.T) { upkeeptest.Each(t, testCheckOfWrongSizeInCatalog) }
+
+func testCheckOfWrongSizeInCatalog(t *testing.T, y *upkeeptest.Yard) {
+	y.Publish("demo", "1.0.0")
+	y.Exec("UPDATE versions SET size = size + 1")
+	for _, quick := range []bool{false, true} {
+		r := check(t, &upkeep.Checker{Catalog: y.Catalog, Store: y.Store, Quick: quick, Repair: func(context.Context, *upkeep.Finding) error {
+			return errors.New("there is nothing to repair")
+		}})
+		if !slices.Equal(found(r), []string{"wrong-row demo 1.0.0"}) || r.Damaged() != 1 {
+			t.Fatalf("quick %v: %+v", quick, r)
+		}
+		if f := r.Findings[0]; f.Failed != "" || strings.Contains(f.Advice, "--repair") || strings.Contains(f.Advice, "delete") || !strings.Contains(f.Advice, "size") {
+			t.Errorf("%s", f)
+		}
+	}
+}

@@ -14,6 +14,7 @@ const (
 	MissingBlob Kind = "missing-blob" // the catalog names a blob that is not there
 	WrongSize   Kind = "wrong-size"   // a blob has another size than the catalog says
 	WrongDigest Kind = "wrong-digest" // a blob's bytes have another SHA-256 than the version
+	WrongRow    Kind = "wrong-row"    // a blob is right by its digest, and the catalog says another size
 	Unreadable  Kind = "unreadable"   // the storage fails when it reads the blob
 	WrongLine   Kind = "wrong-line"   // the line of the index contradicts the version, or cargo would not read it
 	WrongFeed   Kind = "wrong-feed"   // the changes of the index do not lead to what it says now
@@ -64,6 +65,7 @@ var advice = map[Kind]string{
 	MissingBlob: "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
 	WrongSize:   "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
 	WrongDigest: "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
+	WrongRow:    "let the archive be: restore the catalog from a backup, or set the column size of this row to what the archive has, and start the servers again",
 	Unreadable:  "look at the disk or bucket; then run `crateyard check --repair --from BACKUP`",
 	WrongLine:   "cargo may pass over this version: restore the catalog from a backup, or delete the version",
 	WrongFeed:   "the index over git says something else than the sparse index: restore the catalog from a backup",
