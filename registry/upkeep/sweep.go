@@ -66,12 +66,13 @@ type Swept struct {
 
 // SweepReport counts what a sweep did.
 type SweepReport struct {
-	DryRun   bool  `json:"dryRun"`
-	Seen     int64 `json:"seen"`     // blobs
-	Removed  int64 `json:"removed"`  // or would be, in a dry run
-	Bytes    int64 `json:"bytes"`    // of them
-	Finished int64 `json:"finished"` // blobs that an interrupted sweep had marked
-	Spared   int64 `json:"spared"`   // blobs of crates of which the catalog has lost versions: they may be of these
+	DryRun   bool   `json:"dryRun"`
+	Seen     int64  `json:"seen"`              // blobs
+	Removed  int64  `json:"removed"`           // or would be, in a dry run
+	Bytes    int64  `json:"bytes"`             // of them
+	Finished int64  `json:"finished"`          // blobs that an interrupted sweep had marked
+	Refused  string `json:"refused,omitempty"` // of a dry run: why a sweep would remove nothing
+	Spared   int64  `json:"spared"`            // blobs of crates of which the catalog has lost versions: they may be of these
 }
 
 // Run sweeps once. It first ends what a sweep before it began.
@@ -85,6 +86,12 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 		return rep, fmt.Errorf("ask what is lost: %w", err)
 	}
 	if s.DryRun {
+		if err := s.plausible(ctx, before); err != nil {
+			if ctx.Err() != nil {
+				return rep, err
+			}
+			rep.Refused = Clean(err)
+		}
 		return rep, s.run(ctx, &rep, before)
 	}
 	s.gone = nil
@@ -107,6 +114,7 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 const (
 	fewUnnamed   = 100
 	unnamedShare = 20 // one in so many
+	fewAlone     = 10 // where no archive is named at all: uploads that failed before the first that did not
 )
 
 // plausible refuses to begin where the catalog seems not to be the one that the blobs belong to: it is another's, or was lost, or set back to
@@ -121,6 +129,7 @@ func (s *Sweeper) plausible(ctx context.Context, before time.Time) error {
 		return nil
 	}
 	var named, unnamed int64
+	var oldest time.Time
 	for p, err := range join(ctx, s.Catalog, s.Store, "") {
 		switch {
 		case err != nil:
@@ -130,15 +139,27 @@ func (s *Sweeper) plausible(ctx context.Context, before time.Time) error {
 			named++
 		default:
 			if _, ok := sweepable(p, before); ok {
-				unnamed++
+				if unnamed++; unnamed == 1 || p.info.Modified.Before(oldest) {
+					oldest = p.info.Modified
+				}
 			}
 		}
 	}
-	if unnamed > fewUnnamed && unnamed > named/unnamedShare || named == 0 && unnamed > 0 {
+	if unnamed > fewUnnamed && unnamed > named/unnamedShare || named == 0 && unnamed > 0 && !s.alone(ctx, unnamed, oldest) {
 		return fmt.Errorf("%d archives are named by no version, and %d are: the catalog may be empty, another's, or older than the archives. Nothing was removed; "+
 			"look with `crateyard sweep --dry-run`, and if they are rubbish, run `crateyard sweep --force`", unnamed, named)
 	}
 	return nil
+}
+
+// alone reports whether archives may go although the catalog names none: they are a handful, and came when the storage was already this
+// registry's. What is older is of a registry whose storage was taken over.
+func (s *Sweeper) alone(ctx context.Context, unnamed int64, oldest time.Time) bool {
+	if s.Owns == nil || unnamed > fewAlone || len(s.lost) > 0 {
+		return false
+	}
+	claimed, err := storage.ClaimedAt(ctx, s.Store)
+	return err == nil && oldest.After(claimed)
 }
 
 func (s *Sweeper) run(ctx context.Context, rep *SweepReport, before time.Time) error {
