@@ -62,7 +62,7 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 			}
 			checker.Repair = (&upkeep.Repairer{Store: b.Store, Sources: copies}).Repair
 		}
-		report, err := resume(state, quick)
+		report, err := resume(state, quick, repair)
 		if err != nil {
 			return err
 		}
@@ -95,13 +95,15 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 // saveEvery is how often the position is written.
 const saveEvery = 2 * time.Second
 
-func resume(state string, quick bool) (*upkeep.Report, error) {
+// resume reads how far a check came. It must have been one of the same kind: what lies before the position is not looked at again, neither more
+// closely nor to repair it.
+func resume(state string, quick, repair bool) (*upkeep.Report, error) {
 	if state == "" {
 		return &upkeep.Report{}, nil
 	}
 	r, err := upkeep.ReadState(state)
-	if err == nil && r.Position != "" && r.Quick != quick {
-		return nil, usageError{fmt.Errorf("%s is of a check with --quick=%v: say the same, or remove it to begin anew", state, r.Quick)}
+	if err == nil && r.Position != "" && (r.Quick != quick || r.Repair != repair) {
+		return nil, usageError{fmt.Errorf("%s is of a check with --quick=%v --repair=%v: say the same, or remove it to begin anew", state, r.Quick, r.Repair)}
 	}
 	return r, err
 }

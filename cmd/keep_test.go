@@ -124,6 +124,13 @@ func TestKeepBesideServer(t *testing.T) {
 	}
 	state := filepath.Join(t.TempDir(), "state")
 	run(t, 0, "check --data "+data+" --resume "+state)
+	if err := upkeep.WriteState(state, &upkeep.Report{Position: "crates/demo/1.3.0"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut := run(t, 2, "check --data "+data+" --repair --resume "+state); !strings.Contains(errOut, "--repair=false: say the same") {
+		t.Error(errOut)
+	}
+	run(t, 0, "check --data "+data+" --resume "+state)
 
 	orphan := filepath.Join(data, "storage", "crates", "demo", "9.0.0-"+strings.Repeat("0", 64)+".crate")
 	old := time.Now().Add(-100 * time.Hour)

@@ -51,7 +51,7 @@ type Checker struct {
 // on from it. An error means that the check could not be done; what it finds is no error.
 func (c *Checker) Run(ctx context.Context, report *Report) error {
 	if report.Started.IsZero() {
-		report.Started, report.Quick = time.Now().UTC().Truncate(time.Second), c.Quick
+		report.Started, report.Quick, report.Repair = time.Now().UTC().Truncate(time.Second), c.Quick, c.Repair != nil
 	}
 	if report.Counts == nil {
 		report.Counts = map[Kind]int64{}

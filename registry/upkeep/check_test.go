@@ -225,7 +225,7 @@ func testRepair(t *testing.T, y *upkeeptest.Yard) {
 	}
 	rep := &upkeep.Repairer{Store: y.Store, Sources: []upkeep.Source{{Name: "the copies", Store: copies, Prefix: "blobs/"}}}
 	r := check(t, &upkeep.Checker{Catalog: c, Store: y.Store, Repair: rep.Repair})
-	if len(r.Findings) != 5 || r.Repaired != 4 || r.Damaged() != 1 {
+	if len(r.Findings) != 5 || r.Repaired != 4 || r.Damaged() != 1 || !r.Repair {
 		t.Fatalf("%+v", r)
 	}
 	for _, f := range r.Findings {

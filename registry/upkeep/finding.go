@@ -82,6 +82,7 @@ func (f Finding) advised() Finding {
 // Report is what a check has found, up to Position.
 type Report struct {
 	Quick    bool      `json:"quick"`
+	Repair   bool      `json:"repair"` // what was found was repaired where it could be
 	Started  time.Time `json:"started"`
 	Position string    `json:"position"` // key up to which all is checked
 	Done     bool      `json:"done"`
