@@ -25,6 +25,7 @@ names archives that no version needs, and replays the changes of the index. The 
 
 It reads every archive; --quick compares sizes only. --repair puts back what it finds a right copy of: in the backups or folders of
 --from, or elsewhere in the storage. What it replaces it keeps under quarantine/ in the storage. It deletes no other thing.
+A check that was not interrupted tells the servers, whose readiness says what is damaged.
 
 The exit code is 0 when nothing is damaged, or all of it was repaired. Archives that no version needs are no damage.`,
 		Example: `  crateyard check --data /var/lib/crateyard
@@ -66,6 +67,7 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 		if err != nil {
 			return err
 		}
+		whole := report.Position == "" && !quick
 		saved := time.Now()
 		checker.Progress = func(r *upkeep.Report) {
 			p.show(r.ReadBytes, 0, "%d archives, %s read, %d damaged", r.Blobs, bytesText(r.ReadBytes), r.Damaged())
@@ -87,6 +89,11 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 			}
 		}
 		p.end()
+		if whole {
+			if err := b.NoteCheck(ctx, report); err != nil {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "crateyard: the servers cannot be told what was found: %v\n", upkeep.Clean(err)) // a scrub will tell them
+			}
+		}
 		return errors.Join(err, showReport(cmd.OutOrStdout(), d.output, report))
 	}
 	return cmd
