@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/storage"
 )
 
@@ -65,25 +66,34 @@ func (s *Suspects) Run(ctx context.Context) {
 	}
 }
 
-// look examines a blob that the catalog names. That the catalog or the storage is away is said elsewhere, and no damage.
+// look tells what is wrong with a blob. That the catalog or the storage is away is said elsewhere, and no damage.
 func (s *Suspects) look(ctx context.Context, key string) {
-	name, num, sum, ok := storage.ParseCrateKey(key)
-	if !ok {
-		return
-	}
-	v, err := s.catalog.Version(ctx, name, num)
-	if err != nil || v.SHA256 != sum {
-		return
-	}
-	ref := Ref{Size: v.Size, VersionID: v.ID}
-	ref.Crate, ref.Num, ref.SHA256 = name, num, sum
-	res, err := (&Checker{Catalog: s.catalog, Store: s.store}).examine(ctx, pair{key: key, ref: &ref})
+	found, err := (&Checker{Catalog: s.catalog, Store: s.store}).lookAt(ctx, key)
 	if err != nil {
 		return
 	}
-	for _, f := range res.findings {
+	for _, f := range found {
 		if f.Kind != Unreadable {
 			s.found(f.advised())
 		}
 	}
+}
+
+// lookAt examines one blob that the catalog names. One that it does not name, or no more, has no findings.
+func (c *Checker) lookAt(ctx context.Context, key string) ([]Finding, error) {
+	name, num, sum, ok := storage.ParseCrateKey(key)
+	if !ok {
+		return nil, nil
+	}
+	v, err := c.Catalog.Version(ctx, name, num)
+	if fault.KindOf(err) == fault.NotFound || err == nil && v.SHA256 != sum {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ref := Ref{Size: v.Size, VersionID: v.ID}
+	ref.Crate, ref.Num, ref.SHA256 = name, num, sum
+	res, err := c.examine(ctx, pair{key: key, ref: &ref})
+	return res.findings, err
 }
