@@ -25,6 +25,7 @@ names archives that no version needs, and replays the changes of the index. The 
 
 It reads every archive; --quick compares sizes only. --repair puts back what it finds a right copy of: in the backups or folders of
 --from, or elsewhere in the storage. What it replaces it keeps under quarantine/ in the storage. It deletes no other thing.
+A check that was not interrupted tells the servers, whose readiness says what is damaged.
 
 The exit code is 0 when nothing is damaged, or all of it was repaired. Archives that no version needs are no damage.`,
 		Example: `  crateyard check --data /var/lib/crateyard
@@ -62,10 +63,11 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 			}
 			checker.Repair = (&upkeep.Repairer{Store: b.Store, Sources: copies}).Repair
 		}
-		report, err := resume(state, quick)
+		report, err := resume(state, quick, repair)
 		if err != nil {
 			return err
 		}
+		whole := report.Position == "" && !quick
 		saved := time.Now()
 		checker.Progress = func(r *upkeep.Report) {
 			p.show(r.ReadBytes, 0, "%d archives, %s read, %d damaged", r.Blobs, bytesText(r.ReadBytes), r.Damaged())
@@ -87,6 +89,11 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 			}
 		}
 		p.end()
+		if whole {
+			if err := b.NoteCheck(ctx, report); err != nil {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "crateyard: the servers cannot be told what was found: %v\n", upkeep.Clean(err)) // a scrub will tell them
+			}
+		}
 		return errors.Join(err, showReport(cmd.OutOrStdout(), d.output, report))
 	}
 	return cmd
@@ -95,13 +102,15 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 // saveEvery is how often the position is written.
 const saveEvery = 2 * time.Second
 
-func resume(state string, quick bool) (*upkeep.Report, error) {
+// resume reads how far a check came. It must have been one of the same kind: what lies before the position is not looked at again, neither more
+// closely nor to repair it.
+func resume(state string, quick, repair bool) (*upkeep.Report, error) {
 	if state == "" {
 		return &upkeep.Report{}, nil
 	}
 	r, err := upkeep.ReadState(state)
-	if err == nil && r.Position != "" && r.Quick != quick {
-		return nil, usageError{fmt.Errorf("%s is of a check with --quick=%v: say the same, or remove it to begin anew", state, r.Quick)}
+	if err == nil && r.Position != "" && (r.Quick != quick || r.Repair != repair) {
+		return nil, usageError{fmt.Errorf("%s is of a check with --quick=%v --repair=%v: say the same, or remove it to begin anew", state, r.Quick, r.Repair)}
 	}
 	return r, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/upkeep/upkeeptest"
 	"github.com/crateyard/crateyard/test/postgres"
@@ -117,6 +118,16 @@ func TestKeepBesideServer(t *testing.T) {
 	if !strings.Contains(out, "wrong-size  demo 1.2.0: ") || !strings.Contains(out, "check --repair --from BACKUP") || errOut != "crateyard: 1 thing is damaged\n" {
 		t.Error(out, errOut)
 	}
+	problems := func() int64 {
+		st, err := client.New(s.URL, s.AdminToken).Status(t.Context())
+		if err != nil || st.Scrub == nil {
+			t.Fatalf("%+v %v", st, err)
+		}
+		return st.Scrub.Problems
+	}
+	if n := problems(); n != 1 {
+		t.Errorf("after the check the server knows of %d", n)
+	}
 	var r upkeep.Report
 	out, _ = run(t, 1, "check --data "+data+" -o json --quick")
 	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Damaged() != 1 || r.Findings[0].Kind != upkeep.WrongSize {
@@ -125,7 +136,17 @@ func TestKeepBesideServer(t *testing.T) {
 	if out, _ := run(t, 0, "check --data "+data+" --repair --from "+backups); !strings.Contains(out, "repaired: restored from "+backups) || !strings.Contains(out, "1 repaired") {
 		t.Error(out)
 	}
+	if n := problems(); n != 0 {
+		t.Errorf("after the repair the server knows of %d", n)
+	}
 	state := filepath.Join(t.TempDir(), "state")
+	run(t, 0, "check --data "+data+" --resume "+state)
+	if err := upkeep.WriteState(state, &upkeep.Report{Position: "crates/demo/1.3.0"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut := run(t, 2, "check --data "+data+" --repair --resume "+state); !strings.Contains(errOut, "--repair=false: say the same") {
+		t.Error(errOut)
+	}
 	run(t, 0, "check --data "+data+" --resume "+state)
 
 	orphan := filepath.Join(data, "storage", "crates", "demo", "9.0.0-"+strings.Repeat("0", 64)+".crate")

@@ -68,6 +68,16 @@ older than --older-than. The server may run and publish meanwhile, and does the 
 		did := "removed"
 		if dryRun {
 			did = "would be removed"
+			if rep.Refused != "" {
+				did += " with --force"
+			}
+		}
+		if rep.Spared > 0 {
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s spared: the catalog has lost versions of their crates, and they may be the last copies; run `crateyard check`\n",
+				counted(rep.Spared, "archive", "archives")) // what cannot be shown, the check still says
+		}
+		if rep.Refused != "" {
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "a sweep without --dry-run would remove nothing: %s\n", rep.Refused) // and then says it as its error
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d of %s (%s) %s\n", rep.Removed, counted(rep.Seen, "archive", "archives"), bytesText(rep.Bytes), did)
 		return err

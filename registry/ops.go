@@ -76,8 +76,12 @@ func (s *Server) remarks() (remarks []string) {
 		return nil
 	}
 	for _, t := range s.upkeep.Status() {
-		if n := t.Last.Problems; n > 0 {
-			remarks = append(remarks, fmt.Sprintf("crates: the last %s found %d damaged or missing archives; run `crateyard check`", t.Name, n))
+		switch n := t.Last.Problems; {
+		case n == 0:
+		case t.Name == "sweep":
+			remarks = append(remarks, fmt.Sprintf("crates: the last sweep spared %d archives of crates of which the catalog has lost versions; run `crateyard check`", n))
+		default:
+			remarks = append(remarks, fmt.Sprintf("crates: %d archives were found to be damaged or missing; run `crateyard check`", n))
 		}
 	}
 	return remarks

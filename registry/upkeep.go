@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -38,6 +39,13 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	}
 	if rate := s.config.Scrub.Rate; rate > 0 {
 		add(upkeep.ScrubTask(upkeep.Scrubber{Catalog: s.catalog, Store: s.backends.Store, Rate: rate}, s.upkeep))
+	} else {
+		add(upkeep.Task{Name: upkeep.ScrubName, Next: upkeep.Every(0)}) // never due; what downloads and checks find is told under its name
+	}
+	s.upkeep.Suspects = upkeep.NewSuspects(s.catalog, s.backends.Store, s.upkeep.Damaged)
+	s.api.Suspect = s.upkeep.Suspects.Suspect
+	if s.cache != nil {
+		s.cache.Damaged = s.upkeep.Suspects.Suspect
 	}
 	defer s.learnTasks(ctx) // when all are known
 	b := s.config.Backup
@@ -94,7 +102,7 @@ const noteTimeout = 10 * time.Second
 func (s *Server) learnTasks(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
-	known, err := s.tasks(ctx)
+	known, err := tasks(ctx, s.catalog)
 	if err != nil {
 		s.log.Debug("Cannot hear how the tasks stand", "error", err) // that the catalog is away is said elsewhere
 		return
@@ -106,27 +114,48 @@ func (s *Server) learnTasks(ctx context.Context) {
 func (s *Server) keepTask(st upkeep.Status) {
 	ctx, cancel := context.WithTimeout(context.Background(), noteTimeout)
 	defer cancel()
-	known, err := s.tasks(ctx)
+	known, err := tasks(ctx, s.catalog)
 	if err == nil {
-		if old := known[st.Name]; old.LastSucceeded.After(st.LastSucceeded) {
-			st.LastSucceeded, st.Last = old.LastSucceeded, old.Last
-		}
+		st = st.Newer(known[st.Name])
 		if old := known[st.Name]; old.LastFailed.After(st.LastFailed) {
 			st.LastFailed = old.LastFailed
 		}
-		var text []byte
-		if text, err = json.Marshal(st); err == nil {
-			err = s.catalog.SetNote(ctx, taskNote+st.Name, string(text))
-		}
+		err = setTask(ctx, s.catalog, st)
 	}
 	if err != nil {
 		s.log.Warn("Cannot tell how a task stands", "task", st.Name, "error", err)
 	}
 }
 
+func setTask(ctx context.Context, c *catalog.Catalog, st upkeep.Status) error {
+	text, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	return c.SetNote(ctx, taskNote+st.Name, string(text))
+}
+
+// NoteCheck tells the servers what a check has left damaged, as if a scrub had ended: it went over everything, in one go and reading all. So what it
+// repaired is not told as damaged until the next scrub ends.
+func (b *Backends) NoteCheck(ctx context.Context, r *upkeep.Report) error {
+	known, err := tasks(ctx, b.Catalog)
+	if err != nil {
+		return err
+	}
+	damaged := r.Damaged() - r.Counts[upkeep.WrongFeed] // which a scrub does not look at
+	st := known[upkeep.ScrubName]
+	at := time.Now()
+	if !at.After(st.LastSucceeded) { // a clock that is behind
+		at = st.LastSucceeded.Add(time.Millisecond)
+	}
+	st.Name, st.LastSucceeded = upkeep.ScrubName, at
+	st.Last = upkeep.Outcome{Items: r.Blobs, Bytes: r.ReadBytes, Problems: damaged, Text: fmt.Sprintf("%d blobs checked, %d damaged", r.Blobs, damaged)}
+	return setTask(ctx, b.Catalog, st)
+}
+
 // tasks gives how each task stood when a server last told.
-func (s *Server) tasks(ctx context.Context) (map[string]upkeep.Status, error) {
-	notes, err := s.catalog.Notes(ctx)
+func tasks(ctx context.Context, c *catalog.Catalog) (map[string]upkeep.Status, error) {
+	notes, err := c.Notes(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +187,7 @@ func (s *Server) status(ctx context.Context, st *wire.Status) error {
 	if err := s.store.Check(look); err != nil {
 		st.Storage.Ready, st.Storage.Message = false, upkeep.Clean(err)
 	}
-	known, err := s.tasks(ctx)
+	known, err := tasks(ctx, s.catalog)
 	if err != nil {
 		return err
 	}
@@ -172,8 +201,7 @@ func (s *Server) status(ctx context.Context, st *wire.Status) error {
 		st.Sweep = &wire.SweepStatus{LastCompleted: moment(t.LastSucceeded), LastFailed: moment(t.LastFailed), Message: t.LastError,
 			Removed: t.Last.Items, Bytes: t.Last.Bytes}
 	}
-	if s.config.Scrub.Rate > 0 {
-		t := known["scrub"]
+	if t := known[upkeep.ScrubName]; s.config.Scrub.Rate > 0 || t.Last.Problems > 0 {
 		st.Scrub = &wire.ScrubStatus{LastCompleted: moment(t.LastSucceeded), Problems: t.Last.Problems}
 		if t.Last.Problems > 0 {
 			st.Scrub.Message = t.Last.Text

@@ -36,7 +36,9 @@ type API struct {
 	Store   storage.Store
 	// Presign gives an address in the storage itself from which a blob can be had for a while; downloads are sent there. Nil: the
 	// server streams them.
-	Presign   func(ctx context.Context, key string, valid time.Duration) (string, error)
+	Presign func(ctx context.Context, key string, valid time.Duration) (string, error)
+	// Suspect is told the key of a blob that is missing or has another size than the catalog says. It must not wait. May be nil.
+	Suspect   func(key string)
 	Publisher *publish.Publisher
 	Auth      *auth.Authenticator
 	Metrics   *metrics.Metrics

@@ -44,6 +44,7 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	blob, err := a.Store.Open(r.Context(), key)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Not 404: the catalog knows the version, so a missing blob is a loss that must be seen.
+		a.suspect(key)
 		return fmt.Errorf("blob %s is missing from storage: %w", key, err)
 	}
 	if err != nil {
@@ -61,6 +62,12 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	return nil
 }
 
+func (a *API) suspect(key string) {
+	if a.Suspect != nil {
+		a.Suspect(key)
+	}
+}
+
 // sendBlob answers with an archive from the storage, or the part of it that is asked for.
 func (a *API) sendBlob(w *response, r *http.Request, blob storage.Blob, key, sha256 string, size int64, private bool) error {
 	info, err := blob.Stat()
@@ -68,6 +75,7 @@ func (a *API) sendBlob(w *response, r *http.Request, blob storage.Blob, key, sha
 		return err
 	}
 	if info.Size() != size {
+		a.suspect(key)
 		return fmt.Errorf("blob %s has %d bytes in storage, %d in the catalog", key, info.Size(), size)
 	}
 	archiveHeaders(w.Header(), sha256, private)

@@ -24,6 +24,10 @@ import (
 // change, so a copy is as good as its blob, also when the store behind is away; whether somebody may still have it, the catalog knows.
 type Cached struct {
 	Store
+	// Damaged, if set before the first use, is told the keys of blobs whose bytes, as they came from the store behind, do not have the digest.
+	// It must not wait.
+	Damaged func(key string)
+
 	root    *os.Root
 	options CacheOptions
 	ctx     context.Context // of the work that no caller waits for

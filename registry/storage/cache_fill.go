@@ -144,6 +144,9 @@ func (f *fill) finish(file *os.File, err error) {
 	if err != nil {
 		f.c.warn("A crate file cannot be cached", err)
 	}
+	if errors.Is(err, errDamaged) && f.c.Damaged != nil {
+		f.c.Damaged(f.key)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ended, f.cause = true, cause

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
@@ -59,6 +60,12 @@ func Owner(ctx context.Context, store Store) (string, error) {
 		return "", err
 	}
 	return c.owner(ctx)
+}
+
+// ClaimedAt gives when the registry that has the store claimed it, by the store's clock. It is an error if nobody has.
+func ClaimedAt(ctx context.Context, store Store) (time.Time, error) {
+	info, err := store.Stat(ctx, ownerKey)
+	return info.Modified, err
 }
 
 // Claim makes sure that the store holds the blobs of the registry of this id and of no other. A store without an owner gets this one. One

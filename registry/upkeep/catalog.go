@@ -22,6 +22,13 @@ type Blobs interface {
 	BlobsAfter(ctx context.Context, after catalog.CrateBlob) iter.Seq2[catalog.BlobRef, error]
 }
 
+// Lost is a catalog that tells what it has lost.
+type Lost interface {
+	// LostVersions gives the crates whose changes name versions that the catalog no longer has, and how many. The archives of these lie in
+	// the storage under keys that nothing names, and may be the last copies.
+	LostVersions(ctx context.Context) (map[string]int64, error)
+}
+
 // Catalog is what a check needs of the catalog.
 type Catalog interface {
 	Blobs
@@ -30,6 +37,7 @@ type Catalog interface {
 
 // Feed is what a check needs to replay the history of the index.
 type Feed interface {
+	Lost
 	IndexChanges(ctx context.Context, after int64, limit int) ([]index.Change, error)
 	IndexFile(ctx context.Context, lower string) (catalog.Lines, error)
 }

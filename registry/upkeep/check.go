@@ -21,6 +21,7 @@ const (
 	batch        = 128  // keys whose blobs are read side by side, and after which a position is noted
 	checkWorkers = 4
 	maxFailing   = 20 // blobs in a row that the storage cannot read: then it is the storage that is broken, and not the blobs
+	maxUnmended  = 20 // repairs in a row that fail: then the storage takes none, and no more are tried
 )
 
 // Young is the age below which a blob that nothing names is the beginning of a publish, and not an orphan.
@@ -41,20 +42,29 @@ type Checker struct {
 	// Through, if set, is laid over the readers of blobs, to slow them down.
 	Through func(io.Reader) io.Reader
 
-	failing int // blobs in a row that cannot be read
+	lost     map[string]int64 // see Lost
+	failing  int              // blobs in a row that cannot be read
+	unmended int              // repairs in a row that failed
 }
 
 // Run checks, and goes on from report if that has a position. The report is what was found, also beside an error, after which Run can go
 // on from it. An error means that the check could not be done; what it finds is no error.
 func (c *Checker) Run(ctx context.Context, report *Report) error {
 	if report.Started.IsZero() {
-		report.Started, report.Quick = time.Now().UTC().Truncate(time.Second), c.Quick
+		report.Started, report.Quick, report.Repair = time.Now().UTC().Truncate(time.Second), c.Quick, c.Repair != nil
 	}
 	if report.Counts == nil {
 		report.Counts = map[Kind]int64{}
 	}
 	if report.Findings == nil {
 		report.Findings = []Finding{}
+	}
+	if c.Feed != nil {
+		lost, err := c.Feed.LostVersions(ctx)
+		if err != nil {
+			return fmt.Errorf("ask what is lost: %w", err)
+		}
+		c.lost = lost
 	}
 	var pairs []pair
 	for p, err := range join(ctx, c.Catalog, c.Store, report.Position) {
@@ -71,18 +81,32 @@ func (c *Checker) Run(ctx context.Context, report *Report) error {
 	if err := c.batch(ctx, report, pairs); err != nil {
 		return err
 	}
-	if c.Feed != nil && !c.Quick {
-		found, err := replay(ctx, c.Feed)
-		if err != nil {
-			return fmt.Errorf("replay the changes of the index: %w", err)
-		}
-		for _, f := range found {
-			report.add(f.advised())
-		}
+	if err := c.history(ctx, report); err != nil {
+		return err
 	}
 	report.Done = true
 	if c.Progress != nil {
 		c.Progress(report)
+	}
+	return nil
+}
+
+// history notes what is wrong with the changes of the index.
+func (c *Checker) history(ctx context.Context, report *Report) error {
+	found := lostVersions(c.lost)
+	if c.Feed != nil && !c.Quick {
+		wrong, err := replay(ctx, c.Feed)
+		if err != nil {
+			return fmt.Errorf("replay the changes of the index: %w", err)
+		}
+		for _, f := range wrong {
+			if c.lost[f.Crate] == 0 { // else it is said
+				found = append(found, f)
+			}
+		}
+	}
+	for _, f := range found {
+		report.add(f.advised())
 	}
 	return nil
 }
@@ -131,12 +155,23 @@ func (c *Checker) batch(ctx context.Context, report *Report, pairs []pair) error
 	return nil
 }
 
-// settle mends a finding, if that is asked for and possible, and notes it.
+// settle mends a finding, if that is asked for and possible, and notes it. A repair that fails leaves it as it is: what else is found is worth
+// no less for that.
 func (c *Checker) settle(ctx context.Context, report *Report, f Finding) error {
 	f = f.advised()
-	if c.Repair != nil && f.Kind.Repairable() {
-		if err := c.Repair(ctx, &f); err != nil {
-			return err
+	switch {
+	case c.Repair == nil || !f.Kind.Repairable():
+	case c.unmended >= maxUnmended:
+		f.Failed = fmt.Sprintf("not tried, for the last %d repairs failed", maxUnmended)
+	default:
+		err := c.Repair(ctx, &f)
+		if ctx.Err() != nil {
+			return ctx.Err() // the next run finds it again, and tries again
+		}
+		if c.unmended++; err == nil {
+			c.unmended = 0
+		} else {
+			f.Failed = Clean(err)
 		}
 	}
 	report.add(f)
@@ -246,7 +281,7 @@ func (c *Checker) blob(ctx context.Context, key string, ref Ref, read *int64) (K
 		case sum == ref.SHA256 && n == ref.Size:
 			return "", "", nil
 		case sum == ref.SHA256:
-			return WrongSize, fmt.Sprintf("the archive is right and has %d bytes, the catalog says %d", n, ref.Size), nil
+			return WrongRow, fmt.Sprintf("its archive is right and has %d bytes, the catalog says %d, in the row of id %d of its table versions", n, ref.Size, ref.VersionID), nil
 		case n != ref.Size:
 			kind, detail = WrongSize, fmt.Sprintf("its archive has %d bytes and SHA-256 %s, the catalog says %d and %s", n, sum, ref.Size, ref.SHA256)
 		default:
@@ -273,6 +308,9 @@ func (c *Checker) unnamed(ctx context.Context, p pair) (result, error) {
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return result{}, fmt.Errorf("catalog: %w", err)
 	}
-	return result{orphan: true, findings: []Finding{{Kind: Orphan, Crate: name, Version: num, Key: p.key,
-		Detail: fmt.Sprintf("no version names these %d bytes, stored %s ago", p.info.Size, age.Round(time.Minute))}}}, nil
+	f := Finding{Kind: Orphan, Crate: name, Version: num, Key: p.key, Detail: fmt.Sprintf("no version names these %d bytes, stored %s ago", p.info.Size, age.Round(time.Minute))}
+	if c.lost[name] > 0 {
+		f.Advice = "keep it: the catalog has lost versions of this crate, and this may be the archive of one; no sweep removes it"
+	}
+	return result{orphan: true, findings: []Finding{f}}, nil
 }

@@ -225,7 +225,7 @@ func testRepair(t *testing.T, y *upkeeptest.Yard) {
 	}
 	rep := &upkeep.Repairer{Store: y.Store, Sources: []upkeep.Source{{Name: "the copies", Store: copies, Prefix: "blobs/"}}}
 	r := check(t, &upkeep.Checker{Catalog: c, Store: y.Store, Repair: rep.Repair})
-	if len(r.Findings) != 5 || r.Repaired != 4 || r.Damaged() != 1 {
+	if len(r.Findings) != 5 || r.Repaired != 4 || r.Damaged() != 1 || !r.Repair {
 		t.Fatalf("%+v", r)
 	}
 	for _, f := range r.Findings {
@@ -286,6 +286,61 @@ func testCheckOfKeysThatBeginAlike(t *testing.T, y *upkeeptest.Yard) {
 		}
 		if !slices.Equal(rest, keys[i+1:]) {
 			t.Errorf("after %s: %q", after, rest)
+		}
+	}
+}
+
+// A storage that takes no writes keeps a check from repairing, and not from saying what it found.
+func TestRepairOfReadOnlyStorage(t *testing.T) {
+	y := upkeeptest.Small(t)
+	copies, _ := upkeeptest.Folder(t)
+	for i := range 30 {
+		key := upkeeptest.Key(y.Publish("demo", fmt.Sprintf("1.%d.0", i)))
+		upkeeptest.Put(t, copies, key, y.Get(key))
+		y.Replace(key, flip)
+	}
+	s := &readOnly{Store: y.Store}
+	rep := &upkeep.Repairer{Store: s, Sources: []upkeep.Source{{Name: "the copies", Store: copies}}}
+	r := check(t, &upkeep.Checker{Catalog: y.Catalog, Store: s, Repair: rep.Repair})
+	if len(r.Findings) != 30 || r.Damaged() != 30 || s.asked != 20 {
+		t.Fatalf("asked %d times: %+v", s.asked, r)
+	}
+	if text := r.Findings[0].String(); !strings.Contains(text, "not repaired: ") || !strings.Contains(text, "takes no writes") || !strings.Contains(text, "--repair") {
+		t.Error(text)
+	}
+	if text := r.Findings[29].String(); !strings.Contains(text, "not repaired: not tried") {
+		t.Error(text)
+	}
+}
+
+// readOnly is a storage that takes no writes.
+type readOnly struct {
+	storage.Store
+	asked int
+}
+
+func (s *readOnly) Create(context.Context) (storage.Writer, error) {
+	s.asked++
+	return nil, errors.New("it takes no writes")
+}
+
+func (s *readOnly) Delete(context.Context, string) error { return errors.New("it takes no writes") }
+
+// Where an archive has its digest, a size that differs is the catalog's fault: no copy mends it, and nobody is told to delete the version.
+func TestCheckOfWrongSizeInCatalog(t *testing.T) { upkeeptest.Each(t, testCheckOfWrongSizeInCatalog) }
+
+func testCheckOfWrongSizeInCatalog(t *testing.T, y *upkeeptest.Yard) {
+	y.Publish("demo", "1.0.0")
+	y.Exec("UPDATE versions SET size = size + 1")
+	for _, quick := range []bool{false, true} {
+		r := check(t, &upkeep.Checker{Catalog: y.Catalog, Store: y.Store, Quick: quick, Repair: func(context.Context, *upkeep.Finding) error {
+			return errors.New("there is nothing to repair")
+		}})
+		if !slices.Equal(found(r), []string{"wrong-row demo 1.0.0"}) || r.Damaged() != 1 {
+			t.Fatalf("quick %v: %+v", quick, r)
+		}
+		if f := r.Findings[0]; f.Failed != "" || strings.Contains(f.Advice, "--repair") || strings.Contains(f.Advice, "delete") || !strings.Contains(f.Advice, "size") {
+			t.Errorf("%s", f)
 		}
 	}
 }

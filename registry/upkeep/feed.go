@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -48,6 +49,16 @@ type part struct {
 	bytes    int
 	from, to uint32
 	seq      int64
+}
+
+// lostVersions reports the crates whose changes name versions that are gone. A replay cannot see it: what is in no row has no line on either side.
+func lostVersions(lost map[string]int64) (found []Finding) {
+	for _, name := range slices.Sorted(maps.Keys(lost)) {
+		found = append(found, Finding{Kind: WrongFeed, Crate: name,
+			Detail: fmt.Sprintf("its changes name versions that were taken out of the database (%d of them)", lost[name]),
+			Advice: "restore the catalog from a backup, or with `crateyard restore --from-blobs`; the archives may be the last copies, and no sweep removes them"})
+	}
+	return found
 }
 
 func hashOf(name string) uint32 {

@@ -1,6 +1,7 @@
 package upkeep
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -13,6 +14,7 @@ const (
 	MissingBlob Kind = "missing-blob" // the catalog names a blob that is not there
 	WrongSize   Kind = "wrong-size"   // a blob has another size than the catalog says
 	WrongDigest Kind = "wrong-digest" // a blob's bytes have another SHA-256 than the version
+	WrongRow    Kind = "wrong-row"    // a blob is right by its digest, and the catalog says another size
 	Unreadable  Kind = "unreadable"   // the storage fails when it reads the blob
 	WrongLine   Kind = "wrong-line"   // the line of the index contradicts the version, or cargo would not read it
 	WrongFeed   Kind = "wrong-feed"   // the changes of the index do not lead to what it says now
@@ -37,6 +39,7 @@ type Finding struct {
 	Detail   string `json:"detail"`        // what is wrong
 	Advice   string `json:"advice"`        // what to do
 	Repaired string `json:"repaired,omitempty"`
+	Failed   string `json:"failed,omitempty"` // why a repair that was tried failed
 
 	sha256 string
 	size   int64
@@ -51,6 +54,9 @@ func (f Finding) String() string {
 	if f.Repaired != "" {
 		return s + "\n    repaired: " + f.Repaired
 	}
+	if f.Failed != "" {
+		s += "\n    not repaired: " + f.Failed
+	}
 	return s + "\n    " + f.Advice
 }
 
@@ -59,6 +65,7 @@ var advice = map[Kind]string{
 	MissingBlob: "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
 	WrongSize:   "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
 	WrongDigest: "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
+	WrongRow:    "let the archive be: restore the catalog from a backup, or set the column size of this row to what the archive has, and start the servers again",
 	Unreadable:  "look at the disk or bucket; then run `crateyard check --repair --from BACKUP`",
 	WrongLine:   "cargo may pass over this version: restore the catalog from a backup, or delete the version",
 	WrongFeed:   "the index over git says something else than the sparse index: restore the catalog from a backup",
@@ -66,14 +73,16 @@ var advice = map[Kind]string{
 	UnknownKey:  "nothing of crateyard's; remove it by hand if nobody needs it",
 }
 
+// advised gives the finding with advice, where it does not have its own.
 func (f Finding) advised() Finding {
-	f.Advice = advice[f.Kind]
+	f.Advice = cmp.Or(f.Advice, advice[f.Kind])
 	return f
 }
 
 // Report is what a check has found, up to Position.
 type Report struct {
 	Quick    bool      `json:"quick"`
+	Repair   bool      `json:"repair"` // what was found was repaired where it could be
 	Started  time.Time `json:"started"`
 	Position string    `json:"position"` // key up to which all is checked
 	Done     bool      `json:"done"`

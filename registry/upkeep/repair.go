@@ -35,7 +35,7 @@ type copyOf struct {
 }
 
 // Repair mends a finding for which Kind.Repairable holds, and says so in f.Repaired. Where no right copy is found, the finding stays as it
-// is, and so does what lies in the storage. An error means that the storage failed.
+// is, and so does what lies in the storage. An error means that the storage failed; what it said belongs beside the finding.
 func (r *Repairer) Repair(ctx context.Context, f *Finding) error {
 	good, err := r.find(ctx, *f)
 	if err != nil || good == nil {

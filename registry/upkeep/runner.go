@@ -63,13 +63,21 @@ type Runner struct {
 	// Keep, if set, is given how a task stands each time that it ends or has something to tell.
 	Keep func(Status)
 
-	mu     sync.Mutex
-	status map[string]*Status
+	// Suspects, if set, are looked at meanwhile.
+	Suspects *Suspects
+
+	mu      sync.Mutex
+	status  map[string]*Status
+	damaged map[string]bool // keys of what was found damaged since the scrub, or a check, last went over everything
+	since   time.Time       // when that was
 }
 
 // Run runs the tasks until ctx ends; it returns when none runs any more.
 func (r *Runner) Run(ctx context.Context) {
 	var wg sync.WaitGroup
+	if r.Suspects != nil {
+		wg.Go(func() { r.Suspects.Run(ctx) })
+	}
 	for _, t := range r.Tasks {
 		wg.Go(func() { r.run(ctx, t) })
 	}
@@ -95,14 +103,27 @@ func (r *Runner) Status() []Status {
 // start forgets nothing that was found, and what another replica found or put right counts here, too.
 func (r *Runner) Learn(known map[string]Status) {
 	for _, t := range r.Tasks {
-		if k := known[t.Name]; !k.LastSucceeded.IsZero() {
+		if k := known[t.Name]; !k.LastSucceeded.IsZero() || k.Last.Problems > 0 {
 			r.note(t.Name, func(s *Status) {
-				if !k.LastSucceeded.Before(s.LastSucceeded) {
+				if k.knowsMore(*s) {
 					s.LastSucceeded, s.Last = k.LastSucceeded, k.Last
 				}
 			})
 		}
 	}
+}
+
+// knowsMore reports whether a status is of a later success than another one, or of the same and more has been found since.
+func (s Status) knowsMore(than Status) bool {
+	return s.LastSucceeded.After(than.LastSucceeded) || s.LastSucceeded.Equal(than.LastSucceeded) && s.Last.Problems > than.Last.Problems
+}
+
+// Newer gives the status with the last success of another one, if that knows more.
+func (s Status) Newer(other Status) Status {
+	if other.knowsMore(s) {
+		s.LastSucceeded, s.Last = other.LastSucceeded, other.Last
+	}
+	return s
 }
 
 func (r *Runner) note(name string, change func(*Status)) {
@@ -119,8 +140,14 @@ func (r *Runner) note(name string, change func(*Status)) {
 
 // tell is note for what others should hear of.
 func (r *Runner) tell(name string, change func(*Status)) {
-	r.note(name, change)
-	if r.Keep == nil {
+	r.tellIf(name, func(s *Status) bool { change(s); return true })
+}
+
+// tellIf is tell where change reports that there is something to tell.
+func (r *Runner) tellIf(name string, change func(*Status) bool) {
+	news := false
+	r.note(name, func(s *Status) { news = change(s) })
+	if !news || r.Keep == nil {
 		return
 	}
 	r.mu.Lock()

@@ -123,6 +123,29 @@ func TestScrub(t *testing.T) {
 	}
 }
 
+// What was repaired after a pass had found it is not told as damaged at its end, which may come days later.
+func TestScrubOfWhatIsRepairedMeanwhile(t *testing.T) {
+	y := upkeeptest.Small(t)
+	mended, damaged := upkeeptest.Key(y.Publish("mended", "1.0.0")), upkeeptest.Key(y.Publish("damaged", "1.0.0"))
+	y.Replace(mended, flip)
+	y.Replace(damaged, flip)
+	ctx, cancel := context.WithCancel(t.Context())
+	told := []string{}
+	s := &upkeep.Scrubber{Catalog: y.Catalog, Store: y.Store, Rate: 1 << 20, Found: func(f upkeep.Finding) {
+		if told = append(told, f.Crate); f.Crate == "mended" {
+			y.Replace(mended, flip)
+		}
+	}, Passed: func(r *upkeep.Report) {
+		if r.Damaged() != 1 || len(r.Findings) != 2 {
+			t.Errorf("%+v", r)
+		}
+		cancel()
+	}}
+	if err := s.Run(ctx); !errors.Is(err, context.Canceled) || len(told) != 2 {
+		t.Errorf("%v, told of %q", err, told)
+	}
+}
+
 func TestLimit(t *testing.T) {
 	data := bytes.Repeat([]byte("x"), 300<<10)
 	begin := time.Now()

@@ -3,6 +3,7 @@ package upkeep
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -65,10 +66,26 @@ func (s *Scrubber) pass(ctx context.Context, report *Report) error {
 	for {
 		err := c.Run(ctx, report)
 		if err == nil || ctx.Err() != nil {
+			c.forgetMended(ctx, report)
 			return ctx.Err()
 		}
 		if err := sleep(ctx, scrubRetry); err != nil {
 			return err
+		}
+	}
+}
+
+// forgetMended looks again at what a pass found damaged, which may have been days ago, and counts as repaired what is right by now.
+func (c *Checker) forgetMended(ctx context.Context, report *Report) {
+	for i := range report.Findings {
+		f := &report.Findings[i]
+		if !f.Kind.Damage() || f.Repaired != "" {
+			continue
+		}
+		found, err := c.lookAt(ctx, f.Key)
+		if err == nil && !slices.ContainsFunc(found, func(still Finding) bool { return still.Kind == f.Kind }) {
+			f.Repaired = "meanwhile"
+			report.Repaired++
 		}
 	}
 }

@@ -30,11 +30,14 @@ const sweepBatch = 100
 
 // Sweeper removes blobs that no version names.
 type Sweeper struct {
-	Catalog Blobs
-	Marks   Marks
-	Store   storage.Store
-	Leases  Leases
-	Holder  string // see NewHolder
+	Catalog interface {
+		Blobs
+		Lost
+	}
+	Marks  Marks
+	Store  storage.Store
+	Leases Leases
+	Holder string // see NewHolder
 	// Owns is asked before anything is removed whether the store is still the catalog's; nil: nobody is asked.
 	Owns      func(ctx context.Context) error
 	OlderThan time.Duration // since a blob was stored, and since its version was deleted; at least MinSweepAge
@@ -46,6 +49,7 @@ type Sweeper struct {
 	// Grace is how long the marks stay after the last blob is deleted; 0: a minute. See unmark.
 	Grace time.Duration
 
+	lost    map[string]int64    // see Lost
 	gone    []catalog.CrateBlob // deleted, and still marked
 	deleted time.Time           // when the last of them was
 }
@@ -62,11 +66,13 @@ type Swept struct {
 
 // SweepReport counts what a sweep did.
 type SweepReport struct {
-	DryRun   bool  `json:"dryRun"`
-	Seen     int64 `json:"seen"`     // blobs
-	Removed  int64 `json:"removed"`  // or would be, in a dry run
-	Bytes    int64 `json:"bytes"`    // of them
-	Finished int64 `json:"finished"` // blobs that an interrupted sweep had marked
+	DryRun   bool   `json:"dryRun"`
+	Seen     int64  `json:"seen"`              // blobs
+	Removed  int64  `json:"removed"`           // or would be, in a dry run
+	Bytes    int64  `json:"bytes"`             // of them
+	Finished int64  `json:"finished"`          // blobs that an interrupted sweep had marked
+	Refused  string `json:"refused,omitempty"` // of a dry run: why a sweep would remove nothing
+	Spared   int64  `json:"spared"`            // blobs of crates of which the catalog has lost versions: they may be of these
 }
 
 // Run sweeps once. It first ends what a sweep before it began.
@@ -76,7 +82,16 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 		return rep, fmt.Errorf("a sweep must leave what is younger than %s: an upload may be on its way", MinSweepAge)
 	}
 	before := time.Now().Add(-s.OlderThan)
+	if s.lost, err = s.Catalog.LostVersions(ctx); err != nil {
+		return rep, fmt.Errorf("ask what is lost: %w", err)
+	}
 	if s.DryRun {
+		if err := s.plausible(ctx, before); err != nil {
+			if ctx.Err() != nil {
+				return rep, err
+			}
+			rep.Refused = Clean(err)
+		}
 		return rep, s.run(ctx, &rep, before)
 	}
 	s.gone = nil
@@ -99,6 +114,7 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 const (
 	fewUnnamed   = 100
 	unnamedShare = 20 // one in so many
+	fewAlone     = 10 // where no archive is named at all: uploads that failed before the first that did not
 )
 
 // plausible refuses to begin where the catalog seems not to be the one that the blobs belong to: it is another's, or was lost, or set back to
@@ -113,6 +129,7 @@ func (s *Sweeper) plausible(ctx context.Context, before time.Time) error {
 		return nil
 	}
 	var named, unnamed int64
+	var oldest time.Time
 	for p, err := range join(ctx, s.Catalog, s.Store, "") {
 		switch {
 		case err != nil:
@@ -122,15 +139,27 @@ func (s *Sweeper) plausible(ctx context.Context, before time.Time) error {
 			named++
 		default:
 			if _, ok := sweepable(p, before); ok {
-				unnamed++
+				if unnamed++; unnamed == 1 || p.info.Modified.Before(oldest) {
+					oldest = p.info.Modified
+				}
 			}
 		}
 	}
-	if unnamed > fewUnnamed && unnamed > named/unnamedShare || named == 0 && unnamed > 0 {
+	if unnamed > fewUnnamed && unnamed > named/unnamedShare || named == 0 && unnamed > 0 && !s.alone(ctx, unnamed, oldest) {
 		return fmt.Errorf("%d archives are named by no version, and %d are: the catalog may be empty, another's, or older than the archives. Nothing was removed; "+
 			"look with `crateyard sweep --dry-run`, and if they are rubbish, run `crateyard sweep --force`", unnamed, named)
 	}
 	return nil
+}
+
+// alone reports whether archives may go although the catalog names none: they are a handful, and came when the storage was already this
+// registry's. What is older is of a registry whose storage was taken over.
+func (s *Sweeper) alone(ctx context.Context, unnamed int64, oldest time.Time) bool {
+	if s.Owns == nil || unnamed > fewAlone || len(s.lost) > 0 {
+		return false
+	}
+	claimed, err := storage.ClaimedAt(ctx, s.Store)
+	return err == nil && oldest.After(claimed)
 }
 
 func (s *Sweeper) run(ctx context.Context, rep *SweepReport, before time.Time) error {
@@ -143,7 +172,10 @@ func (s *Sweeper) run(ctx context.Context, rep *SweepReport, before time.Time) e
 			continue
 		}
 		rep.Seen++
-		if b, ok := sweepable(p, before); ok {
+		switch b, ok := sweepable(p, before); {
+		case ok && s.spares(b.blob, b.Deleted):
+			rep.Spared++
+		case ok:
 			found = append(found, b)
 		}
 		if len(found) == sweepBatch {
@@ -168,6 +200,12 @@ func sweepable(p pair, before time.Time) (Swept, bool) {
 		return b, b.Deleted != nil && b.Deleted.Before(before)
 	}
 	return b, true
+}
+
+// spares reports whether a blob may be of a version that was deleted by nobody and is gone from the catalog: then it may be the last copy.
+// No force changes that: the catalog must be mended first.
+func (s *Sweeper) spares(b catalog.CrateBlob, deleted *time.Time) bool {
+	return deleted == nil && s.lost[b.Crate] > 0
 }
 
 // remove deletes blobs that may go, unless the catalog says otherwise now.
@@ -216,9 +254,14 @@ func (s *Sweeper) delete(ctx context.Context, blobs []catalog.CrateBlob, before 
 	if err != nil {
 		return nil, fmt.Errorf("mark for the sweep: %w", err)
 	}
+	if slices.ContainsFunc(marked, func(m catalog.Marked) bool { return m.DeletedAt == nil }) {
+		if s.lost, err = s.Catalog.LostVersions(ctx); err != nil { // again: rows may be gone since, and now they are not asked for any more
+			return nil, fmt.Errorf("ask what is lost: %w", err)
+		}
+	}
 	var stay []catalog.CrateBlob
 	for _, m := range marked {
-		if m.DeletedAt != nil && !m.DeletedAt.Before(before) {
+		if m.DeletedAt != nil && !m.DeletedAt.Before(before) || s.spares(m.CrateBlob, m.DeletedAt) {
 			stay = append(stay, m.CrateBlob)
 			continue
 		}
