@@ -114,7 +114,11 @@ func (t *target) Unwrap() storage.Store { return t.Store }
 // openTarget opens where backups are: a folder, or s3://BUCKET/PREFIX with ?endpoint=…&region=…&pathStyle=true behind it where the
 // environment does not say it.
 func openTarget(ctx context.Context, text string, create bool) (*target, error) {
-	if _, _, isBucket := backup.ParseBucket(text); isBucket {
+	_, _, isBucket, err := backup.ParseTarget(text)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if isBucket {
 		s3, err := parseS3(text)
 		if err != nil {
 			return nil, err
@@ -139,7 +143,9 @@ func parseS3(text string) (*registry.S3, error) {
 		return nil, usageError{fmt.Errorf("%q: it must look like s3://bucket/prefix", text)}
 	}
 	s3 := &registry.S3{}
-	s3.Bucket, s3.Prefix, _ = backup.ParseBucket("s3://" + u.Host + u.Path)
+	if s3.Bucket, s3.Prefix, _, err = backup.ParseTarget("s3://" + u.Host + u.Path); err != nil {
+		return nil, usageError{err}
+	}
 	for key, values := range u.Query() {
 		switch key {
 		case "endpoint":
@@ -155,6 +161,9 @@ func parseS3(text string) (*registry.S3, error) {
 		default:
 			return nil, usageError{fmt.Errorf("%q: endpoint, region, pathStyle and caFile may stand behind the '?'", text)}
 		}
+	}
+	if err := s3.Check("s3"); err != nil {
+		return nil, usageError{fmt.Errorf("%q: %w", text, err)}
 	}
 	return s3, nil
 }

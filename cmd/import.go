@@ -122,7 +122,11 @@ vouches for its files: the import ends, and goes on from there when it is run ag
 // meuseMirror imports what Meuse mirrored.
 func (f *importFlags) meuseMirror(cmd *cobra.Command, store, mirror string) error {
 	source := importer.MeuseMirror{Dir: store}
-	if _, _, isBucket := backup.ParseBucket(store); isBucket {
+	_, _, isBucket, err := backup.ParseTarget(store)
+	if err != nil {
+		return usageError{err}
+	}
+	if isBucket {
 		bucket, err := openTarget(cmd.Context(), store, false)
 		if err != nil {
 			return err

@@ -186,6 +186,8 @@ func TestKeepUsage(t *testing.T) {
 		{"backup verify --to " + empty, 1, "there is no backup"},
 		{"backup verify x --to " + empty, 1, "is no name of a backup"},
 		{"backup list --to s3://b/p?speed=fast", 2, "endpoint, region, pathStyle and caFile"},
+		{"backup list --to s3://?endpoint=http://127.0.0.1:1", 2, "name a bucket: s3://BUCKET/PREFIX"},
+		{"backup list --to s3://b:9000/p", 2, "it must be a bucket's name"},
 		{"restore --data " + empty, 2, "where from?"},
 		{"restore --data " + empty + " --owner a --from x", 2, "are for --from-blobs"},
 	} {
@@ -193,6 +195,35 @@ func TestKeepUsage(t *testing.T) {
 		if !strings.Contains(errOut, tt.want) || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("crateyard %s says\n%swant\n%s", tt.line, errOut, tt.want)
 		}
+	}
+}
+
+// What is no path of a folder is none: a backup to `s3://$UNSET` must not go well and lie where the command ran.
+func TestMistypedTarget(t *testing.T) {
+	data := t.TempDir()
+	s := start(t, data)
+	upload(t, s, "demo", "1.0.0")
+	t.Chdir(t.TempDir())
+	for _, to := range []string{"s3://", "s3:///prefix", "s3://?endpoint=http://127.0.0.1:1", "s3:/bucket/x", "S3://bucket", "s3//bucket", "gs://bucket/x", "file:///mnt/x"} {
+		for _, line := range []string{"backup --data " + data + " --to ", "restore --data fresh --from ", "backup list --to ", "check --data " + data + " --repair --from ",
+			"import meuse --mirror m --store "} {
+			if _, errOut := run(t, 2, line+to); !strings.Contains(errOut, "s3://BUCKET/PREFIX") {
+				t.Errorf("%s%s says\n%s", line, to, errOut)
+			}
+		}
+		t.Setenv("CRATEYARD_CONFIG", filepath.Join(data, "config.yaml"))
+		if err := os.WriteFile(filepath.Join(data, "config.yaml"), []byte("backup: {folder: \""+to+"\"}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, errOut := run(t, 2, "backup --data "+data); !strings.Contains(errOut, "a bucket goes below backup.s3") {
+			t.Errorf("backup.folder %s: %s", to, errOut)
+		}
+		if err := os.Unsetenv("CRATEYARD_CONFIG"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
+		t.Error(made, err)
 	}
 }
 

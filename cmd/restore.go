@@ -65,6 +65,9 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	if !r.fromBlobs && (r.owner != "" || r.goOn || len(r.aliases) > 0) {
 		return usageError{errors.New("--owner, --alias and --continue are for --from-blobs")}
 	}
+	if _, _, _, err := backup.ParseTarget(r.from); err != nil { // before anything is made
+		return usageError{err}
+	}
 	ctx := cmd.Context()
 	b, err := openBackends(ctx, c, true, false)
 	if err != nil {

@@ -102,7 +102,8 @@ func (p *Postgres) uri() (string, error) {
 // bucketName is what S3 allows, and what older servers allowed.
 var bucketName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{1,61}[a-zA-Z0-9]$`)
 
-func (s *S3) check(key string) error {
+// Check reports all that is wrong with a bucket, which stands under key in the configuration.
+func (s *S3) Check(key string) error {
 	if s == nil {
 		return nil
 	}
@@ -137,7 +138,12 @@ func (c *Config) checkBackends() error {
 	if c.Storage.S3 != nil && c.Storage.Folder != "" {
 		bad("storage: folder and s3 stand side by side; keep one")
 	}
-	errs = append(errs, c.Storage.S3.check("storage.s3"), c.Backup.S3.check("backup.s3"), c.RestoreFrom.S3.check("restoreFrom.s3"))
+	errs = append(errs, c.Storage.S3.Check("storage.s3"), c.Backup.S3.Check("backup.s3"), c.RestoreFrom.S3.Check("restoreFrom.s3"))
+	for key, folder := range map[string]string{"storage": c.Storage.Folder, "backup": c.Backup.Folder, "restoreFrom": c.RestoreFrom.Folder} {
+		if backup.CheckFolder(folder) != nil {
+			bad("%s.folder %q: it must be the path of a folder; a bucket goes below %s.s3", key, folder, key)
+		}
+	}
 	switch c.Storage.Delivery {
 	case "", "Proxy":
 	case "Redirect":

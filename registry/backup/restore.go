@@ -8,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -168,10 +167,3 @@ func (r *Restorer) tell(p Progress) {
 
 // SourcePrefix is where the blobs of a target lie, for upkeep.Source.
 const SourcePrefix = blobs
-
-// ParseBucket reports whether text names a target in a bucket, s3://bucket/prefix, and takes it apart.
-func ParseBucket(text string) (bucket, keyPrefix string, ok bool) {
-	rest, ok := strings.CutPrefix(text, "s3://")
-	bucket, keyPrefix, _ = strings.Cut(rest, "/")
-	return bucket, strings.Trim(keyPrefix, "/"), ok && bucket != ""
-}
