@@ -19,7 +19,7 @@ func newBackupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "backup", Short: "Back up a registry while it serves; list, verify and prune backups", Args: args(cobra.NoArgs),
 		Long: `backup copies the whole registry, catalog and archives, to a folder or a bucket while the server runs. Archives that the target has already
-are not copied again. --to names the target, else backup.folder or backup.s3 of the configuration. A bucket is written as
+are not copied again. What mirrors have cached is not copied, for it is upstream's: crateyard mirror export makes a bundle of it. --to names the target, else backup.folder or backup.s3 of the configuration. A bucket is written as
 s3://BUCKET/PREFIX; ?endpoint=https://…&region=…&pathStyle=true may stand behind it. Its keys come from the AWS environment.`,
 		Example: `  crateyard backup --data /var/lib/crateyard --to /mnt/backups
   crateyard backup list --data /var/lib/crateyard --to /mnt/backups

@@ -26,10 +26,11 @@ func newRestoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restore [NAME]", Short: "Bring a registry back from a backup, or from its archives alone", Args: args(cobra.MaximumNArgs(1)),
 		Long: `restore fills an empty registry from a backup: the newest, or the one of NAME. The registry may have other backends than the one that was
-backed up: that is how to move from a folder to PostgreSQL and S3. A restore that was cut off can be run again; it keeps what is there.
+backed up: that is how to move from a folder to PostgreSQL and S3. A restore that was cut off can be run again; it keeps what is there. What mirrors had cached, and
+the tokens for their upstreams, are in no backup: mirrors that lack something afterwards are named.
 
 --from-blobs makes the catalog anew from archives alone: those of the backups of --from, or those that the storage has, when the catalog is
-lost. Users, owners, groups, tokens, yanks, deletions, downloads and the audit are in no archive, and do not come back.`,
+lost. Users, owners, groups, tokens, mirrors, yanks, deletions, downloads and the audit are in no archive, and do not come back.`,
 		Example: `  crateyard restore --data /var/lib/crateyard --from /mnt/backups
   crateyard restore --config new.yaml --from s3://backups/acme 20260102T030405Z-abcdef
   crateyard restore --data /var/lib/crateyard --from-blobs --url https://crates.example.com --owner alice`,
@@ -123,6 +124,11 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	}
 	if _, err = fmt.Fprintf(cmd.OutOrStdout(), "%s restored: %s copied, %d were there\n", done.Manifest.Name, counted(done.Copied, "archive", "archives"), done.Kept); err != nil {
 		return err
+	}
+	for _, m := range done.Mirrors {
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), emptiedText(m)); err != nil {
+			return err
+		}
 	}
 	return lacked(done)
 }

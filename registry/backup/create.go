@@ -22,6 +22,7 @@ import (
 // Catalog is what a backup needs of the catalog.
 type Catalog interface {
 	upkeep.Blobs
+	Mirrors
 	// Dump writes the whole catalog as one transaction sees it.
 	Dump(ctx context.Context, w io.Writer) error
 }
@@ -86,6 +87,9 @@ func (c *Creator) create(ctx context.Context) (*Manifest, error) {
 	}
 	if err := c.copyBlobs(ctx, m, older); err != nil {
 		return nil, fmt.Errorf("back up the blobs: %w", err)
+	}
+	if m.Mirrors, err = mirrors(ctx, c.Catalog); err != nil {
+		return nil, fmt.Errorf("look at the mirrors: %w", err)
 	}
 	m.Finished = time.Now().UTC().Truncate(time.Millisecond)
 	return m, writeManifest(ctx, c.Target, m)

@@ -57,6 +57,8 @@ type Manifest struct {
 	// Missing are blobs that the storage could not give: the backup is whole but for them. There are at most maxMissing of them.
 	Missing      []string `json:"missing,omitempty"`
 	MissingBlobs int64    `json:"missingBlobs,omitempty"`
+	// Mirrors tells what the mirrors had, which is in no backup, so that a restore can say what they have lost. There are at most maxMirrors of them.
+	Mirrors []Mirror `json:"mirrors,omitempty"`
 }
 
 // maxMissing bounds what a manifest names of missing blobs.

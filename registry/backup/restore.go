@@ -19,6 +19,7 @@ import (
 
 // Loader is the catalog that a restore fills.
 type Loader interface {
+	Mirrors
 	// Empty reports whether nothing was ever put into the catalog.
 	Empty(ctx context.Context) (bool, error)
 	// Loadable reads the beginning of what Dump wrote, and fails when Load would refuse it, whatever follows.
@@ -47,6 +48,8 @@ type Restored struct {
 	Copied   int64     `json:"copied"`  // blobs
 	Kept     int64     `json:"kept"`    // blobs that a restore before this one had brought
 	Missing  []string  `json:"missing"` // versions without bytes: they were missing when the backup was made
+	// Mirrors are those that came back without what they had cached, or without the token for their upstream.
+	Mirrors []EmptiedMirror `json:"mirrors"`
 }
 
 // Restore brings back the backup of a name, or the newest. It refuses a catalog that is not empty, and a storage that has blobs which the
@@ -80,7 +83,7 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 	if err := r.checkStorage(ctx, m); err != nil {
 		return nil, err
 	}
-	out := &Restored{Manifest: m, Missing: []string{}}
+	out := &Restored{Manifest: m, Missing: []string{}, Mirrors: []EmptiedMirror{}}
 	if err := r.copyBlobs(ctx, m, out); err != nil {
 		return nil, fmt.Errorf("restore the blobs: %w", err)
 	}
@@ -88,6 +91,9 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 	err = readPart(ctx, r.Target, backups+m.Name+catalogName, m.Catalog, func(rd io.Reader) error { return r.Catalog.Load(ctx, rd) })
 	if err != nil {
 		return nil, fmt.Errorf("restore the catalog: %w", err)
+	}
+	if out.Mirrors, err = emptied(ctx, r.Catalog, m.Mirrors); err != nil {
+		return nil, fmt.Errorf("all is restored, but what mirrors lack cannot be told: %w", err)
 	}
 	return out, nil
 }
