@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,11 +44,25 @@ s3://BUCKET/PREFIX; ?endpoint=https://…&region=…&pathStyle=true may stand be
 
 type backupFlags struct {
 	dataFlags
-	to string
+	to      string
+	creates bool // it makes a backup
+}
+
+// folder is where backups are, if that is no bucket.
+func (b *backupFlags) folder(c registry.Config) string {
+	if _, _, isBucket, err := backup.ParseTarget(b.to); isBucket || err != nil {
+		return ""
+	}
+	return cmp.Or(b.to, c.Backup.Folder)
 }
 
 // target opens where the backups are. Only what writes needs the registry's own configuration.
 func (b *backupFlags) target(ctx context.Context, c registry.Config, create bool) (*target, error) {
+	if b.creates {
+		if err := c.CheckBackupFolder(b.folder(c)); err != nil {
+			return nil, usageError{err}
+		}
+	}
 	if b.to != "" {
 		return openTarget(ctx, b.to, create)
 	}
@@ -96,6 +111,7 @@ func owner(ctx context.Context, c registry.Config, reg *backends) (backup.Regist
 }
 
 func (b *backupFlags) create(cmd *cobra.Command) error {
+	b.creates = true
 	return b.with(cmd, true, func(c registry.Config, t *target, reg *backends, p *progress) error {
 		whose, err := owner(cmd.Context(), c, reg)
 		if err != nil {

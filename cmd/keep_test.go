@@ -102,6 +102,9 @@ func TestKeepBesideServer(t *testing.T) {
 		t.Error(out)
 	}
 	run(t, 0, "backup verify --to "+backups)
+	if _, errOut := run(t, 2, "backup --data "+data+" --to "+filepath.Join(data, "backups")); !strings.Contains(errOut, "would be lost together with the registry") {
+		t.Error(errOut)
+	}
 
 	keys, err := filepath.Glob(filepath.Join(data, "storage", "crates", "demo", "1.2.0-*"))
 	if err != nil || len(keys) != 1 {

@@ -61,6 +61,11 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
+	if c.Backup.Schedule != "" {
+		if err := c.CheckBackupFolder(c.Backup.Folder); err != nil {
+			return nil, fmt.Errorf("backup.folder: %w", err)
+		}
+	}
 	level, err := logLevel(c.Log.Level)
 	if err != nil {
 		return nil, err
