@@ -330,6 +330,39 @@ func TestFromBlobs(t *testing.T) {
 	}
 }
 
+// Where there are no archives no registry is made of them.
+func TestFromNoBlobs(t *testing.T) {
+	typo := filepath.Join(t.TempDir(), "typo")
+	const flags = " --from-blobs --url http://127.0.0.1:8080"
+	if _, errOut := run(t, 1, "restore --data "+typo+flags); !strings.Contains(errOut, "there are no archives in "+typo) {
+		t.Error(errOut)
+	}
+	if _, err := os.Stat(typo); err == nil {
+		t.Error("the folder was made")
+	}
+	if err := os.MkdirAll(filepath.Join(typo, "storage", "crates"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut := run(t, 1, "restore --data "+typo+flags); !strings.Contains(errOut, "there are no archives in "+typo) {
+		t.Error(errOut)
+	}
+	gateway := s3.New(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", gateway.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", gateway.SecretKey)
+	bucket, err := gateway.Bucket(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	text := fmt.Sprintf("data: %s\nstorage: {s3: {bucket: %s, endpoint: %q, region: us-east-1, forcePathStyle: true}}\n", t.TempDir(), bucket, gateway.Endpoint)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut := run(t, 1, "restore --config "+file+flags); !strings.Contains(errOut, "there are no archives in s3://"+bucket) {
+		t.Error(errOut)
+	}
+}
+
 var pubtime = regexp.MustCompile(`"pubtime":"[^"]*"`)
 
 func sameButTime(a, b string) bool {

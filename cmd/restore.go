@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -69,6 +72,9 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	if _, _, _, err := backup.ParseTarget(r.from); err != nil { // before anything is made
 		return usageError{err}
 	}
+	if err := r.hasArchives(c); err != nil {
+		return err
+	}
 	ctx := cmd.Context()
 	b, err := openBackends(ctx, c, true, false)
 	if err != nil {
@@ -131,6 +137,21 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 		}
 	}
 	return lacked(done)
+}
+
+// hasArchives refuses to make a registry where there are no archives to make it of: the folder is mistyped.
+func (r *restoreFlags) hasArchives(c registry.Config) error {
+	if !r.fromBlobs || r.from != "" || c.Storage.S3 != nil {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(c.StorageFolder(), "crates")); errors.Is(err, fs.ErrNotExist) {
+		return noArchives(c.StorageFolder())
+	}
+	return nil
+}
+
+func noArchives(where string) error {
+	return fmt.Errorf("there are no archives in %s: say the --data or --config of the registry whose catalog is lost, or --from where its backups are", where)
 }
 
 // lacked is an error when the backup was not whole.
@@ -213,6 +234,13 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 	done, err := re.Rebuild(ctx)
 	if err != nil {
 		return err
+	}
+	if t == nil && done == (backup.Rebuilt{}) {
+		where := c.StorageFolder()
+		if s3 := c.Storage.S3; s3 != nil {
+			where = "s3://" + s3.Bucket + "/" + s3.Prefix
+		}
+		return noArchives(where)
 	}
 	if t == nil { // the archives were those of the catalog that is lost, and are this one's now
 		id, err := b.Catalog.RegistryID(ctx)

@@ -53,7 +53,7 @@ func OpenBackends(ctx context.Context, c *Config, o BackendOptions) (_ *Backends
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
 	o.Beside = o.Beside || c.Catalog.Postgres != nil
-	if b.Store, err = c.OpenStore(ctx, c.Storage.S3, c.storageFolder(), o); err != nil {
+	if b.Store, err = c.OpenStore(ctx, c.Storage.S3, c.StorageFolder(), o); err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
 	if o.Existing {

@@ -16,7 +16,7 @@ func (c *Config) CheckBackupFolder(folder string) error {
 	to := resolved(folder)
 	own := []string{c.Data}
 	if c.Storage.S3 == nil {
-		own = append(own, c.storageFolder())
+		own = append(own, c.StorageFolder())
 	}
 	for _, dir := range own {
 		if dir == "" {

@@ -187,8 +187,8 @@ func (c *Config) checkBackends() error {
 	return errors.Join(errs...)
 }
 
-// storageFolder is where crate files lie that are in no bucket.
-func (c *Config) storageFolder() string {
+// StorageFolder is where crate files lie when they are in no bucket.
+func (c *Config) StorageFolder() string {
 	if c.Storage.Folder != "" {
 		return c.Storage.Folder
 	}
