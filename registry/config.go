@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -26,7 +27,7 @@ type Config struct {
 	// Name is what cargo configurations call the registry, as in `cargo publish --registry NAME`.
 	Name string `yaml:"name"`
 	// URL is the public address, with or without a path, without a slash at its end. It is the registry's identity in
-	// every Cargo.lock: do not change it. Empty: http:// and the address of Listen.
+	// every Cargo.lock: do not change it. Empty: http:// and the address of Listen, or 127.0.0.1 where that is all addresses.
 	URL string `yaml:"url"`
 	// Aliases are other addresses under which the registry is reached, in the form of URL: what depends on a crate from there depends on one
 	// of this registry. Addresses of the machine itself (localhost, 127.0.0.1) need none, as those of a forwarded port.
@@ -235,6 +236,21 @@ func isBase(address string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
 }
 
+// isEverywhere reports whether a host stands for all addresses of a machine: one listens there, and nobody is reached there.
+func isEverywhere(host string) bool {
+	at, err := netip.ParseAddr(host)
+	return host == "" || err == nil && at.IsUnspecified()
+}
+
+// ownURL makes the public address of a server that listens somewhere and was given none. everywhere says that others cannot reach it by that: who only
+// tries the registry can, and it is what the server would be called without --listen.
+func ownURL(listens string) (address string, everywhere bool) {
+	if host, port, err := net.SplitHostPort(listens); err == nil && isEverywhere(host) {
+		return "http://" + net.JoinHostPort("127.0.0.1", port), true
+	}
+	return "http://" + listens, false
+}
+
 // Check reports all that is wrong with c.
 func (c *Config) Check() error {
 	var errs []error
@@ -259,6 +275,8 @@ func (c *Config) Check() error {
 		switch {
 		case !isBase(c.URL):
 			bad("url: it must look like https://crates.example.com, with a path at most behind it")
+		case isEverywhere(u.Hostname()):
+			bad("url %q: a server listens there, and no client reaches it by that: say the address that they have, such as https://crates.example.com", c.URL)
 		case strings.HasSuffix(u.Path, ".git"):
 			bad("url %q: cargo before 1.96 confuses addresses that differ by .git only (CVE-2026-5222); choose another path", c.URL)
 		}

@@ -144,9 +144,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	if s.public, err = lc.Listen(ctx, "tcp", s.config.Listen); err != nil {
 		return fmt.Errorf("public address (--listen): %w", err)
 	}
-	if s.config.URL == "" {
-		s.config.URL = "http://" + s.Addr()
-	}
+	s.nameItself(s.Addr())
 	if s.config.OpsListen != "" {
 		if s.ops, err = lc.Listen(ctx, "tcp", s.config.OpsListen); err != nil {
 			return fmt.Errorf("address of metrics and health (--ops-listen): %w", err)
@@ -158,6 +156,17 @@ func (s *Server) listen(ctx context.Context) (err error) {
 		go func() { s.opsFailed <- s.opsServer.Serve(s.ops) }()
 	}
 	return nil
+}
+
+// nameItself gives the registry an address where the configuration gives none.
+func (s *Server) nameItself(listens string) {
+	if s.config.URL != "" {
+		return
+	}
+	var everywhere bool
+	if s.config.URL, everywhere = ownURL(listens); everywhere {
+		s.log.Warn("Listens on all addresses, and calls itself by one that only this machine knows: say --url, which stands in every Cargo.lock", "url", s.config.URL)
+	}
 }
 
 // URL is the public address of the registry.
