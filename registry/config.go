@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -236,6 +237,18 @@ func isBase(address string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
 }
 
+// checkListen reports why nobody can listen at an address.
+func checkListen(key, address string) error {
+	if _, _, err := net.SplitHostPort(address); err == nil {
+		return nil
+	}
+	likely := net.JoinHostPort(strings.Trim(address, "[]"), "8080") // a host without a port
+	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
+		likely = "127.0.0.1:" + address
+	}
+	return fmt.Errorf("%s %q: it must be HOST:PORT, such as %s", key, address, likely)
+}
+
 // isEverywhere reports whether a host stands for all addresses of a machine: one listens there, and nobody is reached there.
 func isEverywhere(host string) bool {
 	at, err := netip.ParseAddr(host)
@@ -263,6 +276,13 @@ func (c *Config) Check() error {
 	}
 	if c.Listen == "" {
 		bad("no listen address: say --listen HOST:PORT")
+	} else if err := checkListen("listen", c.Listen); err != nil {
+		errs = append(errs, err)
+	}
+	if c.OpsListen != "" {
+		if err := checkListen("opsListen", c.OpsListen); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for i, alias := range c.Aliases {
 		if c.Aliases[i] = strings.TrimRight(alias, "/"); !isBase(c.Aliases[i]) {

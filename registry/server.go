@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
@@ -142,12 +143,12 @@ func (s *Server) openData(ctx context.Context) (err error) {
 func (s *Server) listen(ctx context.Context) (err error) {
 	var lc net.ListenConfig
 	if s.public, err = lc.Listen(ctx, "tcp", s.config.Listen); err != nil {
-		return fmt.Errorf("public address (--listen): %w", err)
+		return fmt.Errorf("public address (--listen): %w", taken(err))
 	}
 	s.nameItself(s.Addr())
 	if s.config.OpsListen != "" {
 		if s.ops, err = lc.Listen(ctx, "tcp", s.config.OpsListen); err != nil {
-			return fmt.Errorf("address of metrics and health (--ops-listen): %w", err)
+			return fmt.Errorf("address of metrics and health (--ops-listen): %w", taken(err))
 		}
 		starting := "starting"
 		s.waiting.Store(&starting)
@@ -156,6 +157,14 @@ func (s *Server) listen(ctx context.Context) (err error) {
 		go func() { s.opsFailed <- s.opsServer.Serve(s.ops) }()
 	}
 	return nil
+}
+
+// taken says what to do when somebody listens at an address already.
+func taken(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: is another crateyard running? Beside it, say --listen 127.0.0.1:PORT with a free port, and --ops-listen with another, or --ops-listen '' for none", err)
+	}
+	return err
 }
 
 // nameItself gives the registry an address where the configuration gives none.
