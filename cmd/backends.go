@@ -123,7 +123,7 @@ func openTarget(ctx context.Context, text string, create bool) (*target, error) 
 		if err != nil {
 			return nil, err
 		}
-		return openBucket(ctx, s3)
+		return openBucket(ctx, s3, "backup.s3")
 	}
 	if !create {
 		if _, err := os.Stat(text); err != nil {
@@ -168,17 +168,17 @@ func parseS3(text string) (*registry.S3, error) {
 	return s3, nil
 }
 
-// openConfigured opens a target that a configuration names.
-func openConfigured(ctx context.Context, folder string, s3 *registry.S3, create bool) (*target, error) {
+// openConfigured opens a target that a configuration names, under a key.
+func openConfigured(ctx context.Context, key, folder string, s3 *registry.S3, create bool) (*target, error) {
 	if s3 != nil {
-		return openBucket(ctx, s3)
+		return openBucket(ctx, s3, key+".s3")
 	}
 	return openTarget(ctx, folder, create)
 }
 
-// openBucket opens a bucket.
-func openBucket(ctx context.Context, s3 *registry.S3) (*target, error) {
-	s, err := (&registry.Config{}).OpenStore(ctx, s3, "", registry.BackendOptions{Beside: true})
+// openBucket opens a bucket. setting is where it stands, or could stand, in the configuration.
+func openBucket(ctx context.Context, s3 *registry.S3, setting string) (*target, error) {
+	s, err := (&registry.Config{}).OpenStore(ctx, s3, "", registry.BackendOptions{Beside: true, Setting: setting})
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (b *backupFlags) target(ctx context.Context, c registry.Config, create bool
 	if c.Backup.Folder == "" && c.Backup.S3 == nil {
 		return nil, usageError{errors.New("no target: say --to DIR or --to s3://bucket/prefix, or backup.folder or backup.s3 in the configuration")}
 	}
-	return openConfigured(ctx, c.Backup.Folder, c.Backup.S3, create)
+	return openConfigured(ctx, "backup", c.Backup.Folder, c.Backup.S3, create)
 }
 
 // with runs f with the target, and with the registry when f changes the target.

@@ -230,6 +230,31 @@ func TestMistypedTarget(t *testing.T) {
 	}
 }
 
+// Without keys for a bucket it is said which to set, and where.
+func TestBucketWithoutKeys(t *testing.T) {
+	gateway := s3.New(t)
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("HOME", t.TempDir())
+	for key, line := range map[string]string{
+		"backup.s3":      "backup list --to s3://backups?endpoint=" + gateway.Endpoint + "&region=us-east-1&pathStyle=true",
+		"restoreFrom.s3": "restore --config " + filepath.Join(t.TempDir(), "config.yaml"),
+	} {
+		if _, file, ok := strings.Cut(line, "--config "); ok {
+			text := fmt.Sprintf("data: %s\nrestoreFrom: {s3: {bucket: backups, endpoint: %q, region: us-east-1, forcePathStyle: true}}\n", t.TempDir(), gateway.Endpoint)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, errOut := run(t, 1, line)
+		if want := "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or " + key + ".credentialsDir"; !strings.Contains(errOut, want) {
+			t.Errorf("%s says\n%swant\n%s", line, errOut, want)
+		}
+	}
+}
+
 // From a folder to PostgreSQL and a bucket, with a bucket of backups in between, and back again.
 func TestMigrate(t *testing.T) {
 	data := t.TempDir()

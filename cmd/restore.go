@@ -199,7 +199,7 @@ func (r *restoreFlags) source(ctx context.Context, c registry.Config, name strin
 		return nil, "", nil
 	}
 	if from := c.RestoreFrom; from.Folder != "" || from.S3 != nil {
-		t, err := openConfigured(ctx, from.Folder, from.S3, false)
+		t, err := openConfigured(ctx, "restoreFrom", from.Folder, from.S3, false)
 		return t, cmp.Or(name, from.Name), err
 	}
 	return nil, "", usageError{errors.New("where from? Say --from DIR or --from s3://bucket/prefix, or restoreFrom in the configuration")}

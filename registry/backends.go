@@ -35,6 +35,8 @@ type BackendOptions struct {
 	Beside bool
 	// Existing wants a registry that is there, with its own storage, and a schema that is this program's.
 	Existing bool
+	// Setting is where a bucket stands in the configuration: see storage.S3Options.
+	Setting string
 	// MayLack lets the storage be empty, for who is there to fill it.
 	MayLack  bool
 	Log      *slog.Logger
@@ -106,7 +108,7 @@ func (c *Config) OpenStore(ctx context.Context, s *S3, folder string, o BackendO
 	}
 	bucket, err := storage.OpenS3(ctx, storage.S3Options{
 		Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, Prefix: s.Prefix, ForcePathStyle: s.ForcePathStyle,
-		CredentialsDir: s.CredentialsDir, Encryption: s.Encryption, KMSKeyID: s.KMSKeyID, CAFile: s.CAFile,
+		CredentialsDir: s.CredentialsDir, Encryption: s.Encryption, KMSKeyID: s.KMSKeyID, CAFile: s.CAFile, Setting: o.Setting,
 		SpoolDir: spool, Observer: o.Observer, Log: o.Log,
 	})
 	if err != nil {
