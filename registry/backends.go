@@ -77,7 +77,7 @@ func openCatalog(ctx context.Context, c *Config, o BackendOptions) (*catalog.Cat
 	}
 	uri, err := p.uri()
 	if err != nil {
-		return nil, fmt.Errorf("catalog.postgres: %w", err)
+		return nil, fmt.Errorf("catalog.postgres.%w", err)
 	}
 	scratch := ""
 	if c.Data != "" {

@@ -96,7 +96,10 @@ func (p *Postgres) uri() (string, error) {
 		return p.URI, nil
 	}
 	data, err := os.ReadFile(p.URIFile)
-	return strings.TrimSpace(string(data)), err
+	if err != nil {
+		return "", fmt.Errorf("uriFile: %w; the file holds one line, postgresql://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full", err)
+	}
+	return strings.TrimSpace(string(data)), nil
 }
 
 // bucketName is what S3 allows, and what older servers allowed.

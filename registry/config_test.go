@@ -43,3 +43,10 @@ func TestConfigPortTaken(t *testing.T) {
 	opens(t, t.TempDir(), says, func(c *registry.Config) { c.Listen = l.Addr().String() })
 	opens(t, t.TempDir(), says, func(c *registry.Config) { c.OpsListen = l.Addr().String() })
 }
+
+// A file that is named and not there is called by the name of its setting, with what belongs into it.
+func TestConfigUriFile(t *testing.T) {
+	opens(t, t.TempDir(), "catalog.postgres.uriFile: open /nope: no such file or directory; the file holds one line, postgresql://", func(c *registry.Config) {
+		c.Catalog.Postgres = &registry.Postgres{URIFile: "/nope"}
+	})
+}
