@@ -161,6 +161,7 @@ func ReadConfig(path string, c *Config) error {
 	dec.KnownFields(true)
 	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) { // an empty file says nothing, which is allowed
 		text := strings.ReplaceAll(strings.ReplaceAll(err.Error(), " in type registry.Config", ""), " in type registry.", " in ")
+		text = typesTold(text, data)
 		return fmt.Errorf("config file %s: %s; `crateyard serve --help` shows all keys", path, text)
 	}
 	return nil

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -49,4 +50,26 @@ func TestConfigUriFile(t *testing.T) {
 	opens(t, t.TempDir(), "catalog.postgres.uriFile: open /nope: no such file or directory; the file holds one line, postgresql://", func(c *registry.Config) {
 		c.Catalog.Postgres = &registry.Postgres{URIFile: "/nope"}
 	})
+}
+
+// A value of the wrong type in a file is named by its key, with what to write.
+func TestConfigTypes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	for text, want := range map[string]string{
+		"limits: {crateSize: 10Mi}":                         `line 1: crateSize "10Mi": it must be bytes, 10485760`,
+		"limits:\n  crateSize: \"20MB\"\n":                  `line 2: crateSize "20MB": it must be bytes, 20000000`,
+		"storage: {cache: {size: 1GiB}}":                    `size "1GiB": it must be bytes, 1073741824`,
+		"scrub: {rate: fast}":                               `rate "fast": it must be a number, of bytes where it is a size`,
+		"backup: {keep: many}":                              `keep "many": it must be a number`,
+		"takeOver: perhaps":                                 `takeOver "perhaps": it must be true or false`,
+		"trustedProxies: 10.0.0.0/8":                        `trustedProxies "10.0.0.0/8": it must be a list, ["10.0.0.0/8"]`,
+		"limits: {crateSize: 10Mi, mirroredCrateSize: 1Gi}": `mirroredCrateSize "1Gi": it must be bytes, 1073741824`,
+		"name: [a]": "line 1: cannot unmarshal !!seq into string",
+	} {
+		write(t, file, text)
+		c := registry.DefaultConfig()
+		if err := registry.ReadConfig(file, &c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v\nwant %s", text, err, want)
+		}
+	}
 }
