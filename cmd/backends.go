@@ -111,6 +111,14 @@ type target struct {
 // Unwrap gives the store itself.
 func (t *target) Unwrap() storage.Store { return t.Store }
 
+// foreign names the place whose backups are somebody else's.
+func (t *target) foreign(err error) error {
+	if errors.Is(err, backup.ErrForeign) {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	return err
+}
+
 // openTarget opens where backups are: a folder, or s3://BUCKET/PREFIX with ?endpoint=…&region=…&pathStyle=true behind it where the
 // environment does not say it.
 func openTarget(ctx context.Context, text string, create bool) (*target, error) {

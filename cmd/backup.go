@@ -120,7 +120,7 @@ func (b *backupFlags) create(cmd *cobra.Command) error {
 		m, err := (&backup.Creator{Catalog: reg.Catalog, Store: reg.Store, Target: t, Leases: reg.Catalog, Holder: upkeep.NewHolder(), Registry: whose,
 			Version: Version(), Progress: p.copied}).Create(cmd.Context())
 		if err != nil {
-			return err
+			return t.foreign(err)
 		}
 		p.end()
 		if b.output == "json" {
@@ -192,7 +192,7 @@ func (b *backupFlags) prune(cmd *cobra.Command, keep int) error {
 		}
 		done, err := (&backup.Pruner{Target: t, Leases: reg.Catalog, Holder: upkeep.NewHolder(), Registry: whose, Keep: keep}).Prune(cmd.Context())
 		if err != nil {
-			return err
+			return t.foreign(err)
 		}
 		if b.output == "json" {
 			return writeJSON(cmd.OutOrStdout(), done)

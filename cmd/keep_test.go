@@ -161,6 +161,15 @@ func TestKeepBesideServer(t *testing.T) {
 	if _, errOut := run(t, 1, "restore --data "+fresh+" --from "+backups); !strings.Contains(errOut, "is in use by a server") {
 		t.Error(errOut)
 	}
+	other := t.TempDir()
+	if err := start(t, other).Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"backup", "backup prune"} {
+		if _, errOut := run(t, 1, line+" --data "+other+" --to "+backups); !strings.Contains(errOut, "crateyard: "+backups+": backups of another registry are there, crateyard of id "+m.Registry.ID+"; ") {
+			t.Error(errOut)
+		}
+	}
 	if out, _ := run(t, 0, "backup prune --keep 1 --data "+data+" --to "+backups); !strings.Contains(out, "1 backup and 0 archives") {
 		t.Error(out)
 	}

@@ -100,15 +100,18 @@ func (c *Creator) create(ctx context.Context) (*Manifest, error) {
 func claim(ctx context.Context, target storage.Store, r Registry) error {
 	err := storage.Claim(ctx, target, strings.TrimSpace("backups of "+cmp.Or(r.ID, r.Name)+" "+r.Instance), false)
 	if foreign, ok := errors.AsType[*storage.ForeignError](err); ok {
-		return fmt.Errorf("the target has an owner, %q, which is not this registry: choose another folder, bucket or prefix", foreign.Owner)
+		return fmt.Errorf("%w: the place belongs to %q, which is not this registry; those of this one go to another folder, bucket or prefix", ErrForeign, foreign.Owner)
 	}
 	return err
 }
 
+// ErrForeign is the error of a target that holds backups of somebody else.
+var ErrForeign = errors.New("backups of another registry are there")
+
 func checkOwner(list []*Manifest, r Registry) error {
 	for _, m := range list {
 		if !m.Registry.same(r) {
-			return fmt.Errorf("the target holds backups of another registry, %s %s: choose another folder or prefix", m.Registry.Name, m.Registry.URL)
+			return fmt.Errorf("%w, %s; those of this one go to another folder, bucket or prefix", ErrForeign, m.Registry.described())
 		}
 	}
 	return nil

@@ -33,6 +33,20 @@ func (r Registry) same(o Registry) bool {
 	return r.Name == o.Name
 }
 
+// described names a registry for people.
+func (r Registry) described() string {
+	text := r.Name
+	if r.URL != "" {
+		text += " at " + r.URL
+	} else if r.ID != "" {
+		text += " of id " + r.ID
+	}
+	if r.Instance != "" {
+		text += " (" + r.Instance + ")"
+	}
+	return text
+}
+
 // Part is a file of a backup.
 type Part struct {
 	SHA256 string `json:"sha256"`
