@@ -119,15 +119,27 @@ type target struct {
 // Unwrap gives the store itself.
 func (t *target) Unwrap() storage.Store { return t.Store }
 
+// foreign names the place whose backups are somebody else's.
+func (t *target) foreign(err error) error {
+	if errors.Is(err, backup.ErrForeign) {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	return err
+}
+
 // openTarget opens where backups are: a folder, or s3://BUCKET/PREFIX with ?endpoint=…&region=…&pathStyle=true behind it where the
 // environment does not say it.
 func openTarget(ctx context.Context, text string, create bool) (*target, error) {
-	if _, _, isBucket := backup.ParseBucket(text); isBucket {
+	_, _, isBucket, err := backup.ParseTarget(text)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if isBucket {
 		s3, err := parseS3(text)
 		if err != nil {
 			return nil, err
 		}
-		return openBucket(ctx, s3)
+		return openBucket(ctx, s3, "backup.s3")
 	}
 	if !create {
 		if _, err := os.Stat(text); err != nil {
@@ -147,7 +159,9 @@ func parseS3(text string) (*registry.S3, error) {
 		return nil, usageError{fmt.Errorf("%q: it must look like s3://bucket/prefix", text)}
 	}
 	s3 := &registry.S3{}
-	s3.Bucket, s3.Prefix, _ = backup.ParseBucket("s3://" + u.Host + u.Path)
+	if s3.Bucket, s3.Prefix, _, err = backup.ParseTarget("s3://" + u.Host + u.Path); err != nil {
+		return nil, usageError{err}
+	}
 	for key, values := range u.Query() {
 		switch key {
 		case "endpoint":
@@ -164,20 +178,23 @@ func parseS3(text string) (*registry.S3, error) {
 			return nil, usageError{fmt.Errorf("%q: endpoint, region, pathStyle and caFile may stand behind the '?'", text)}
 		}
 	}
+	if err := s3.Check("s3"); err != nil {
+		return nil, usageError{fmt.Errorf("%q: %w", text, err)}
+	}
 	return s3, nil
 }
 
-// openConfigured opens a target that a configuration names.
-func openConfigured(ctx context.Context, folder string, s3 *registry.S3, create bool) (*target, error) {
+// openConfigured opens a target that a configuration names, under a key.
+func openConfigured(ctx context.Context, key, folder string, s3 *registry.S3, create bool) (*target, error) {
 	if s3 != nil {
-		return openBucket(ctx, s3)
+		return openBucket(ctx, s3, key+".s3")
 	}
 	return openTarget(ctx, folder, create)
 }
 
-// openBucket opens a bucket.
-func openBucket(ctx context.Context, s3 *registry.S3) (*target, error) {
-	s, err := (&registry.Config{}).OpenStore(ctx, s3, "", registry.BackendOptions{Beside: true})
+// openBucket opens a bucket. setting is where it stands, or could stand, in the configuration.
+func openBucket(ctx context.Context, s3 *registry.S3, setting string) (*target, error) {
+	s, err := (&registry.Config{}).OpenStore(ctx, s3, "", registry.BackendOptions{Beside: true, Setting: setting})
 	if err != nil {
 		return nil, err
 	}

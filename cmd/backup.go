@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ func newBackupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "backup", Short: "Back up a registry while it serves; list, verify and prune backups", Args: args(cobra.NoArgs),
 		Long: `backup copies the whole registry, catalog and archives, to a folder or a bucket while the server runs. Archives that the target has already
-are not copied again. --to names the target, else backup.folder or backup.s3 of the configuration. A bucket is written as
+are not copied again. What mirrors have cached is not copied, for it is upstream's: crateyard mirror export makes a bundle of it. --to names the target, else backup.folder or backup.s3 of the configuration. A bucket is written as
 s3://BUCKET/PREFIX; ?endpoint=https://…&region=…&pathStyle=true may stand behind it. Its keys come from the AWS environment.`,
 		Example: `  crateyard backup --data /var/lib/crateyard --to /mnt/backups
   crateyard backup list --data /var/lib/crateyard --to /mnt/backups
@@ -50,17 +51,31 @@ type backupFlags struct {
 	dataFlags
 	to      string
 	recheck bool
+	creates bool // it makes a backup
+}
+
+// folder is where backups are, if that is no bucket.
+func (b *backupFlags) folder(c registry.Config) string {
+	if _, _, isBucket, err := backup.ParseTarget(b.to); isBucket || err != nil {
+		return ""
+	}
+	return cmp.Or(b.to, c.Backup.Folder)
 }
 
 // target opens where the backups are. Only what writes needs the registry's own configuration.
 func (b *backupFlags) target(ctx context.Context, c registry.Config, create bool) (*target, error) {
+	if b.creates {
+		if err := c.CheckBackupFolder(b.folder(c)); err != nil {
+			return nil, usageError{err}
+		}
+	}
 	if b.to != "" {
 		return openTarget(ctx, b.to, create)
 	}
 	if c.Backup.Folder == "" && c.Backup.S3 == nil {
 		return nil, usageError{errors.New("no target: say --to DIR or --to s3://bucket/prefix, or backup.folder or backup.s3 in the configuration")}
 	}
-	return openConfigured(ctx, c.Backup.Folder, c.Backup.S3, create)
+	return openConfigured(ctx, "backup", c.Backup.Folder, c.Backup.S3, create)
 }
 
 // with runs f with the target, and with the registry when f changes the target.
@@ -102,6 +117,7 @@ func owner(ctx context.Context, c registry.Config, reg *backends) (backup.Regist
 }
 
 func (b *backupFlags) create(cmd *cobra.Command) error {
+	b.creates = true
 	return b.with(cmd, true, func(c registry.Config, t *target, reg *backends, p *progress) error {
 		whose, err := owner(cmd.Context(), c, reg)
 		if err != nil {
@@ -110,7 +126,7 @@ func (b *backupFlags) create(cmd *cobra.Command) error {
 		m, err := (&backup.Creator{Catalog: reg.Catalog, Store: reg.Store, Target: t, Leases: reg.leases(p), Holder: upkeep.NewHolder(), Registry: whose,
 			Version: Version(), Recheck: b.recheck, Progress: p.copied}).Create(cmd.Context())
 		if err != nil {
-			return err
+			return t.foreign(err)
 		}
 		p.end()
 		if b.output == "json" {
@@ -182,7 +198,7 @@ func (b *backupFlags) prune(cmd *cobra.Command, keep int) error {
 		}
 		done, err := (&backup.Pruner{Target: t, Leases: reg.leases(p), Holder: upkeep.NewHolder(), Registry: whose, Keep: keep}).Prune(cmd.Context())
 		if err != nil {
-			return err
+			return t.foreign(err)
 		}
 		if b.output == "json" {
 			return writeJSON(cmd.OutOrStdout(), done)

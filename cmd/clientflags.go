@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -62,8 +61,7 @@ func (c *clientFlags) hints(text string) string {
 
 // unreachable says what to do when a command that talks to a server found none; empty for other commands and errors.
 func unreachable(cmd *cobra.Command, err error) string {
-	dial, ok := errors.AsType[*net.OpError](err)
-	if !ok || dial.Op != "dial" || cmd.Flag("token-file") == nil {
+	if _, ok := errors.AsType[sourceAway](err); ok || !isDial(err) || cmd.Flag("token-file") == nil {
 		return ""
 	}
 	return "; is the server running (`crateyard serve`)? Its address comes from --url or CRATEYARD_URL"

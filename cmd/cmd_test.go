@@ -75,6 +75,8 @@ func TestWhatToDo(t *testing.T) {
 		{"token list --url http://127.0.0.1:1", 1, "is the server running"},
 		{"user list --url http://no-such-host.invalid", 1, "is the server running"},
 		{"user list --url http://127.0.0.1:1 --output xml", 2, "it must be table or json\n"},
+		{"import sparse sparse+http://127.0.0.1:1/index/", 1, "crateyard: the source cannot be reached; look at its address, and whether it runs: "},
+		{"import sparse sparse+http://127.0.0.1:1/index/", 1, "connection refused\n"},
 		{"serve --data x --crate-size 20megs", 2, "such as 20MiB"},
 	} {
 		var out, errOut bytes.Buffer

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -122,7 +123,11 @@ vouches for its files: the import ends, and goes on from there when it is run ag
 // meuseMirror imports what Meuse mirrored.
 func (f *importFlags) meuseMirror(cmd *cobra.Command, store, mirror string) error {
 	source := importer.MeuseMirror{Dir: store}
-	if _, _, isBucket := backup.ParseBucket(store); isBucket {
+	_, _, isBucket, err := backup.ParseTarget(store)
+	if err != nil {
+		return usageError{err}
+	}
+	if isBucket {
 		bucket, err := openTarget(cmd.Context(), store, false)
 		if err != nil {
 			return err
@@ -170,6 +175,19 @@ func (f *importFlags) run(cmd *cobra.Command, s importer.Source) error {
 	return f.follow(cmd, &imp.Progress, func(ctx context.Context) (importer.Report, error) { return imp.Run(ctx, s) })
 }
 
+// sourceAway is the error of an import whose source cannot be reached: it is not the registry of --url that is away.
+type sourceAway struct{ error }
+
+func isDial(err error) bool {
+	dial, ok := errors.AsType[*net.OpError](err)
+	return ok && dial.Op == "dial"
+}
+
+func isSource(err error) bool {
+	_, ok := errors.AsType[*importer.SourceError](err)
+	return ok
+}
+
 // follow runs an import, shows how far it is, and says what it did.
 func (f *importFlags) follow(cmd *cobra.Command, told *func(importer.Report), run func(context.Context) (importer.Report, error)) error {
 	p := newProgress(cmd.ErrOrStderr())
@@ -182,6 +200,8 @@ func (f *importFlags) follow(cmd *cobra.Command, told *func(importer.Report), ru
 		return perr
 	}
 	switch {
+	case isDial(err) && isSource(err):
+		return sourceAway{fmt.Errorf("the source cannot be reached; look at its address, and whether it runs: %w", err)}
 	case err != nil:
 		return fmt.Errorf("%w; what was imported stays, run it again to go on", err)
 	case report.Failed > 0:

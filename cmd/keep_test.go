@@ -106,6 +106,9 @@ func TestKeepBesideServer(t *testing.T) {
 		t.Error(out)
 	}
 	run(t, 0, "backup verify --to "+backups)
+	if _, errOut := run(t, 2, "backup --data "+data+" --to "+filepath.Join(data, "backups")); !strings.Contains(errOut, "would be lost together with the registry") {
+		t.Error(errOut)
+	}
 
 	keys, err := filepath.Glob(filepath.Join(data, "storage", "crates", "demo", "1.2.0-*"))
 	if err != nil || len(keys) != 1 {
@@ -182,6 +185,15 @@ func TestKeepBesideServer(t *testing.T) {
 	if _, errOut := run(t, 1, "restore --data "+fresh+" --from "+backups); !strings.Contains(errOut, "is in use by a server") {
 		t.Error(errOut)
 	}
+	other := t.TempDir()
+	if err := start(t, other).Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"backup", "backup prune"} {
+		if _, errOut := run(t, 1, line+" --data "+other+" --to "+backups); !strings.Contains(errOut, "crateyard: "+backups+": backups of another registry are there, crateyard of id "+m.Registry.ID+"; ") {
+			t.Error(errOut)
+		}
+	}
 	if out, _ := run(t, 0, "backup prune --keep 1 --data "+data+" --to "+backups); !strings.Contains(out, "1 backup and 0 archives") {
 		t.Error(out)
 	}
@@ -210,6 +222,8 @@ func TestKeepUsage(t *testing.T) {
 		{"backup verify --to " + empty, 1, "there is no backup"},
 		{"backup verify x --to " + empty, 1, "is no name of a backup"},
 		{"backup list --to s3://b/p?speed=fast", 2, "endpoint, region, pathStyle and caFile"},
+		{"backup list --to s3://?endpoint=http://127.0.0.1:1", 2, "name a bucket: s3://BUCKET/PREFIX"},
+		{"backup list --to s3://b:9000/p", 2, "it must be a bucket's name"},
 		{"restore --data " + empty, 2, "where from?"},
 		{"restore --data " + empty + " --owner a --from x", 2, "are for --from-blobs"},
 	} {
@@ -242,6 +256,60 @@ func TestAgainAfterKill(t *testing.T) {
 	leave(back, restoreHolder(registry.Config{}), time.Hour)
 	if out, _ := run(t, 0, "restore --data "+back+" --from "+place); !strings.Contains(out, "restored: 1 archive copied") {
 		t.Error(out)
+	}
+}
+
+// What is no path of a folder is none: a backup to `s3://$UNSET` must not go well and lie where the command ran.
+func TestMistypedTarget(t *testing.T) {
+	data := t.TempDir()
+	s := start(t, data)
+	upload(t, s, "demo", "1.0.0")
+	t.Chdir(t.TempDir())
+	for _, to := range []string{"s3://", "s3:///prefix", "s3://?endpoint=http://127.0.0.1:1", "s3:/bucket/x", "S3://bucket", "s3//bucket", "gs://bucket/x", "file:///mnt/x"} {
+		for _, line := range []string{"backup --data " + data + " --to ", "restore --data fresh --from ", "backup list --to ", "check --data " + data + " --repair --from ",
+			"import meuse --mirror m --store "} {
+			if _, errOut := run(t, 2, line+to); !strings.Contains(errOut, "s3://BUCKET/PREFIX") {
+				t.Errorf("%s%s says\n%s", line, to, errOut)
+			}
+		}
+		t.Setenv("CRATEYARD_CONFIG", filepath.Join(data, "config.yaml"))
+		if err := os.WriteFile(filepath.Join(data, "config.yaml"), []byte("backup: {folder: \""+to+"\"}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, errOut := run(t, 2, "backup --data "+data); !strings.Contains(errOut, "a bucket goes below backup.s3") {
+			t.Errorf("backup.folder %s: %s", to, errOut)
+		}
+		if err := os.Unsetenv("CRATEYARD_CONFIG"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
+		t.Error(made, err)
+	}
+}
+
+// Without keys for a bucket it is said which to set, and where.
+func TestBucketWithoutKeys(t *testing.T) {
+	gateway := s3.New(t)
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("HOME", t.TempDir())
+	for key, line := range map[string]string{
+		"backup.s3":      "backup list --to s3://backups?endpoint=" + gateway.Endpoint + "&region=us-east-1&pathStyle=true",
+		"restoreFrom.s3": "restore --config " + filepath.Join(t.TempDir(), "config.yaml"),
+	} {
+		if _, file, ok := strings.Cut(line, "--config "); ok {
+			text := fmt.Sprintf("data: %s\nrestoreFrom: {s3: {bucket: backups, endpoint: %q, region: us-east-1, forcePathStyle: true}}\n", t.TempDir(), gateway.Endpoint)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, errOut := run(t, 1, line)
+		if want := "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or " + key + ".credentialsDir"; !strings.Contains(errOut, want) {
+			t.Errorf("%s says\n%swant\n%s", line, errOut, want)
+		}
 	}
 }
 
@@ -342,6 +410,39 @@ func TestFromBlobs(t *testing.T) {
 	}
 	if owners := served(t, again.URL, "/api/v1/crates/demo/owners"); !strings.Contains(owners, `"bob"`) {
 		t.Error(owners)
+	}
+}
+
+// Where there are no archives no registry is made of them.
+func TestFromNoBlobs(t *testing.T) {
+	typo := filepath.Join(t.TempDir(), "typo")
+	const flags = " --from-blobs --url http://127.0.0.1:8080"
+	if _, errOut := run(t, 1, "restore --data "+typo+flags); !strings.Contains(errOut, "there are no archives in "+typo) {
+		t.Error(errOut)
+	}
+	if _, err := os.Stat(typo); err == nil {
+		t.Error("the folder was made")
+	}
+	if err := os.MkdirAll(filepath.Join(typo, "storage", "crates"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut := run(t, 1, "restore --data "+typo+flags); !strings.Contains(errOut, "there are no archives in "+typo) {
+		t.Error(errOut)
+	}
+	gateway := s3.New(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", gateway.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", gateway.SecretKey)
+	bucket, err := gateway.Bucket(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	text := fmt.Sprintf("data: %s\nstorage: {s3: {bucket: %s, endpoint: %q, region: us-east-1, forcePathStyle: true}}\n", t.TempDir(), bucket, gateway.Endpoint)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut := run(t, 1, "restore --config "+file+flags); !strings.Contains(errOut, "there are no archives in s3://"+bucket) {
+		t.Error(errOut)
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,10 +29,11 @@ func newRestoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restore [NAME]", Short: "Bring a registry back from a backup, or from its archives alone", Args: args(cobra.MaximumNArgs(1)),
 		Long: `restore fills an empty registry from a backup: the newest, or the one of NAME. The registry may have other backends than the one that was
-backed up: that is how to move from a folder to PostgreSQL and S3. A restore that was cut off can be run again; it keeps what is there.
+backed up: that is how to move from a folder to PostgreSQL and S3. A restore that was cut off can be run again; it keeps what is there. What mirrors had cached, and
+the tokens for their upstreams, are in no backup: mirrors that lack something afterwards are named.
 
 --from-blobs makes the catalog anew from archives alone: those of the backups of --from, or those that the storage has, when the catalog is
-lost. Users, owners, groups, tokens, yanks, deletions, downloads and the audit are in no archive, and do not come back.`,
+lost. Users, owners, groups, tokens, mirrors, yanks, deletions, downloads and the audit are in no archive, and do not come back.`,
 		Example: `  crateyard restore --data /var/lib/crateyard --from /mnt/backups
   crateyard restore --config new.yaml --from s3://backups/acme 20260102T030405Z-abcdef
   crateyard restore --data /var/lib/crateyard --from-blobs --url https://crates.example.com --owner alice`,
@@ -66,6 +70,12 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	}
 	if !r.fromBlobs && (r.owner != "" || r.goOn || len(r.aliases) > 0) {
 		return usageError{errors.New("--owner, --alias and --continue are for --from-blobs")}
+	}
+	if _, _, _, err := backup.ParseTarget(r.from); err != nil { // before anything is made
+		return usageError{err}
+	}
+	if err := r.hasArchives(c); err != nil {
+		return err
 	}
 	ctx := cmd.Context()
 	b, err := openBackends(ctx, c, true, false)
@@ -126,6 +136,11 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	if _, err = fmt.Fprintf(cmd.OutOrStdout(), "%s restored: %s copied, %d were there\n", done.Manifest.Name, counted(done.Copied, "archive", "archives"), done.Kept); err != nil {
 		return err
 	}
+	for _, m := range done.Mirrors {
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), emptiedText(m)); err != nil {
+			return err
+		}
+	}
 	return lacked(done)
 }
 
@@ -136,6 +151,21 @@ func restoreHolder(c registry.Config) string {
 		return "restore"
 	}
 	return upkeep.NewHolder()
+}
+
+// hasArchives refuses to make a registry where there are no archives to make it of: the folder is mistyped.
+func (r *restoreFlags) hasArchives(c registry.Config) error {
+	if !r.fromBlobs || r.from != "" || c.Storage.S3 != nil {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(c.StorageFolder(), "crates")); errors.Is(err, fs.ErrNotExist) {
+		return noArchives(c.StorageFolder())
+	}
+	return nil
+}
+
+func noArchives(where string) error {
+	return fmt.Errorf("there are no archives in %s: say the --data or --config of the registry whose catalog is lost, or --from where its backups are", where)
 }
 
 // lacked is an error when the backup was not whole.
@@ -183,7 +213,7 @@ func (r *restoreFlags) source(ctx context.Context, c registry.Config, name strin
 		return nil, "", nil
 	}
 	if from := c.RestoreFrom; from.Folder != "" || from.S3 != nil {
-		t, err := openConfigured(ctx, from.Folder, from.S3, false)
+		t, err := openConfigured(ctx, "restoreFrom", from.Folder, from.S3, false)
 		return t, cmp.Or(name, from.Name), err
 	}
 	return nil, "", usageError{errors.New("where from? Say --from DIR or --from s3://bucket/prefix, or restoreFrom in the configuration")}
@@ -218,6 +248,13 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 	done, err := re.Rebuild(ctx)
 	if err != nil {
 		return err
+	}
+	if t == nil && done == (backup.Rebuilt{}) {
+		where := c.StorageFolder()
+		if s3 := c.Storage.S3; s3 != nil {
+			where = "s3://" + s3.Bucket + "/" + s3.Prefix
+		}
+		return noArchives(where)
 	}
 	if t == nil { // the archives were those of the catalog that is lost, and are this one's now
 		id, err := b.Catalog.RegistryID(ctx)

@@ -101,7 +101,7 @@ func serveFlags(f *pflag.FlagSet, c *registry.Config) {
 	f.StringVar(&c.Data, "data", c.Data, "folder of the catalog and the crates")
 	f.StringVar(&c.Listen, "listen", c.Listen, "public address")
 	f.StringVar(&c.OpsListen, "ops-listen", c.OpsListen, "address of /metrics, /healthz and /readyz; empty for none")
-	f.StringVar(&c.URL, "url", c.URL, "public URL; it is the registry's identity in every Cargo.lock (default http://LISTEN)")
+	f.StringVar(&c.URL, "url", c.URL, "public URL; it is the registry's identity in every Cargo.lock (default http://LISTEN, with 127.0.0.1 for all addresses)")
 	f.StringVar(&c.Name, "name", c.Name, "what cargo configurations call the registry")
 	f.StringVar(&c.AdminTokenFile, "admin-token-file", c.AdminTokenFile, "file with the admin's token (default DIR/admin-token)")
 	f.StringVar(&c.Access.AnonymousRead, "anonymous-read", c.Access.AnonymousRead, "Enabled, or Disabled to ask for a token on every read")

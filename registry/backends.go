@@ -35,6 +35,8 @@ type BackendOptions struct {
 	Beside bool
 	// Existing wants a registry that is there, with its own storage, and a schema that is this program's.
 	Existing bool
+	// Setting is where a bucket stands in the configuration: see storage.S3Options.
+	Setting string
 	// MayLack lets the storage be empty, for who is there to fill it.
 	MayLack  bool
 	Log      *slog.Logger
@@ -53,7 +55,7 @@ func OpenBackends(ctx context.Context, c *Config, o BackendOptions) (_ *Backends
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
 	o.Beside = o.Beside || c.Catalog.Postgres != nil
-	if b.Store, err = c.OpenStore(ctx, c.Storage.S3, c.storageFolder(), o); err != nil {
+	if b.Store, err = c.OpenStore(ctx, c.Storage.S3, c.StorageFolder(), o); err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
 	}
 	if o.Existing {
@@ -75,7 +77,7 @@ func openCatalog(ctx context.Context, c *Config, o BackendOptions) (*catalog.Cat
 	}
 	uri, err := p.uri()
 	if err != nil {
-		return nil, fmt.Errorf("catalog.postgres: %w", err)
+		return nil, fmt.Errorf("catalog.postgres.%w", err)
 	}
 	scratch := ""
 	if c.Data != "" {
@@ -106,7 +108,7 @@ func (c *Config) OpenStore(ctx context.Context, s *S3, folder string, o BackendO
 	}
 	bucket, err := storage.OpenS3(ctx, storage.S3Options{
 		Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, Prefix: s.Prefix, ForcePathStyle: s.ForcePathStyle,
-		CredentialsDir: s.CredentialsDir, Encryption: s.Encryption, KMSKeyID: s.KMSKeyID, CAFile: s.CAFile,
+		CredentialsDir: s.CredentialsDir, Encryption: s.Encryption, KMSKeyID: s.KMSKeyID, CAFile: s.CAFile, Setting: o.Setting,
 		SpoolDir: spool, Observer: o.Observer, Log: o.Log,
 	})
 	if err != nil {

@@ -53,7 +53,10 @@ func (s *Server) adminToken() (string, error) {
 	if err == nil {
 		return strings.TrimSpace(string(data)), nil
 	}
-	if path != own || !errors.Is(err, fs.ErrNotExist) {
+	if path != own {
+		return "", fmt.Errorf("admin token: adminTokenFile (--admin-token-file): %w; the file holds the admin's token, at least 32 random characters in one line, and is there before the server", err)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("admin token: %w", err)
 	}
 	token := auth.NewToken()

@@ -125,7 +125,7 @@ func TestAdminTokenIsRefused(t *testing.T) {
 		"spaces inside":  {with(strings.Repeat("ab ", 12)), "characters outside printable ASCII"},
 		"not ASCII":      {with(strings.Repeat("é", 32)), "characters outside printable ASCII"},
 		"empty file":     {func(c *registry.Config) { write(t, file, "\n"); c.AdminTokenFile = file }, "the admin token has 0 characters"},
-		"file not there": {func(c *registry.Config) { c.AdminTokenFile = file + ".none" }, "admin token: open " + file + ".none"},
+		"file not there": {func(c *registry.Config) { c.AdminTokenFile = file + ".none" }, "adminTokenFile (--admin-token-file): open " + file + ".none: no such file or directory; the file holds the admin's token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := start(t, dir, refused.change); err == nil || !strings.Contains(err.Error(), refused.says) {

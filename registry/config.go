@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +28,7 @@ type Config struct {
 	// Name is what cargo configurations call the registry, as in `cargo publish --registry NAME`.
 	Name string `yaml:"name"`
 	// URL is the public address, with or without a path, without a slash at its end. It is the registry's identity in
-	// every Cargo.lock: do not change it. Empty: http:// and the address of Listen.
+	// every Cargo.lock: do not change it. Empty: http:// and the address of Listen, or 127.0.0.1 where that is all addresses.
 	URL string `yaml:"url"`
 	// Aliases are other addresses under which the registry is reached, in the form of URL: what depends on a crate from there depends on one
 	// of this registry. Addresses of the machine itself (localhost, 127.0.0.1) need none, as those of a forwarded port.
@@ -160,6 +162,7 @@ func ReadConfig(path string, c *Config) error {
 	dec.KnownFields(true)
 	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) { // an empty file says nothing, which is allowed
 		text := strings.ReplaceAll(strings.ReplaceAll(err.Error(), " in type registry.Config", ""), " in type registry.", " in ")
+		text = typesTold(text, data)
 		return fmt.Errorf("config file %s: %s; `crateyard serve --help` shows all keys", path, text)
 	}
 	return nil
@@ -236,6 +239,33 @@ func isBase(address string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
 }
 
+// checkListen reports why nobody can listen at an address.
+func checkListen(key, address string) error {
+	if _, _, err := net.SplitHostPort(address); err == nil {
+		return nil
+	}
+	likely := net.JoinHostPort(strings.Trim(address, "[]"), "8080") // a host without a port
+	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
+		likely = "127.0.0.1:" + address
+	}
+	return fmt.Errorf("%s %q: it must be HOST:PORT, such as %s", key, address, likely)
+}
+
+// isEverywhere reports whether a host stands for all addresses of a machine: one listens there, and nobody is reached there.
+func isEverywhere(host string) bool {
+	at, err := netip.ParseAddr(host)
+	return host == "" || err == nil && at.IsUnspecified()
+}
+
+// ownURL makes the public address of a server that listens somewhere and was given none. everywhere says that others cannot reach it by that: who only
+// tries the registry can, and it is what the server would be called without --listen.
+func ownURL(listens string) (address string, everywhere bool) {
+	if host, port, err := net.SplitHostPort(listens); err == nil && isEverywhere(host) {
+		return "http://" + net.JoinHostPort("127.0.0.1", port), true
+	}
+	return "http://" + listens, false
+}
+
 // Check reports all that is wrong with c.
 func (c *Config) Check() error {
 	var errs []error
@@ -248,6 +278,13 @@ func (c *Config) Check() error {
 	}
 	if c.Listen == "" {
 		bad("no listen address: say --listen HOST:PORT")
+	} else if err := checkListen("listen", c.Listen); err != nil {
+		errs = append(errs, err)
+	}
+	if c.OpsListen != "" {
+		if err := checkListen("opsListen", c.OpsListen); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for i, alias := range c.Aliases {
 		if c.Aliases[i] = strings.TrimRight(alias, "/"); !isBase(c.Aliases[i]) {
@@ -260,6 +297,8 @@ func (c *Config) Check() error {
 		switch {
 		case !isBase(c.URL):
 			bad("url: it must look like https://crates.example.com, with a path at most behind it")
+		case isEverywhere(u.Hostname()):
+			bad("url %q: a server listens there, and no client reaches it by that: say the address that they have, such as https://crates.example.com", c.URL)
 		case strings.HasSuffix(u.Path, ".git"):
 			bad("url %q: cargo before 1.96 confuses addresses that differ by .git only (CVE-2026-5222); choose another path", c.URL)
 		}

@@ -96,13 +96,17 @@ func (p *Postgres) uri() (string, error) {
 		return p.URI, nil
 	}
 	data, err := os.ReadFile(p.URIFile)
-	return strings.TrimSpace(string(data)), err
+	if err != nil {
+		return "", fmt.Errorf("uriFile: %w; the file holds one line, postgresql://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full", err)
+	}
+	return strings.TrimSpace(string(data)), nil
 }
 
 // bucketName is what S3 allows, and what older servers allowed.
 var bucketName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{1,61}[a-zA-Z0-9]$`)
 
-func (s *S3) check(key string) error {
+// Check reports all that is wrong with a bucket, which stands under key in the configuration.
+func (s *S3) Check(key string) error {
 	if s == nil {
 		return nil
 	}
@@ -137,7 +141,12 @@ func (c *Config) checkBackends() error {
 	if c.Storage.S3 != nil && c.Storage.Folder != "" {
 		bad("storage: folder and s3 stand side by side; keep one")
 	}
-	errs = append(errs, c.Storage.S3.check("storage.s3"), c.Backup.S3.check("backup.s3"), c.RestoreFrom.S3.check("restoreFrom.s3"))
+	errs = append(errs, c.Storage.S3.Check("storage.s3"), c.Backup.S3.Check("backup.s3"), c.RestoreFrom.S3.Check("restoreFrom.s3"))
+	for key, folder := range map[string]string{"storage": c.Storage.Folder, "backup": c.Backup.Folder, "restoreFrom": c.RestoreFrom.Folder} {
+		if backup.CheckFolder(folder) != nil {
+			bad("%s.folder %q: it must be the path of a folder; a bucket goes below %s.s3", key, folder, key)
+		}
+	}
 	switch c.Storage.Delivery {
 	case "", "Proxy":
 	case "Redirect":
@@ -181,8 +190,8 @@ func (c *Config) checkBackends() error {
 	return errors.Join(errs...)
 }
 
-// storageFolder is where crate files lie that are in no bucket.
-func (c *Config) storageFolder() string {
+// StorageFolder is where crate files lie when they are in no bucket.
+func (c *Config) StorageFolder() string {
 	if c.Storage.Folder != "" {
 		return c.Storage.Folder
 	}

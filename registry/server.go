@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
@@ -61,6 +62,11 @@ type Server struct {
 func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Server, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
+	}
+	if c.Backup.Schedule != "" {
+		if err := c.CheckBackupFolder(c.Backup.Folder); err != nil {
+			return nil, fmt.Errorf("backup.folder: %w", err)
+		}
 	}
 	level, err := logLevel(c.Log.Level)
 	if err != nil {
@@ -138,14 +144,12 @@ func (s *Server) openData(ctx context.Context) (err error) {
 func (s *Server) listen(ctx context.Context) (err error) {
 	var lc net.ListenConfig
 	if s.public, err = lc.Listen(ctx, "tcp", s.config.Listen); err != nil {
-		return fmt.Errorf("public address (--listen): %w", err)
+		return fmt.Errorf("public address (--listen): %w", taken(err))
 	}
-	if s.config.URL == "" {
-		s.config.URL = "http://" + s.Addr()
-	}
+	s.nameItself(s.Addr())
 	if s.config.OpsListen != "" {
 		if s.ops, err = lc.Listen(ctx, "tcp", s.config.OpsListen); err != nil {
-			return fmt.Errorf("address of metrics and health (--ops-listen): %w", err)
+			return fmt.Errorf("address of metrics and health (--ops-listen): %w", taken(err))
 		}
 	}
 	starting := "starting"
@@ -162,6 +166,25 @@ func (s *Server) listen(ctx context.Context) (err error) {
 		go func() { s.opsFailed <- s.opsServer.Serve(s.ops) }()
 	}
 	return nil
+}
+
+// taken says what to do when somebody listens at an address already.
+func taken(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: is another crateyard running? Beside it, say --listen 127.0.0.1:PORT with a free port, and --ops-listen with another, or --ops-listen '' for none", err)
+	}
+	return err
+}
+
+// nameItself gives the registry an address where the configuration gives none.
+func (s *Server) nameItself(listens string) {
+	if s.config.URL != "" {
+		return
+	}
+	var everywhere bool
+	if s.config.URL, everywhere = ownURL(listens); everywhere {
+		s.log.Warn("Listens on all addresses, and calls itself by one that only this machine knows: say --url, which stands in every Cargo.lock", "url", s.config.URL)
+	}
 }
 
 // URL is the public address of the registry.

@@ -65,7 +65,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 func (s *Server) backupTask(schedule *backup.Schedule, creator backup.Creator) upkeep.Task {
 	b := s.config.Backup
 	with := func(ctx context.Context, do func(upkeep.Task) error) error {
-		target, err := s.config.OpenStore(ctx, b.S3, b.Folder, BackendOptions{Beside: true, Log: s.log})
+		target, err := s.config.OpenStore(ctx, b.S3, b.Folder, BackendOptions{Beside: true, Setting: "backup.s3", Log: s.log})
 		if err != nil {
 			return fmt.Errorf("where backups go: %w", err)
 		}

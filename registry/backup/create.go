@@ -23,6 +23,7 @@ import (
 // Catalog is what a backup needs of the catalog.
 type Catalog interface {
 	upkeep.Blobs
+	Mirrors
 	// Dump writes the whole catalog as one transaction sees it.
 	Dump(ctx context.Context, w io.Writer) error
 }
@@ -92,6 +93,9 @@ func (c *Creator) create(ctx context.Context) (*Manifest, error) {
 	if err := c.copyBlobs(ctx, m, older); err != nil {
 		return nil, fmt.Errorf("back up the blobs: %w", err)
 	}
+	if m.Mirrors, err = mirrors(ctx, c.Catalog); err != nil {
+		return nil, fmt.Errorf("look at the mirrors: %w", err)
+	}
 	m.Finished = time.Now().UTC().Truncate(time.Millisecond)
 	return m, writeManifest(ctx, c.Target, m)
 }
@@ -101,15 +105,18 @@ func (c *Creator) create(ctx context.Context) (*Manifest, error) {
 func claim(ctx context.Context, target storage.Store, r Registry) error {
 	err := storage.Claim(ctx, target, strings.TrimSpace("backups of "+cmp.Or(r.ID, r.Name)+" "+r.Instance), false)
 	if foreign, ok := errors.AsType[*storage.ForeignError](err); ok {
-		return fmt.Errorf("the target has an owner, %q, which is not this registry: choose another folder, bucket or prefix", foreign.Owner)
+		return fmt.Errorf("%w: the place belongs to %q, which is not this registry; those of this one go to another folder, bucket or prefix", ErrForeign, foreign.Owner)
 	}
 	return err
 }
 
+// ErrForeign is the error of a target that holds backups of somebody else.
+var ErrForeign = errors.New("backups of another registry are there")
+
 func checkOwner(list []*Manifest, r Registry) error {
 	for _, m := range list {
 		if !m.Registry.same(r) {
-			return fmt.Errorf("the target holds backups of another registry, %s %s: choose another folder or prefix", m.Registry.Name, m.Registry.URL)
+			return fmt.Errorf("%w, %s; those of this one go to another folder, bucket or prefix", ErrForeign, m.Registry.described())
 		}
 	}
 	return nil

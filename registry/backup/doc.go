@@ -13,6 +13,9 @@
 // A restore goes the other way round: blobs first, each held against its digest, and the catalog last, in one transaction. A
 // restore that was cut leaves an empty catalog and can be run again. A backup that an older program made is brought up to date on the way; one
 // of a newer program is refused before anything is copied.
+//
+// Of mirrors a backup has the specs and the lockfiles. What they cached is upstream's, and may be many times the registry itself; the token for an upstream is
+// a secret of another registry. The manifest says what there was of both, so that a restore can name the mirrors that came back without.
 package backup
 
 // Places in a target.

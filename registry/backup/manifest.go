@@ -33,6 +33,20 @@ func (r Registry) same(o Registry) bool {
 	return r.Name == o.Name
 }
 
+// described names a registry for people.
+func (r Registry) described() string {
+	text := r.Name
+	if r.URL != "" {
+		text += " at " + r.URL
+	} else if r.ID != "" {
+		text += " of id " + r.ID
+	}
+	if r.Instance != "" {
+		text += " (" + r.Instance + ")"
+	}
+	return text
+}
+
 // Part is a file of a backup.
 type Part struct {
 	SHA256 string `json:"sha256"`
@@ -57,6 +71,8 @@ type Manifest struct {
 	// Missing are blobs that the storage could not give: the backup is whole but for them. There are at most maxMissing of them.
 	Missing      []string `json:"missing,omitempty"`
 	MissingBlobs int64    `json:"missingBlobs,omitempty"`
+	// Mirrors tells what the mirrors had, which is in no backup, so that a restore can say what they have lost. There are at most maxMirrors of them.
+	Mirrors []Mirror `json:"mirrors,omitempty"`
 }
 
 // maxMissing bounds what a manifest names of missing blobs.

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 
 // Loader is the catalog that a restore fills.
 type Loader interface {
+	Mirrors
 	// Empty reports whether nothing was ever put into the catalog.
 	Empty(ctx context.Context) (bool, error)
 	// Loadable reads the beginning of what Dump wrote, and fails when Load would refuse it, whatever follows.
@@ -52,6 +52,8 @@ type Restored struct {
 	Kept     int64     `json:"kept"`    // blobs that a restore before this one had brought
 	Missing  []string  `json:"missing"` // versions without bytes: they were missing when the backup was made
 	Damaged  []string  `json:"damaged"` // versions without bytes: the backup's are gone or wrong
+	// Mirrors are those that came back without what they had cached, or without the token for their upstream.
+	Mirrors []EmptiedMirror `json:"mirrors"`
 }
 
 // Restore brings back the backup of a name, or the newest. It refuses a catalog that is not empty, and a storage that has blobs which the
@@ -85,7 +87,7 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 	if err := r.checkStorage(ctx, m); err != nil {
 		return nil, err
 	}
-	out := &Restored{Manifest: m, Missing: []string{}, Damaged: []string{}}
+	out := &Restored{Manifest: m, Missing: []string{}, Damaged: []string{}, Mirrors: []EmptiedMirror{}}
 	if err := r.copyBlobs(ctx, m, out); err != nil {
 		return nil, fmt.Errorf("restore the blobs: %w", err)
 	}
@@ -93,6 +95,9 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 	err = readPart(ctx, r.Target, backups+m.Name+catalogName, m.Catalog, func(rd io.Reader) error { return r.Catalog.Load(ctx, rd) })
 	if err != nil {
 		return nil, fmt.Errorf("restore the catalog: %w", err)
+	}
+	if out.Mirrors, err = emptied(ctx, r.Catalog, m.Mirrors); err != nil {
+		return nil, fmt.Errorf("all is restored, but what mirrors lack cannot be told: %w", err)
 	}
 	return out, nil
 }
@@ -177,10 +182,3 @@ func (r *Restorer) tell(p Progress) {
 
 // SourcePrefix is where the blobs of a target lie, for upkeep.Source.
 const SourcePrefix = blobs
-
-// ParseBucket reports whether text names a target in a bucket, s3://bucket/prefix, and takes it apart.
-func ParseBucket(text string) (bucket, keyPrefix string, ok bool) {
-	rest, ok := strings.CutPrefix(text, "s3://")
-	bucket, keyPrefix, _ = strings.Cut(rest, "/")
-	return bucket, strings.Trim(keyPrefix, "/"), ok && bucket != ""
-}

@@ -42,23 +42,33 @@ func rewrite(t *testing.T, folder, name string, edit func(dump string) string) {
 	if err := zw.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var m map[string]any
-	manifest, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(manifest, &m); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "catalog.jsonl.gz"), packed.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(packed.Bytes())
-	m["catalog"] = backup.Part{SHA256: hex.EncodeToString(sum[:]), Size: int64(packed.Len())}
-	if manifest, err = json.Marshal(m); err != nil {
+	rewriteManifest(t, folder, name, func(m map[string]any) {
+		m["catalog"] = backup.Part{SHA256: hex.EncodeToString(sum[:]), Size: int64(packed.Len())}
+	})
+}
+
+// rewriteManifest changes what a backup says of itself.
+func rewriteManifest(t *testing.T, folder, name string, edit func(m map[string]any)) {
+	t.Helper()
+	path := filepath.Join(folder, "backups", name, "manifest.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for file, data := range map[string][]byte{"catalog.jsonl.gz": packed.Bytes(), "manifest.json": manifest} {
-		if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	var m map[string]any
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	edit(m)
+	if text, err = json.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -96,6 +96,15 @@ const (
 	maxSize     = 1 << 30 // the largest archive that any server takes
 )
 
+// SourceError is the error of a source that cannot be read.
+type SourceError struct{ err error }
+
+// Error gives the source's words.
+func (e *SourceError) Error() string { return e.err.Error() }
+
+// Unwrap gives the source's error.
+func (e *SourceError) Unwrap() error { return e.err }
+
 // Run imports all that the source has. The error is of the import as a whole, such as a source that cannot be read; what failed alone is
 // in the report.
 func (i *Importer) Run(ctx context.Context, s Source) (Report, error) {
@@ -103,7 +112,7 @@ func (i *Importer) Run(ctx context.Context, s Source) (Report, error) {
 	group.SetLimit(atOnce)
 	for c, err := range s.Crates(working) {
 		if err != nil && c.Name == "" {
-			return i.snapshot(), errorsFirst(err, group.Wait())
+			return i.snapshot(), errorsFirst(&SourceError{err}, group.Wait())
 		}
 		if working.Err() != nil {
 			break

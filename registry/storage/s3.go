@@ -28,12 +28,14 @@ type S3Options struct {
 	// CredentialsDir holds the files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps AWS_SESSION_TOKEN; what they hold counts
 	// within a second. Empty: the AWS chain of environment, files, web identity and instance.
 	CredentialsDir string
-	Encryption     string // AES256, aws:kms, or empty: as the bucket has it
-	KMSKeyID       string // of aws:kms; empty: the bucket's own
-	CAFile         string // PEM certificates to believe besides the system's
-	SpoolDir       string // where uploads larger than spoolMemory wait for their end; empty: os.TempDir
-	Observer       S3Observer
-	Log            *slog.Logger // nil: slog.Default
+	// Setting is where all this stands in the configuration, for words about what is wrong. Empty: storage.s3.
+	Setting    string
+	Encryption string // AES256, aws:kms, or empty: as the bucket has it
+	KMSKeyID   string // of aws:kms; empty: the bucket's own
+	CAFile     string // PEM certificates to believe besides the system's
+	SpoolDir   string // where uploads larger than spoolMemory wait for their end; empty: os.TempDir
+	Observer   S3Observer
+	Log        *slog.Logger // nil: slog.Default
 
 	stall, headers, backoff time.Duration // tests shorten these; 0: stallTimeout, headerTimeout, mostBackoff
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -37,6 +38,9 @@ func brokenOff(err error) aws.Ternary {
 	return aws.UnknownTernary
 }
 
+// inStorage is the setting that the words name.
+const inStorage = "storage.s3"
+
 // trouble is what is wrong with a bucket, in words for whoever looks after the registry. They name settings and no values: clients
 // read them, too.
 type trouble struct {
@@ -46,7 +50,7 @@ type trouble struct {
 
 var (
 	badKeys     = trouble{text: "the storage does not accept this server's keys; check the keys in storage.s3.credentialsDir, or those of the server's environment"}
-	noKeys      = trouble{text: "this server has no keys for its storage; check storage.s3.credentialsDir, or the server's environment"}
+	noKeys      = trouble{text: "there are no keys for the bucket; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or storage.s3.credentialsDir"}
 	expiredKeys = trouble{text: "this server's keys for its storage have expired; put new ones into storage.s3.credentialsDir"}
 	noBucket    = trouble{text: "the bucket of this registry does not exist; check storage.s3.bucket and storage.s3.endpoint"}
 	elsewhere   = trouble{text: "the bucket of this registry is in another region; check storage.s3.region and storage.s3.endpoint"}
@@ -96,7 +100,7 @@ func (s *S3) failed(ctx context.Context, operation, key string, err error) error
 	if t.noWrites {
 		cause = fmt.Errorf("%w: %w", ErrNoWrites, cause)
 	}
-	return fault.Wrap(fault.Unavailable, cause, "%s", t.text)
+	return fault.Wrap(fault.Unavailable, cause, "%s", strings.ReplaceAll(t.text, inStorage, cmp.Or(s.options.Setting, inStorage)))
 }
 
 // diagnose finds out what an error means.

@@ -43,7 +43,7 @@ func newMachine(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{t: t, root: t.TempDir(), bucket: s3.New(t)}
 	m.home = m.path("/root")
-	for _, dir := range []string{"/root", "/var/lib", "/mnt", "/etc/crateyard/s3", "/etc/backup-keys", "/srv", "/bin"} {
+	for _, dir := range []string{"/root", "/var/lib", "/mnt/bundles", "/etc/crateyard/s3", "/etc/backup-keys", "/srv", "/bin"} {
 		m.must(os.MkdirAll(m.path(dir), 0o750))
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -208,6 +208,21 @@ func (m *machine) backup() string {
 		m.t.Fatal("there is no backup: ", err)
 	}
 	return list[len(list)-1].Name()
+}
+
+// mirrors makes the mirrors of the text, of the registry at old.example.com.
+func (m *machine) mirrors() {
+	m.t.Helper()
+	m.write("/root/partner-token", m.old.AdminToken+"\n")
+	m.run("crateyard mirror create crates-mirror --upstream sparse+https://old.example.com/index/")
+	m.run("crateyard mirror create partner --upstream sparse+https://old.example.com/index/ --deny 'evil-*' --upstream-token-file partner-token")
+	c := serve.NewClient("http://"+m.address, "")
+	defer c.Close()
+	for _, path := range []string{"/ve/te/veteran", "/crates/veteran/1.0.0/download"} {
+		if status, text, err := c.Do("GET", "/mirrors/crates-mirror"+path, nil); status != 200 || err != nil {
+			m.t.Fatalf("%s of the mirror: %d %s %v", path, status, text, err)
+		}
+	}
 }
 
 // meuse makes Meuse's folder of crates and its index, kellnr a folder of Kellnr.

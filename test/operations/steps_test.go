@@ -37,6 +37,30 @@ func steps() []step {
 		{command: "crateyard check --data /var/lib/crateyard-new", says: "2 versions",
 			after: func(m *machine) { m.remove("/var/lib/crateyard-new") }},
 
+		// Mirrors in a backup: one that has something cached, and one with a token.
+		{command: "export CRATEYARD_URL=https://crates.example.com CRATEYARD_TOKEN=$(cat /var/lib/crateyard/admin-token)", after: (*machine).mirrors},
+		{command: "crateyard mirror export crates-mirror --to /mnt/bundles/crates-mirror.tar", after: func(m *machine) {
+			m.stop()
+			m.run("crateyard backup --data /var/lib/crateyard --to /mnt/backups")
+			out := m.run("crateyard restore --data /var/lib/crateyard-new --from /mnt/backups")
+			if !strings.Contains(out, "mirror crates-mirror came back without 1 cached archive ") || !strings.Contains(out, "mirror partner came back without the token ") {
+				m.t.Errorf("the restore names both mirrors:\n%s", out)
+			}
+			m.run("cp /var/lib/crateyard/admin-token /var/lib/crateyard-new/admin-token") // for the CRATEYARD_TOKEN of before
+			m.serve("crateyard serve --data /var/lib/crateyard-new")
+		}},
+		{command: "crateyard mirror import crates-mirror --from /mnt/bundles/crates-mirror.tar", says: "1 archive loaded"},
+		{command: "crateyard mirror sync crates-mirror"},
+		{command: "crateyard mirror status partner -o json | jq .spec > partner.json"},
+		{command: "crateyard mirror create partner --spec partner.json --upstream-token-file partner-token", after: func(m *machine) {
+			if out := m.run("crateyard mirror status partner -o json"); !strings.Contains(out, `"has_token": true`) || !strings.Contains(out, "evil-*") {
+				m.t.Errorf("the mirror has its token again, and is what it was:\n%s", out)
+			}
+			m.stop()
+			m.remove("/var/lib/crateyard-new")
+			m.serve("crateyard serve --data /var/lib/crateyard")
+		}},
+
 		// Move to PostgreSQL and S3: the numbers of the text.
 		{command: "install -m 600 /var/lib/crateyard/admin-token /etc/crateyard/admin-token", after: func(m *machine) { // and 2.
 			_, configs := operations(m.t)
