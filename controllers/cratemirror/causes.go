@@ -26,11 +26,33 @@ func policyValid(f *facts, was func(string) *metav1.Condition) metav1.Condition 
 	const typ = v1alpha1.PolicyValidCondition
 	switch wrong := f.refused.ofPolicy(); {
 	case f.accepted:
-		return conditions.True(typ, v1alpha1.ReasonPolicyAccepted, "the policy is in effect")
+		return advised(f)
 	case len(wrong) > 0:
 		return conditions.False(typ, v1alpha1.ReasonPolicyInvalid, wrong.String())
 	}
 	return kept(typ, was)
+}
+
+// advised is PolicyValid of a policy that the registry has: one that goes by advisories is in effect when they were read.
+func advised(f *facts) metav1.Condition {
+	const typ, inEffect = v1alpha1.PolicyValidCondition, "the policy is in effect"
+	if f.live == nil || f.live.Status.Advisories == nil {
+		return conditions.True(typ, v1alpha1.ReasonPolicyAccepted, inEffect)
+	}
+	a, means := f.live.Status.Advisories, "no version is warned of before they are"
+	if f.live.Unadvised() {
+		means = "nothing is given out before they are"
+	}
+	switch {
+	case !a.Ready && a.Message == "":
+		return conditions.Unknown(typ, v1alpha1.ReasonReadingAdvisories, f.text(fmt.Sprintf("the advisories of %s are being read: %s", a.Backend, means)))
+	case !a.Ready:
+		return conditions.False(typ, v1alpha1.ReasonAdvisoriesUnreadable, f.text(fmt.Sprintf("the advisories of %s cannot be read: %s; %s: check spec.policy.advisories.source, which is an address that the registry's pods reach, or a folder in them",
+			a.Backend, a.Message, means)))
+	case a.Message != "":
+		return conditions.True(typ, v1alpha1.ReasonPolicyAccepted, f.text(fmt.Sprintf("%s, with the advisories of %s that were read before; now they cannot be: %s", inEffect, a.Backend, a.Message)))
+	}
+	return conditions.True(typ, v1alpha1.ReasonPolicyAccepted, inEffect)
 }
 
 func upstreamReady(f *facts, was func(string) *metav1.Condition) metav1.Condition {

@@ -29,7 +29,7 @@ import (
 
 // How often a CrateMirror is looked at when no watch asks for it.
 const (
-	pollSyncing = 10 * time.Second // how far a sync is
+	pollSyncing = 10 * time.Second // how far a sync is, and whether what is missing for any answer has come
 	pollReady   = time.Minute      // what is cached, and whether upstream answers
 	pollStalled = 5 * time.Minute
 	afterNext   = 5 * time.Second // how long after its time a scheduled sync runs for certain; servers look every few seconds
@@ -132,7 +132,7 @@ func (r *Reconciler) after(s *scope, err error) (ctrl.Result, error) {
 	if s.mirror.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil
 	}
-	if s.facts.live != nil && syncing(s.facts.live) {
+	if s.facts.live != nil && (syncing(s.facts.live) || s.facts.live.Unadvised()) {
 		poll = pollSyncing
 	}
 	result := schedule.In(poll)
