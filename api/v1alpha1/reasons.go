@@ -136,6 +136,8 @@ const (
 	ReasonAdvisoriesUnreadable = "AdvisoriesUnreadable"
 	// ReasonUpstreamAnswers: the last request to upstream was answered, or there was none since the server started.
 	ReasonUpstreamAnswers = "UpstreamAnswers"
+	// ReasonAskingUpstream: upstream was asked for its first word, and has not answered yet.
+	ReasonAskingUpstream = "AskingUpstream"
 	// ReasonUpstreamUnreachable: the last request to upstream was not answered as by a registry. What is cached is served.
 	ReasonUpstreamUnreachable = "UpstreamUnreachable"
 	// ReasonConfigMapMissing: a ConfigMap that the spec names is not there.

@@ -64,7 +64,10 @@ func upstreamReady(f *facts, was func(string) *metav1.Condition) metav1.Conditio
 		return kept(typ, was)
 	}
 	up, never := f.live.Status.Upstream, f.live.Status.NeverReached()
-	if up.Ready && never {
+	if up.Ready && never && f.live.Spec.Mode != string(v1alpha1.MirrorPinned) {
+		return conditions.Unknown(typ, v1alpha1.ReasonAskingUpstream, f.text(up.Backend+" has not answered yet"))
+	}
+	if up.Ready && never { // whom nobody asks by itself
 		return conditions.Unknown(typ, v1alpha1.ReasonUnknown, f.text(up.Backend+" was not asked yet"))
 	}
 	if up.Ready {
@@ -74,11 +77,14 @@ func upstreamReady(f *facts, was func(string) *metav1.Condition) metav1.Conditio
 		up.Backend += " was never reached"
 	}
 	does := "what is cached is served"
-	if f.live.Status.IndexFiles+f.live.Status.Crates == 0 {
+	if givesNothing(f.live) {
 		does = "check spec.upstream.index, and whether the registry's pods can reach it"
 	}
 	return conditions.False(typ, v1alpha1.ReasonUpstreamUnreachable, f.text(fmt.Sprintf("%s: %s; %s", up.Backend, up.Message, does)))
 }
+
+// givesNothing reports whether a mirror has nothing to give out without its upstream: archives without the index files that name them are none.
+func givesNothing(m *wire.Mirror) bool { return m.Status.IndexFiles == 0 }
 
 func lockfilesReady(f *facts, was func(string) *metav1.Condition) metav1.Condition {
 	const typ = v1alpha1.LockfilesReadyCondition

@@ -77,7 +77,7 @@ func status(m *v1alpha1.CrateMirror, f facts, err error, now time.Time) v1alpha1
 		switch {
 		case f.accepted && l.Unadvised():
 			working = &policy
-		case upstream.Status == metav1.ConditionFalse && l.Status.IndexFiles+l.Status.Crates == 0:
+		case upstream.Status == metav1.ConditionFalse && givesNothing(l), upstream.Reason == v1alpha1.ReasonAskingUpstream:
 			working = &upstream
 		case working == nil && l.Spec.Mode == string(v1alpha1.MirrorPinned) && l.Status.Sync.LastEnded == nil && synced.Status == metav1.ConditionFalse:
 			working = &synced

@@ -80,8 +80,17 @@ func TestStatus(t *testing.T) {
 		{name: "upstream never reached", facts: facts{live: cached(func(m *wire.Mirror) {
 			m.Status.Upstream.Ready, m.Status.Upstream.Message, m.Status.IndexFiles, m.Status.Crates = false, "connection refused", 0, 0
 		})}, typ: "UpstreamReady", status: no, reason: "UpstreamUnreachable", says: "https://up.example/ was never reached: connection refused; check"},
-		{name: "upstream not asked yet", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates = 0, 0 })},
+		{name: "upstream not heard of yet", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates = 0, 0 })},
+			typ: "UpstreamReady", status: metav1.ConditionUnknown, reason: "AskingUpstream", says: "https://up.example/ has not answered yet"},
+		{name: "upstream not heard of yet, ready", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates = 0, 0 })}, typ: "Ready", status: no, reason: "AskingUpstream"},
+		{name: "upstream answered, nothing cached", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates, m.Status.UpstreamAnswered = 0, 0, &t0 })},
+			typ: "Ready", status: yes, reason: "Succeeded"},
+		{name: "upstream not asked", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Mode, m.Status.IndexFiles, m.Status.Crates = "Pinned", 0, 0 })},
 			typ: "UpstreamReady", status: metav1.ConditionUnknown, reason: "Unknown", says: "was not asked yet"},
+		{name: "upstream not asked, ready", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Mode, m.Status.IndexFiles, m.Status.Crates = "Pinned", 0, 0 })},
+			typ: "Ready", status: yes, reason: "Succeeded"},
+		{name: "another upstream away, archives of the old one", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Upstream.Ready, m.Status.IndexFiles = false, 0 })},
+			typ: "Ready", status: no, reason: "UpstreamUnreachable"},
 		{name: "upstream not asked since a restart", facts: facts{live: cached(nil)}, typ: "UpstreamReady", status: yes, reason: "UpstreamAnswers"},
 		{name: "suspended", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend = true })}, typ: "Synced", status: yes, reason: "Synced", says: "suspend holds back further syncs"},
 		{name: "suspended since a change", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend, m.Generation = true, 3 })}, typ: "Synced", status: no, reason: "Suspended", says: "sync-requested-at"},
