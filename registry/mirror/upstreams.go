@@ -121,7 +121,7 @@ func (m *Mirror) adoptRest(ctx context.Context) error {
 	}
 	row, err := m.Catalog.Mirror(ctx, m.Name())
 	if err != nil || row.ID != m.Row.ID || row.Generation != m.Row.Generation {
-		return nil // it is another one by now, or gone
+		return nil //nolint:nilerr // it is another one by now, or gone
 	}
 	if s := readSync(row.Status); m.pinnedOnly() && (s.Running || s.Generation < m.Row.UpstreamSince || s.Failed > 0 || s.Message != "") {
 		return nil
