@@ -55,14 +55,17 @@ func mirrorTable(mirrors ...wire.Mirror) func(io.Writer) {
 			if listsAny(m) {
 				synced = ago(m.Status.Sync.LastSuccessful)
 			}
-			row(w, m.Name, m.Spec.Upstream.Index, m.Spec.Mode, upText(m.Status), m.Status.Crates, bytesText(m.Status.Bytes), syncText(m), m.Status.Sync.Failed, synced)
+			row(w, m.Name, m.Spec.Upstream.Index, m.Spec.Mode, upText(m), m.Status.Crates, bytesText(m.Status.Bytes), syncText(m), m.Status.Sync.Failed, synced)
 		}
 	}
 }
 
-// upText says in a word whether upstream answers.
-func upText(s wire.MirrorStatus) string {
+// upText says in a word whether upstream answers, and the mirror gives anything out.
+func upText(m wire.Mirror) string {
+	s := m.Status
 	switch {
+	case m.Unadvised():
+		return "no advisories"
 	case s.Upstream.Ready && s.NeverReached():
 		return "not asked"
 	case s.Upstream.Ready:
@@ -132,6 +135,16 @@ func mirrorDetails(cf *clientFlags, m wire.Mirror) func(io.Writer) {
 			row(w, "", "of no help: "+st.Upstream.Message)
 		}
 		row(w, "Mode:", m.Spec.Mode)
+		if a := st.Advisories; a != nil && !a.Ready {
+			why, means := a.Message, "no version is warned of before they are"
+			if why == "" {
+				why = "they are being read"
+			}
+			if m.Unadvised() {
+				means = "nothing is given out before they are"
+			}
+			row(w, "Advisories:", fmt.Sprintf("%s: not read: %s; %s", a.Backend, why, means))
+		}
 		row(w, "Cached:", fmt.Sprintf("%d index files, %d archives, %s", st.IndexFiles, st.Crates, bytesText(st.Bytes)))
 		if !listsAny(m) {
 			row(w, "Sync:", strings.TrimPrefix(syncText(m)+", nothing is listed to be cached ahead", "-, "))

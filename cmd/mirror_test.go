@@ -102,6 +102,18 @@ func TestMirrorCreateAgain(t *testing.T) {
 	}
 }
 
+// A mirror that waits for its advisories does not look as if it were up.
+func TestMirrorUnadvised(t *testing.T) {
+	m := wire.Mirror{Name: "m", Spec: wire.MirrorSpec{Policy: wire.MirrorPolicy{Advisories: &wire.MirrorAdvisories{Source: "/srv/db"}}}}
+	m.Status = wire.MirrorStatus{Upstream: wire.Backend{Ready: true}, IndexFiles: 1, Advisories: &wire.Backend{Backend: "/srv/db", Message: "no such folder"}}
+	var list, details bytes.Buffer
+	mirrorTable(m)(&list)
+	mirrorDetails(&clientFlags{}, m)(&details)
+	if !strings.Contains(list.String(), "\tno advisories\t") || !strings.Contains(details.String(), "Advisories:\t/srv/db: not read: no such folder; nothing is given out before they are") {
+		t.Errorf("%s%s", list.String(), details.String())
+	}
+}
+
 // An upstream that was never reached is told from one that answers, and nothing to sync from a sync that went well.
 func TestMirrorNeverReached(t *testing.T) {
 	now := time.Now()

@@ -378,7 +378,9 @@ func TestMirrorWithoutUpstream(t *testing.T) {
 	up := h.startUpstream("Enabled", "one@1.0.0")
 	up.down.Store(true)
 	h.makeMirror("deps", v1alpha1.CrateMirrorSpec{Upstream: v1alpha1.MirrorUpstreamSpec{Index: up.index}, Crates: []v1alpha1.MirroredCrate{{Name: "one"}}})
-	m := h.ended("deps")
+	m, _ := h.mirror("deps") // not for a moment does it look as if it worked
+	h.want(m, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonUpstreamUnreachable)
+	m = h.ended("deps")
 	h.wantContains(h.want(m, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonUpstreamUnreachable), "check spec.upstream.index")
 	h.wantContains(h.want(m, v1alpha1.UpstreamReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonUpstreamUnreachable), strings.TrimPrefix(up.index, "sparse+"))
 	h.want(m, v1alpha1.SyncedCondition, metav1.ConditionFalse, v1alpha1.ReasonSyncFailed)
@@ -564,9 +566,10 @@ func TestMirrorWaitsForRegistry(t *testing.T) {
 func TestNamesOfMirrors(t *testing.T) {
 	h := newHarness(t)
 	h.ready("acme")
-	h.makeMirror("first", v1alpha1.CrateMirrorSpec{Name: "deps"})
+	up := v1alpha1.MirrorUpstreamSpec{Index: h.startUpstream("Enabled", "one@1.0.0").index}
+	h.makeMirror("first", v1alpha1.CrateMirrorSpec{Name: "deps", Upstream: up})
 	h.mirror("first")
-	h.makeMirror("second", v1alpha1.CrateMirrorSpec{Name: "deps", Mode: v1alpha1.MirrorPinned, Crates: []v1alpha1.MirroredCrate{}, DeletionPolicy: v1alpha1.DeletionDelete})
+	h.makeMirror("second", v1alpha1.CrateMirrorSpec{Name: "deps", Upstream: up, Mode: v1alpha1.MirrorPinned, Crates: []v1alpha1.MirroredCrate{}, DeletionPolicy: v1alpha1.DeletionDelete})
 	m, _ := h.mirror("second")
 	h.wantContains(h.want(m, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonMirrorNameTaken), "CrateMirror first already stands for mirror deps of Registry acme")
 	h.deleteMirrorWithoutFinalizer("second")
@@ -574,7 +577,7 @@ func TestNamesOfMirrors(t *testing.T) {
 		t.Errorf("the second CrateMirror changed the first one's mirror: %+v", at.Spec)
 	}
 
-	h.makeMirror("second", v1alpha1.CrateMirrorSpec{Name: "deps", Mode: v1alpha1.MirrorPinned, Crates: []v1alpha1.MirroredCrate{}})
+	h.makeMirror("second", v1alpha1.CrateMirrorSpec{Name: "deps", Upstream: up, Mode: v1alpha1.MirrorPinned, Crates: []v1alpha1.MirroredCrate{}})
 	h.deleteMirror("first")
 	m, _ = h.mirror("second")
 	h.want(m, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)

@@ -86,3 +86,15 @@ func TestDriftIsRepaired(t *testing.T) {
 	}
 	get(h, "acme-metrics", &corev1.Service{})
 }
+
+// A claim that waits for a storage class that is not there is in the way of a Registry with another one, and both say so.
+func TestClaimOfAMissingStorageClass(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{Storage: v1alpha1.StorageSpec{Filesystem: v1alpha1.FilesystemStorage{StorageClassName: "absent"}}})
+	r, _ := h.registry("acme")
+	h.wantContains(h.want(r, v1alpha1.StorageReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonStorageClassMissing), "PersistentVolumeClaim acme-data, which holds nothing")
+	h.must(h.client.Delete(t.Context(), r))
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{Storage: v1alpha1.StorageSpec{Filesystem: v1alpha1.FilesystemStorage{StorageClassName: "other"}}})
+	r, _ = h.registry("acme")
+	h.wantContains(h.want(r, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonStorageClassMissing), "acme-data of an earlier Registry never got a volume, and asks for one of StorageClass absent")
+}

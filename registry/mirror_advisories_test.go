@@ -52,3 +52,35 @@ func TestMirrorAdvisoriesOfTheirSource(t *testing.T) {
 		return
 	}
 }
+
+// Advisories that cannot be read are told to whoever makes the mirror, to those who ask it for something, and in its status; and they are read as soon as they can be.
+func TestMirrorAdvisoriesUnreadable(t *testing.T) {
+	m := openMirror(t, nil, "acme 1.0.0")
+	dir := filepath.Join(t.TempDir(), "advisory-db")
+	spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+" + m.proxy.URL + "/index/"}, Policy: wire.MirrorPolicy{Advisories: &wire.MirrorAdvisories{Source: dir}}}
+	made, err := m.client.PutMirror(t.Context(), "m", wire.MirrorChange{Spec: spec})
+	if said := strings.Join(made.Warnings, " "); err != nil || !strings.Contains(said, "no such file or directory") || !strings.Contains(said, "check policy.advisories.source") {
+		t.Errorf("%v, %q", err, said)
+	}
+	if a := made.Status.Advisories; !made.Unadvised() || a.Backend != dir || !strings.Contains(a.Message, "no such file or directory") {
+		t.Errorf("%+v", a)
+	}
+	if a := m.index("acme"); a.status != 503 || !strings.Contains(a.body, "no such file or directory") || !strings.Contains(a.body, "trying again is of no use") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	spec.Policy.Advisories.Action = "Warn"
+	if made, err = m.client.PutMirror(t.Context(), "m", wire.MirrorChange{Spec: spec}); err != nil || made.Unadvised() || made.Status.Advisories.Ready ||
+		!strings.Contains(strings.Join(made.Warnings, " "), "warns of nothing") {
+		t.Errorf("with Warn: %v, %q, %+v", err, made.Warnings, made.Status.Advisories)
+	}
+	if a := m.index("acme"); a.status != 200 {
+		t.Errorf("with Warn: %d %s", a.status, a.body)
+	}
+	if err := os.Rename(advisoriesOf(t, "acme"), dir); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the advisories are read", func() bool {
+		now, err := m.client.Mirror(t.Context(), "m")
+		return err == nil && now.Status.Advisories.Ready && now.Status.Advisories.Message == "" && len(now.Status.Problems) == 0
+	})
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/upstream"
 )
 
 // lockfileOf is a Cargo.lock that names some versions, NAME VERSION each, with the checksums of upstream's index.
@@ -249,6 +250,27 @@ func TestShadowingIsTold(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// While an upstream is away nothing new is published where its names are refused, and the answer says why and what helps; a mirror that asks nobody stops nothing.
+func TestShadowingWithoutUpstream(t *testing.T) {
+	m := openUpstream(t, "known 1.0.0")
+	m.yard = open(t, func(c *registry.Config) { c.Publishing.Shadowing = "Refuse" })
+	m.client = client.New(m.url, m.admin)
+	m.put("m", nil)
+	m.index("known")
+	eventually(t, "the index file is noted", func() bool { return m.status().IndexFiles == 1 })
+	m.proxy.Fail("", upstream.Error, -1)
+	if a := m.publish(good(t, "free", "0.1.0")); a.status != 503 || !strings.Contains(a.body, "500 Internal Server Error") || !strings.Contains(a.body, "mode Pinned") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	m.put("m", func(s *wire.MirrorSpec) { s.Mode = "Pinned" })
+	if a := m.publish(good(t, "free", "0.1.0")); a.status != 200 {
+		t.Errorf("with mode Pinned: %d %s", a.status, a.body)
+	}
+	if a := m.publish(good(t, "known", "0.1.0")); a.status == 200 || !strings.Contains(a.body, "has a crate of this name") {
+		t.Errorf("a name that is cached: %d %s", a.status, a.body)
 	}
 }
 

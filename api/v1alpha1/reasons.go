@@ -132,8 +132,14 @@ const (
 	ReasonPolicyAccepted = "PolicyAccepted"
 	// ReasonPolicyInvalid: the policy holds something that cannot be read, or contradicts itself. The one from before is in effect.
 	ReasonPolicyInvalid = "PolicyInvalid"
+	// ReasonReadingAdvisories: the advisories that the policy names are being read for the first time.
+	ReasonReadingAdvisories = "ReadingAdvisories"
+	// ReasonAdvisoriesUnreadable: the advisories that the policy names were never read, and cannot be.
+	ReasonAdvisoriesUnreadable = "AdvisoriesUnreadable"
 	// ReasonUpstreamAnswers: the last request to upstream was answered, or there was none since the server started.
 	ReasonUpstreamAnswers = "UpstreamAnswers"
+	// ReasonAskingUpstream: upstream was asked for its first word, and has not answered yet.
+	ReasonAskingUpstream = "AskingUpstream"
 	// ReasonUpstreamUnreachable: the last request to upstream was not answered as by a registry. What is cached is served.
 	ReasonUpstreamUnreachable = "UpstreamUnreachable"
 	// ReasonConfigMapMissing: a ConfigMap that the spec names is not there.

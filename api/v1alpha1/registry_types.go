@@ -62,7 +62,7 @@ type RegistrySpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~]+)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~]+)*$')",message="url must begin with https:// or http://, name a host, and have no slash at its end and no user, query or fragment, such as https://crates.acme.dev"
 	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.git') && !self.contains('/.')",message="url cannot end in .git (cargo before 1.96 confuses such addresses, CVE-2026-5222) nor have a path element that begins with a dot"
 	URL string `json:"url,omitempty"`
 

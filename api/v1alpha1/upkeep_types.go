@@ -6,7 +6,7 @@ import "k8s.io/apimachinery/pkg/api/resource"
 type BackupSpec struct {
 	// Schedule in five fields, as cron has them, in UTC: "0 3 * * *" is every day at three.
 	// +required
-	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Za-z*/,-]+( +[0-9A-Za-z*/,-]+){4}$')",message="schedule must have five fields, as in cron: minute, hour, day of the month, month, day of the week; 0 3 * * * is every day at three"
 	Schedule string `json:"schedule"`

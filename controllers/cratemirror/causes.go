@@ -26,11 +26,33 @@ func policyValid(f *facts, was func(string) *metav1.Condition) metav1.Condition 
 	const typ = v1alpha1.PolicyValidCondition
 	switch wrong := f.refused.ofPolicy(); {
 	case f.accepted:
-		return conditions.True(typ, v1alpha1.ReasonPolicyAccepted, "the policy is in effect")
+		return advised(f)
 	case len(wrong) > 0:
 		return conditions.False(typ, v1alpha1.ReasonPolicyInvalid, wrong.String())
 	}
 	return kept(typ, was)
+}
+
+// advised is PolicyValid of a policy that the registry has: one that goes by advisories is in effect when they were read.
+func advised(f *facts) metav1.Condition {
+	const typ, inEffect = v1alpha1.PolicyValidCondition, "the policy is in effect"
+	if f.live == nil || f.live.Status.Advisories == nil {
+		return conditions.True(typ, v1alpha1.ReasonPolicyAccepted, inEffect)
+	}
+	a, means := f.live.Status.Advisories, "no version is warned of before they are"
+	if f.live.Unadvised() {
+		means = "nothing is given out before they are"
+	}
+	switch {
+	case !a.Ready && a.Message == "":
+		return conditions.Unknown(typ, v1alpha1.ReasonReadingAdvisories, f.text(fmt.Sprintf("the advisories of %s are being read: %s", a.Backend, means)))
+	case !a.Ready:
+		return conditions.False(typ, v1alpha1.ReasonAdvisoriesUnreadable, f.text(fmt.Sprintf("the advisories of %s cannot be read: %s; %s: check spec.policy.advisories.source, which is an address that the registry's pods reach, or a folder in them",
+			a.Backend, a.Message, means)))
+	case a.Message != "":
+		return conditions.True(typ, v1alpha1.ReasonPolicyAccepted, f.text(fmt.Sprintf("%s, with the advisories of %s that were read before; now they cannot be: %s", inEffect, a.Backend, a.Message)))
+	}
+	return conditions.True(typ, v1alpha1.ReasonPolicyAccepted, inEffect)
 }
 
 func upstreamReady(f *facts, was func(string) *metav1.Condition) metav1.Condition {
@@ -42,7 +64,10 @@ func upstreamReady(f *facts, was func(string) *metav1.Condition) metav1.Conditio
 		return kept(typ, was)
 	}
 	up, never := f.live.Status.Upstream, f.live.Status.NeverReached()
-	if up.Ready && never {
+	if up.Ready && never && f.live.Spec.Mode != string(v1alpha1.MirrorPinned) {
+		return conditions.Unknown(typ, v1alpha1.ReasonAskingUpstream, f.text(up.Backend+" has not answered yet"))
+	}
+	if up.Ready && never { // whom nobody asks by itself
 		return conditions.Unknown(typ, v1alpha1.ReasonUnknown, f.text(up.Backend+" was not asked yet"))
 	}
 	if up.Ready {
@@ -52,11 +77,14 @@ func upstreamReady(f *facts, was func(string) *metav1.Condition) metav1.Conditio
 		up.Backend += " was never reached"
 	}
 	does := "what is cached is served"
-	if f.live.Status.IndexFiles+f.live.Status.Crates == 0 {
+	if givesNothing(f.live) {
 		does = "check spec.upstream.index, and whether the registry's pods can reach it"
 	}
 	return conditions.False(typ, v1alpha1.ReasonUpstreamUnreachable, f.text(fmt.Sprintf("%s: %s; %s", up.Backend, up.Message, does)))
 }
+
+// givesNothing reports whether a mirror has nothing to give out without its upstream: archives without the index files that name them are none.
+func givesNothing(m *wire.Mirror) bool { return m.Status.IndexFiles == 0 }
 
 func lockfilesReady(f *facts, was func(string) *metav1.Condition) metav1.Condition {
 	const typ = v1alpha1.LockfilesReadyCondition

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -29,7 +30,8 @@ import (
 
 // How often a CrateMirror is looked at when no watch asks for it.
 const (
-	pollSyncing = 10 * time.Second // how far a sync is
+	pollAsking  = 3 * time.Second  // whether upstream has given its first word
+	pollSyncing = 10 * time.Second // how far a sync is, and whether what is missing for any answer has come
 	pollReady   = time.Minute      // what is cached, and whether upstream answers
 	pollStalled = 5 * time.Minute
 	afterNext   = 5 * time.Second // how long after its time a scheduled sync runs for certain; servers look every few seconds
@@ -132,8 +134,8 @@ func (r *Reconciler) after(s *scope, err error) (ctrl.Result, error) {
 	if s.mirror.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil
 	}
-	if s.facts.live != nil && syncing(s.facts.live) {
-		poll = pollSyncing
+	if s.facts.live != nil {
+		poll = min(poll, soon(s))
 	}
 	result := schedule.In(poll)
 	if next := s.mirror.Status.Sync.NextAt; s.facts.live != nil && next != nil {
@@ -142,6 +144,18 @@ func (r *Reconciler) after(s *scope, err error) (ctrl.Result, error) {
 		}
 	}
 	return result, nil
+}
+
+// soon is when to look again at what is about to change at the registry, or keeps a mirror from giving anything out.
+func soon(s *scope) time.Duration {
+	live, up := s.facts.live, meta.FindStatusCondition(s.mirror.Status.Conditions, v1alpha1.UpstreamReadyCondition)
+	switch {
+	case up != nil && up.Reason == v1alpha1.ReasonAskingUpstream:
+		return pollAsking
+	case syncing(live), live.Unadvised(), up != nil && up.Reason == v1alpha1.ReasonUpstreamUnreachable && givesNothing(live):
+		return pollSyncing
+	}
+	return pollReady
 }
 
 func (r *Reconciler) now() time.Time {

@@ -63,8 +63,8 @@ func status(m *v1alpha1.CrateMirror, f facts, err error, now time.Time) v1alpha1
 		st.ObservedGeneration = m.Generation
 	}
 	was := func(typ string) *metav1.Condition { return meta.FindStatusCondition(m.Status.Conditions, typ) }
-	upstream, synced := upstreamReady(&f, was), synced(m, &f, was)
-	causes := []metav1.Condition{parent.Ready(m.Spec.RegistryRef.Name, f.registryReady, err, was(v1alpha1.RegistryReadyCondition)), policyValid(&f, was), upstream}
+	policy, upstream, synced := policyValid(&f, was), upstreamReady(&f, was), synced(m, &f, was)
+	causes := []metav1.Condition{parent.Ready(m.Spec.RegistryRef.Name, f.registryReady, err, was(v1alpha1.RegistryReadyCondition)), policy, upstream}
 	var working *metav1.Condition
 	if len(m.Spec.Lockfiles) > 0 {
 		read := lockfilesReady(&f, was)
@@ -75,7 +75,9 @@ func status(m *v1alpha1.CrateMirror, f facts, err error, now time.Time) v1alpha1
 	}
 	if l := f.live; l != nil {
 		switch {
-		case upstream.Status == metav1.ConditionFalse && l.Status.IndexFiles+l.Status.Crates == 0 && needsUpstream(l):
+		case f.accepted && l.Unadvised():
+			working = &policy
+		case upstream.Status == metav1.ConditionFalse && givesNothing(l) && needsUpstream(l), upstream.Reason == v1alpha1.ReasonAskingUpstream:
 			working = &upstream
 		case working == nil && l.Spec.Mode == string(v1alpha1.MirrorPinned) && l.Status.Sync.LastEnded == nil && synced.Status == metav1.ConditionFalse:
 			working = &synced

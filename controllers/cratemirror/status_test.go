@@ -28,6 +28,14 @@ func cached(change func(*wire.Mirror)) *wire.Mirror {
 	return m
 }
 
+// withAdvisories is a mirror whose policy goes by advisories.
+func withAdvisories(action string, read bool, why string) *wire.Mirror {
+	return cached(func(m *wire.Mirror) {
+		m.Spec.Policy.Advisories = &wire.MirrorAdvisories{Source: "/srv/db", Action: action}
+		m.Status.Advisories = &wire.Backend{Backend: "/srv/db", Ready: read, Message: why}
+	})
+}
+
 func TestStatus(t *testing.T) {
 	const (
 		yes = metav1.ConditionTrue
@@ -75,8 +83,17 @@ func TestStatus(t *testing.T) {
 		{name: "upstream never reached", facts: facts{live: cached(func(m *wire.Mirror) {
 			m.Status.Upstream.Ready, m.Status.Upstream.Message, m.Status.IndexFiles, m.Status.Crates = false, "connection refused", 0, 0
 		})}, typ: "UpstreamReady", status: no, reason: "UpstreamUnreachable", says: "https://up.example/ was never reached: connection refused; check"},
-		{name: "upstream not asked yet", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates = 0, 0 })},
+		{name: "upstream not heard of yet", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates = 0, 0 })},
+			typ: "UpstreamReady", status: metav1.ConditionUnknown, reason: "AskingUpstream", says: "https://up.example/ has not answered yet"},
+		{name: "upstream not heard of yet, ready", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates = 0, 0 })}, typ: "Ready", status: no, reason: "AskingUpstream"},
+		{name: "upstream answered, nothing cached", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates, m.Status.UpstreamAnswered = 0, 0, &t0 })},
+			typ: "Ready", status: yes, reason: "Succeeded"},
+		{name: "upstream not asked", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Mode, m.Status.IndexFiles, m.Status.Crates = "Pinned", 0, 0 })},
 			typ: "UpstreamReady", status: metav1.ConditionUnknown, reason: "Unknown", says: "was not asked yet"},
+		{name: "upstream not asked, ready", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Mode, m.Status.IndexFiles, m.Status.Crates = "Pinned", 0, 0 })},
+			typ: "Ready", status: yes, reason: "Succeeded"},
+		{name: "another upstream away, archives of the old one", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Upstream.Ready, m.Status.IndexFiles = false, 0 })},
+			typ: "Ready", status: no, reason: "UpstreamUnreachable"},
 		{name: "upstream not asked since a restart", facts: facts{live: cached(nil)}, typ: "UpstreamReady", status: yes, reason: "UpstreamAnswers"},
 		{name: "suspended", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend = true })}, typ: "Synced", status: yes, reason: "Synced", says: "suspend holds back further syncs"},
 		{name: "suspended since a change", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Suspend, m.Generation = true, 3 })}, typ: "Synced", status: no, reason: "Suspended", says: "sync-requested-at"},
@@ -90,6 +107,14 @@ func TestStatus(t *testing.T) {
 			typ:   "Ready", status: no, reason: "ConfigMapMissing", says: "there is no ConfigMap a"},
 		{name: "policy", facts: facts{live: cached(nil), refused: refusal{{"spec.policy.allow[0]: no", true}, {"spec.mode: no", false}}}, err: outcome.Stall("InvalidSpec", "no"),
 			typ: "PolicyValid", status: no, reason: "PolicyInvalid", says: "spec.policy.allow[0]: no"},
+		{name: "advisories unreadable", facts: facts{accepted: true, live: withAdvisories("", false, "there is no such folder")}, typ: "Ready", status: no, reason: "AdvisoriesUnreadable",
+			says: "/srv/db cannot be read: there is no such folder; nothing is given out before they are: check spec.policy.advisories.source"},
+		{name: "advisories unreadable, of the policy", facts: facts{accepted: true, live: withAdvisories("", false, "no")}, typ: "PolicyValid", status: no, reason: "AdvisoriesUnreadable"},
+		{name: "advisories not read yet", facts: facts{accepted: true, live: withAdvisories("", false, "")}, typ: "Ready", status: no, reason: "ReadingAdvisories"},
+		{name: "advisories read", facts: facts{accepted: true, live: withAdvisories("", true, "")}, typ: "PolicyValid", status: yes, reason: "PolicyAccepted"},
+		{name: "advisories read before", facts: facts{accepted: true, live: withAdvisories("", true, "no route")}, typ: "PolicyValid", status: yes, reason: "PolicyAccepted", says: "no route"},
+		{name: "advisories that only warn", facts: facts{accepted: true, live: withAdvisories("Warn", false, "no")}, typ: "Ready", status: yes, reason: "Succeeded"},
+		{name: "advisories that only warn, of the policy", facts: facts{accepted: true, live: withAdvisories("Warn", false, "no")}, typ: "PolicyValid", status: no, reason: "AdvisoriesUnreadable", says: "no version is warned of"},
 		{name: "a Secret away", facts: facts{live: cached(nil), missing: finding{"SecretMissing", "there is no Secret a"}}, err: outcome.WaitFor(0, "SecretMissing", "there is no Secret a"),
 			typ: "UpstreamReady", status: no, reason: "SecretMissing"},
 		{name: "failed", facts: facts{live: cached(nil)}, err: errors.New("boom"), typ: "Reconciling", status: yes, reason: "ProgressingWithRetry"},

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/names"
 )
 
 // defaultClassAnnotation marks a cluster's default storage class.
@@ -75,7 +76,7 @@ func (s *scope) checkStorageClass(ctx context.Context) string {
 	if name := s.registry.Spec.Storage.Filesystem.StorageClassName; name != "" {
 		err := s.Live.Get(ctx, client.ObjectKey{Name: name}, &storagev1.StorageClass{})
 		if apierrors.IsNotFound(err) {
-			return fmt.Sprintf("there is no StorageClass %s; make it, or delete this Registry and name another in spec.storage.filesystem.storageClassName", name)
+			return fmt.Sprintf("there is no StorageClass %s; make it, or delete this Registry and PersistentVolumeClaim %s, which holds nothing, and make the Registry with another spec.storage.filesystem.storageClassName", name, names.Data(s.registry.Name))
 		}
 		return ""
 	}

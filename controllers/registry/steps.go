@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
@@ -49,10 +51,27 @@ func (s *scope) observeVolume(ctx context.Context) error {
 		return fmt.Errorf("reading the volume: %w", err)
 	}
 	s.facts.volume = pvc
+	if class := otherClass(s.registry, pvc); class != "" {
+		return outcome.WaitFor(pollUnbound, v1alpha1.ReasonStorageClassMissing, "PersistentVolumeClaim %s of an earlier Registry never got a volume, and asks for one of StorageClass %s, which cannot be changed; "+
+			"delete it, for it holds nothing", pvc.Name, class)
+	}
 	if was := pvc.Annotations[names.RegistryUIDAnnotation]; was != "" && was != string(s.registry.UID) && pvc.DeletionTimestamp == nil {
 		s.facts.adopting = true
 	}
 	return nil
+}
+
+// pollUnbound is when to look again at a claim that somebody has to delete.
+const pollUnbound = 15 * time.Second
+
+// otherClass gives the storage class of a claim that was never bound, where the spec names another one: the API server would refuse the spec's.
+func otherClass(r *v1alpha1.Registry, pvc *corev1.PersistentVolumeClaim) string {
+	class := ptr.Deref(pvc.Spec.StorageClassName, "")
+	want := r.Spec.Storage.Filesystem.StorageClassName
+	if pvc.Spec.VolumeName != "" || pvc.Status.Phase == corev1.ClaimBound || pvc.DeletionTimestamp != nil || want == "" || class == want {
+		return ""
+	}
+	return class
 }
 
 // ensureAdminToken makes the admin Secret once, with a random token, and reads it ever after.

@@ -2,11 +2,14 @@ package mirror
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/mirror/advisory"
 	"github.com/crateyard/crateyard/registry/mirror/advisory/source"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 const (
@@ -21,12 +24,14 @@ type databases struct {
 	mu   sync.Mutex // held while one is read, which may take long
 	open map[string]*source.Source
 	due  map[string]time.Time
+	last map[string]error // how the last try to read each ended
 
-	read sync.Map // the newest of each address, *advisory.DB
+	read  sync.Map // the newest of each address, *advisory.DB
+	wrong sync.Map // why the last try to read each failed, for people
 }
 
 func newDatabases(dir string) *databases {
-	return &databases{dir: dir, open: map[string]*source.Source{}, due: map[string]time.Time{}}
+	return &databases{dir: dir, open: map[string]*source.Source{}, due: map[string]time.Time{}, last: map[string]error{}}
 }
 
 // known gives a database as it was last read, without waiting; nil: it never was.
@@ -36,8 +41,15 @@ func (d *databases) known(address string) *advisory.DB {
 	return known
 }
 
-// get gives a database, which is read when nobody has yet, or is due to be read again. Where that fails, what was there before is given with the error;
-// nil: there was nothing.
+// why says why a database could not be read when that was last tried, without waiting; empty: it could, or nobody has tried yet.
+func (d *databases) why(address string) string {
+	text, _ := d.wrong.Load(address)
+	why, _ := text.(string)
+	return why
+}
+
+// get gives a database, which is read when nobody has yet, or is due to be read again. Where that fails, what was there before is given with the error,
+// until it can be read again; nil: there was nothing.
 func (d *databases) get(ctx context.Context, address string) (db *advisory.DB, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock() // who comes second waits for the first
@@ -45,10 +57,15 @@ func (d *databases) get(ctx context.Context, address string) (db *advisory.DB, e
 		if db != nil {
 			d.read.Store(address, db)
 		}
+		if d.last[address] = err; err == nil {
+			d.wrong.Delete(address)
+		} else if ctx.Err() == nil {
+			d.wrong.Store(address, people(err))
+		}
 	}()
 	s := d.open[address]
 	if s != nil && time.Now().Before(d.due[address]) {
-		return s.DB(), nil
+		return s.DB(), d.last[address]
 	}
 	if s == nil {
 		if s, err = source.Open(ctx, address, d.dir); err != nil {
@@ -70,6 +87,46 @@ func (d *databases) get(ctx context.Context, address string) (db *advisory.DB, e
 // aboutAdvisories begins what is said of a database that is of no use.
 func aboutAdvisories(source string) string { return "the advisories of " + source + " " }
 
+// warnsOnly reports whether what advisories are about is given out, so that nobody waits for them.
+func warnsOnly(a *wire.MirrorAdvisories) bool { return a.Action == "Warn" }
+
+// unread says, to those who ask for something that nothing is known of before the advisories are read, why they are not.
+func (m *Mirror) unread(source string) error {
+	if why := m.databases.why(source); why != "" {
+		return fault.New(fault.Unavailable, "mirror `%s` gives nothing out before it has read the advisories of %s, and they cannot be read (%s): until somebody mends that, or takes "+
+			"policy.advisories from the mirror, trying again is of no use", m.Name(), source, why)
+	}
+	return fault.New(fault.Unavailable, "mirror `%s` gives nothing out before it has read the advisories of %s; try again in a moment", m.Name(), source)
+}
+
+// consult reads advisories that were never read, so that a wrong address is seen at once. It says why there are none, or that they have not come yet.
+func (m *Mirror) consult(ctx context.Context) string {
+	a := m.Spec.Policy.Advisories
+	if a == nil || m.advisories.Load() != nil {
+		return ""
+	}
+	done := make(chan struct{})
+	m.work.Go(func() { m.advise(m.life); close(done) })
+	select {
+	case <-done:
+	case <-time.After(greetWait):
+	case <-ctx.Done():
+		return ""
+	}
+	if m.advisories.Load() != nil {
+		return ""
+	}
+	why := m.databases.why(a.Source)
+	if why == "" {
+		why = fmt.Sprintf("they take more than %s", greetWait)
+	}
+	means := "gives nothing out before it has read"
+	if warnsOnly(a) {
+		means = "warns of nothing before it has read"
+	}
+	return fmt.Sprintf("mirror `%s` is there, and %s the advisories of %s (%s): check policy.advisories.source", m.Name(), means, a.Source, why)
+}
+
 // advise brings the advisories of a mirror up to date.
 func (m *Mirror) advise(ctx context.Context) {
 	a := m.Spec.Policy.Advisories
@@ -78,8 +135,18 @@ func (m *Mirror) advise(ctx context.Context) {
 	}
 	db, err := m.databases.get(ctx, a.Source)
 	if err != nil && ctx.Err() == nil {
-		text := aboutAdvisories(a.Source) + "cannot be read: " + people(err) + "; those from before hold, if there are any"
-		if m.problems.add(text) {
+		text := aboutAdvisories(a.Source) + "cannot be read: " + people(err) + "; "
+		switch {
+		case db != nil:
+			text += "those from before hold"
+		case warnsOnly(a):
+			text += "so no version is warned of"
+		default:
+			text += "nothing is given out before they are"
+		}
+		if !m.problems.has(text) {
+			m.problems.dropPrefix(aboutAdvisories(a.Source))
+			m.problems.add(text)
 			m.Log.Error("Advisories cannot be read", "mirror", m.Name(), "source", a.Source, "error", err)
 			m.tellStatus()
 		}

@@ -212,8 +212,8 @@ func (m *Mirror) options(ctx context.Context, ls lines) (o policy.Options, any b
 		return o, false, nil
 	}
 	o = policy.Options{Now: time.Now(), Advisories: m.advisories.Load()}
-	if a := m.Spec.Policy.Advisories; a != nil && a.Action != "Warn" && o.Advisories == nil {
-		return o, false, fault.New(fault.Unavailable, "mirror `%s` gives nothing out before it has read the advisories of %s; try again in a moment", m.Name(), a.Source)
+	if a := m.Spec.Policy.Advisories; a != nil && !warnsOnly(a) && o.Advisories == nil {
+		return o, false, m.unread(a.Source)
 	}
 	if !m.pinnedOnly() && !m.policy.NeedsFacts() {
 		return o, true, nil

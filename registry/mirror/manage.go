@@ -71,6 +71,11 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 			warnings = append(warnings, why)
 		}
 	}
+	if live := m.Mirror(name); live != nil {
+		if why := live.consult(ctx); why != "" {
+			warnings = append(warnings, why)
+		}
+	}
 	return true, warnings, nil
 }
 

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,16 +92,20 @@ const maxProblems = 20
 func (p *problems) add(text string) (isNew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, known := range p.list {
-		if known == text {
-			return false
-		}
+	if slices.Contains(p.list, text) {
+		return false
 	}
 	if len(p.list) == maxProblems {
 		p.list = p.list[1:]
 	}
 	p.list = append(p.list, text)
 	return true
+}
+
+func (p *problems) has(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.list, text)
 }
 
 func (p *problems) all() []string {

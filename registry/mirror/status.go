@@ -78,6 +78,9 @@ func (m *Manager) describe(ctx context.Context, row catalog.Mirror) (out wire.Mi
 			t := time.Unix(0, at).UTC()
 			out.Status.UpstreamAnswered = &t
 		}
+		if a := live.Spec.Policy.Advisories; a != nil {
+			out.Status.Advisories = &wire.Backend{Backend: a.Source, Ready: live.advisories.Load() != nil, Message: m.databases.why(a.Source)}
+		}
 		for _, p := range live.problems.all() {
 			if !slices.Contains(problems, p) {
 				problems = append(problems, p)

@@ -38,7 +38,7 @@ func (m *Manager) tend(ctx context.Context) {
 		default:
 		}
 		for _, mirror := range m.all() {
-			mirror.greetFirst(ctx)
+			mirror.look(ctx)
 			if running[mirror.Row.ID] || !mirror.due(ctx, time.Now()) {
 				continue
 			}

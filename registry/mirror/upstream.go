@@ -52,6 +52,7 @@ type upstream struct {
 	health      atomic.Pointer[health]
 	answered    atomic.Int64 // when it last answered, in nanoseconds since 1970; 0: never
 	greeted     atomic.Bool  // it was asked for its first word
+	looking     atomic.Bool  // it is being asked whether it is of help again
 
 	configs singleflight.Group
 	mu      sync.Mutex
@@ -182,9 +183,9 @@ func (u *upstream) once(ctx context.Context, what, address string, header http.H
 	resp.Body = &body{ReadCloser: resp.Body, release: release, cancel: cancel}
 	for _, c := range codes {
 		if resp.StatusCode == c {
-			now := time.Now()
-			u.health.Store(&health{at: now})
-			u.answered.Store(now.UnixNano())
+			if what != "config" && c < http.StatusBadRequest { // what is not found may be so because it is no registry at all
+				u.answers()
+			}
 			return resp, nil
 		}
 	}
@@ -234,6 +235,18 @@ func (u *upstream) failed(err error) error {
 	}
 	u.health.Store(&health{at: time.Now(), err: text})
 	return fault.Wrap(fault.Unavailable, err, "the upstream registry at %s is of no help at the moment (%s); what is cached goes on working, try again for the rest", u.host, text)
+}
+
+// answers notes an answer as a registry gives it.
+func (u *upstream) answers() {
+	now := time.Now()
+	u.health.Store(&health{at: now})
+	u.answered.Store(now.UnixNano())
+}
+
+// silent notes that who asked first has had no answer for a while: until one comes, or a failure, that is how upstream stands.
+func (u *upstream) silent(why string) {
+	u.health.CompareAndSwap(nil, &health{at: time.Now(), err: why})
 }
 
 // troubled reports whether upstream was of no help within the given time: then nobody who has an old file waits for it.
@@ -290,14 +303,20 @@ func (u *upstream) registry(ctx context.Context) (*registryConfig, error) {
 	if fresh {
 		return c, nil
 	}
-	v, err, _ := u.configs.Do("", func() (any, error) { return u.readConfig(ctx) })
-	switch {
-	case err == nil:
-		return v.(*registryConfig), nil
-	case c != nil:
+	now, err := u.ask(ctx)
+	if err != nil && c != nil {
 		return c, nil // addresses of files hold for ever
 	}
-	return nil, err
+	return now, err
+}
+
+// ask asks for upstream's config.json, whatever is known of it.
+func (u *upstream) ask(ctx context.Context) (*registryConfig, error) {
+	v, err, _ := u.configs.Do("", func() (any, error) { return u.readConfig(ctx) })
+	if err != nil {
+		return nil, err
+	}
+	return v.(*registryConfig), nil
 }
 
 func (u *upstream) readConfig(ctx context.Context) (*registryConfig, error) {
@@ -323,6 +342,7 @@ func (u *upstream) readConfig(ctx context.Context) (*registryConfig, error) {
 	if err = errors.Join(err, perr); err != nil || dl.Scheme != "http" && dl.Scheme != "https" || dl.Host == "" {
 		return nil, u.failed(cmp.Or(err, errors.New("its config.json names no address of downloads: is it a sparse index?")))
 	}
+	u.answers()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.config, u.read = &c, time.Now()
@@ -371,7 +391,9 @@ func (u *upstream) indexOnce(ctx context.Context, name string, header http.Heade
 		return indexAnswer{same: true}, nil
 	case http.StatusOK:
 	default: // what is no registry has no crate, either, and is not to be believed
-		_, err := u.registry(ctx)
+		if _, err = u.registry(ctx); err == nil {
+			u.answers()
+		}
 		return a, err
 	}
 	a.etag, a.lastModified = resp.Header.Get("Etag"), resp.Header.Get("Last-Modified")

@@ -66,6 +66,7 @@ func (m *Mirror) greet(ctx context.Context) string {
 		}
 	case <-time.After(greetWait):
 		why = fmt.Sprintf("no answer in %s", greetWait)
+		m.up.silent(why)
 	case <-ctx.Done():
 		return ""
 	}
@@ -75,10 +76,23 @@ func (m *Mirror) greet(ctx context.Context) string {
 // asksByItself reports whether upstream is asked although nobody wants a sync.
 func (m *Mirror) asksByItself() bool { return !m.pinnedOnly() || len(m.Spec.Crates) > 0 }
 
-// greetFirst asks an upstream that this server has not asked since it started, so that it can tell how the mirror stands.
-func (m *Mirror) greetFirst(ctx context.Context) {
-	if !m.pinnedOnly() && m.up.health.Load() == nil && m.up.greeted.CompareAndSwap(false, true) {
+// lookAgain is how soon an upstream that was of no help is asked again by itself: nobody may ask for something of a mirror that is said not to work.
+const lookAgain = 30 * time.Second
+
+// look asks an upstream that this server has not asked since it started, or that was of no help a while ago, so that it can tell how the mirror stands.
+func (m *Mirror) look(ctx context.Context) {
+	h := m.up.health.Load()
+	switch {
+	case m.pinnedOnly():
+	case h == nil && m.up.greeted.CompareAndSwap(false, true):
 		m.work.Go(func() { _ = m.greet(ctx) }) // how it ends is in the status
+	case h != nil && h.err != "" && time.Since(h.at) > lookAgain && m.up.looking.CompareAndSwap(false, true):
+		m.work.Go(func() {
+			defer m.up.looking.Store(false)
+			ctx, cancel := m.detached(refreshTime)
+			defer cancel()
+			_, _ = m.up.ask(ctx) // the same
+		})
 	}
 }
 

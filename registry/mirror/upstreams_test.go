@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,5 +136,49 @@ func TestKeepKnowsWhatWasDropped(t *testing.T) {
 	late := a.keep("acme", a.newEntry(), time.Now())
 	if a.cached("acme") != late {
 		t.Error("what was looked up after is not kept")
+	}
+}
+
+// What answers and is no registry was never reached, one that says nothing for long is told, and one that was of no help is asked again by itself.
+func TestFirstWord(t *testing.T) {
+	m := started(t)
+	var right atomic.Bool
+	wait := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/silent/"):
+			<-wait
+		case right.Load() && strings.HasSuffix(r.URL.Path, "config.json"):
+			_, _ = fmt.Fprint(w, `{"dl":"http://127.0.0.1/crates"}`)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(s.Close)
+	t.Cleanup(func() { close(wait) })
+	make := func(name, path string) *Mirror {
+		t.Helper()
+		spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+" + s.URL + path}}
+		if _, _, err := m.Put(t.Context(), catalog.Actor{}, name, wire.MirrorChange{Spec: spec}); err != nil {
+			t.Fatal(err)
+		}
+		return m.Mirror(name)
+	}
+	silent, wrong := make("silent", "/silent/"), make("wrong", "/nothere/")
+	if out, err := m.Get(t.Context(), "silent"); err != nil || out.Status.Upstream.Ready || out.Status.Upstream.Message == "" {
+		t.Errorf("%v %+v", err, out.Status.Upstream)
+	}
+	_, _ = wrong.Index(t.Context(), "acme")
+	if out, err := m.Get(t.Context(), "wrong"); err != nil || out.Status.Upstream.Ready || !out.Status.NeverReached() {
+		t.Errorf("%v %+v", err, out.Status)
+	}
+	right.Store(true)
+	wrong.up.health.Store(&health{at: time.Now().Add(-time.Hour), err: "it was of no help"})
+	for wrong.up.health.Load().err != "" {
+		time.Sleep(10 * time.Millisecond)
+	}
+	silent.up.answers()
+	if out, err := m.Get(t.Context(), "silent"); err != nil || !out.Status.Upstream.Ready || out.Status.NeverReached() {
+		t.Errorf("%v %+v", err, out.Status)
 	}
 }

@@ -147,6 +147,9 @@ type MirrorStatus struct {
 	Upstream Backend `json:"upstream"`
 	// UpstreamAnswered is when the server that says this last had an answer of upstream; nil: never, since it started.
 	UpstreamAnswered *time.Time `json:"upstream_answered,omitempty"`
+	// Advisories says whether those of the policy were ever read, and in Message why the last try failed: where none were, a policy that does not only
+	// warn of them lets nothing out. nil: the policy names none, or the server that says this does not know the mirror yet.
+	Advisories *Backend `json:"advisories,omitempty"`
 	// IndexFiles, Crates and Bytes are what is cached: index files, archives, and the bytes of the archives.
 	IndexFiles int64 `json:"index_files"`
 	Crates     int64 `json:"crates"`
@@ -160,6 +163,12 @@ type MirrorStatus struct {
 
 // NeverReached reports whether upstream never gave the mirror anything, as far as is known.
 func (s MirrorStatus) NeverReached() bool { return s.UpstreamAnswered == nil && s.IndexFiles == 0 }
+
+// Unadvised reports whether a mirror gives nothing out, because the advisories that its policy goes by were never read.
+func (m *Mirror) Unadvised() bool {
+	a := m.Spec.Policy.Advisories
+	return a != nil && a.Action != "Warn" && m.Status.Advisories != nil && !m.Status.Advisories.Ready
+}
 
 // MirrorSync is how the caching ahead of what spec and lockfiles name stands. A time that is nil never was.
 type MirrorSync struct {

@@ -21,7 +21,7 @@ import (
 
 // cluster are the first lines of the blocks that need a cluster; test/e2e has one.
 var cluster = []string{
-	"kubectl wait cratemirror crates-mirror --for=condition=Ready",
+	"kubectl wait cratemirror crates-mirror --for=condition=Ready --timeout=2m   # true once upstream has answered",
 	"kubectl get cratemirrors",
 	"kubectl create configmap app-lock --from-file Cargo.lock --dry-run=client -o yaml | kubectl apply --server-side -f -",
 	"kubectl wait cratemirror crates-mirror --for=condition=Synced --timeout=10m",

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -118,10 +119,23 @@ func (a *Applier) record(owner client.Object, kind, reason, text string) {
 	a.Events.Eventf(owner, nil, kind, reason, action, "%s", text)
 }
 
+// settling is how long what was just made may be about to work: a server that starts, or a Registry that is applied behind its mirror.
+const settling = 30 * time.Second
+
+// early are the reasons that nobody is warned of so soon. Where one holds on, the warning comes with the looks that follow.
+var early = map[string]bool{v1alpha1.ReasonNotReady: true, v1alpha1.ReasonRegistryNotFound: true}
+
 // Warn records a warning when Ready has become false for a reason that asks for somebody's attention.
 func (a *Applier) Warn(owner client.Object, before, after []metav1.Condition) {
 	is, was := meta.FindStatusCondition(after, v1alpha1.ReadyCondition), meta.FindStatusCondition(before, v1alpha1.ReadyCondition)
-	if is == nil || is.Status != metav1.ConditionFalse || passing[is.Reason] || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+	if is == nil || is.Status != metav1.ConditionFalse || passing[is.Reason] {
+		return
+	}
+	age, same := time.Since(owner.GetCreationTimestamp().Time), was != nil && was.Status == is.Status && was.Reason == is.Reason
+	switch {
+	case early[is.Reason] && age < settling:
+		return
+	case same && !(early[is.Reason] && age < 2*settling): // the same warning again counts as one
 		return
 	}
 	a.Events.Eventf(owner, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", outcome.Message(is.Message))
@@ -132,7 +146,7 @@ var passing = map[string]bool{
 	v1alpha1.ReasonProgressing: true, v1alpha1.ReasonProgressingWithRetry: true, v1alpha1.ReasonStarting: true, v1alpha1.ReasonUnknown: true,
 	v1alpha1.ReasonStopped: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonVolumePending: true, v1alpha1.ReasonRegistryNotReady: true,
 	v1alpha1.ReasonUnreachable: true, v1alpha1.ReasonUserSuspended: true,
-	v1alpha1.ReasonSyncing: true,
+	v1alpha1.ReasonSyncing: true, v1alpha1.ReasonReadingAdvisories: true, v1alpha1.ReasonAskingUpstream: true,
 }
 
 // maxAction is the most bytes of an event's action that the API server takes.
