@@ -40,7 +40,7 @@ func newCargoConfigCommand() *cobra.Command {
 	cmd.Flags().StringVar(&address, "url", "", "the registry's address; or CRATEYARD_URL (default http://127.0.0.1:8080)")
 	cmd.Flags().StringVar(&name, "name", "", "what to call the registry (default: what the server calls itself, or crateyard while it cannot be asked)")
 	cmd.Flags().StringVar(&mirror, "mirror", "", "print the lines that have cargo take crates from this mirror of the registry, instead")
-	cmd.Flags().StringVar(&upstream, "upstream", "", "index of the registry that the mirror takes the place of, sparse+https://…/ (default crates.io)")
+	cmd.Flags().StringVar(&upstream, "upstream", "", "index of the registry that the mirror takes the place of, sparse+https://…/ (default: the one that the server says, or crates.io while it cannot be asked)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		a := strings.TrimRight(firstOf(address, os.Getenv("CRATEYARD_URL"), "http://127.0.0.1:8080"), "/")
 		if u, err := url.Parse(a); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -63,8 +63,14 @@ func newCargoConfigCommand() *cobra.Command {
 			if upstream != "" && !strings.HasPrefix(upstream, "sparse+http") {
 				return usageError{fmt.Errorf("--upstream %q: it must be a sparse index such as sparse+https://crates.example.com/index/, as the mirror has it", upstream)}
 			}
-			if has, err := server.HasMirror(ctx, mirror); err == nil && !has { // who cannot be asked may know it later
+			switch of, err := server.MirrorUpstream(ctx, mirror); {
+			case client.IsNotFound(err):
 				return fmt.Errorf("there is no mirror `%s` at %s; `crateyard mirror list --url %s` names those that there are", mirror, a, a)
+			case upstream != "":
+			case of == "": // it cannot be asked, or does not say
+				note(cmd, "%s cannot be asked what mirror %s is of, so these lines are for one of crates.io; --upstream says another", a, mirror)
+			default:
+				upstream = of
 			}
 			lines = wire.MirrorConfig(upstream, mirror, a)
 		}

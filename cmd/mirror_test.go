@@ -31,6 +31,7 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 			_, _ = w.Write([]byte(`{"servers":[{"url":"x","description":"acme"}]}`))
 			return
 		case r.URL.Path == "/mirrors/m/config.json":
+			w.Header().Set(wire.UpstreamHeader, s.m.Spec.Upstream.Index)
 			return
 		case r.URL.Path != "/api/v1/mirrors/m":
 			http.NotFound(w, r)
@@ -152,16 +153,19 @@ func TestMirrorHints(t *testing.T) {
 	}
 }
 
-// cargo-config calls a registry what it calls itself, and gives no lines for a mirror that there is not; without a server it does what it can.
+// cargo-config calls a registry what it calls itself, has a mirror replace the registry that it is of, and gives no lines for a mirror that there is not;
+// without a server it does what it can.
 func TestCargoConfigAsks(t *testing.T) {
-	s := serveMirror(t, wire.Mirror{})
+	s := serveMirror(t, wire.Mirror{Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+https://partner.example/index/"}}})
 	for _, tt := range []struct{ args, out, errs, fails string }{
 		{"", "[registries.acme]", "", ""},
 		{"--name other", "[registries.other]", "", ""},
-		{"--mirror m", `replace-with = "m"`, "", ""},
+		{"--mirror m", "[source.m-upstream]\nregistry = \"sparse+https://partner.example/index/\"\nreplace-with = \"m\"", "", ""},
+		{"--mirror m --upstream sparse+https://other.example/", `registry = "sparse+https://other.example/"`, "", ""},
 		{"--mirror n", "", "", "there is no mirror `n` at URL; `crateyard mirror list --url URL` names"},
 		{"--url http://127.0.0.1:1", "[registries.crateyard]", "cannot be asked what it is called, so it is crateyard here", ""},
-		{"--url http://127.0.0.1:1 --mirror n", `replace-with = "n"`, "", ""},
+		{"--url http://127.0.0.1:1 --mirror n", "[source.crates-io]\nreplace-with = \"n\"", "cannot be asked what mirror n is of, so these lines are for one of crates.io", ""},
+		{"--url http://127.0.0.1:1 --mirror n --upstream sparse+https://other.example/", `replace-with = "n"`, "", ""},
 	} {
 		out, errs, err := s.run(append([]string{"cargo-config"}, strings.Fields(tt.args)...)...)
 		said := ""
