@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -18,6 +19,7 @@ import (
 type mirrorServer struct {
 	*testing.T
 	url string
+	own string // the address that it says is its own
 	m   wire.Mirror
 }
 
@@ -28,7 +30,7 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/api/openapi.json":
-			_, _ = w.Write([]byte(`{"servers":[{"url":"x","description":"acme"}]}`))
+			_, _ = w.Write([]byte(`{"servers":[{"url":"` + s.own + `","description":"acme"}]}`))
 			return
 		case r.URL.Path == "/mirrors/m/config.json":
 			w.Header().Set(wire.UpstreamHeader, s.m.Spec.Upstream.Index)
@@ -149,6 +151,31 @@ func TestMirrorHints(t *testing.T) {
 		}
 		if out, errs, err = s.run(tt.args...); err != nil || strings.Contains(out+errs, "--url") {
 			t.Errorf("%q without --url: %v\n%s%s", tt.args, err, out, errs)
+		}
+	}
+}
+
+// A registry's own address is what others reach it by: it stands in the lines unless another is given, and then that is said.
+func TestCargoConfigOwnAddress(t *testing.T) {
+	for _, tt := range [][4]string{{"", "", defaultURL, ""}, {"", "https://a.b", "https://a.b", ""}, {"http://a.b", "", "http://a.b", ""}, {"http://a.b", "https://a.b", "http://a.b", "is https://a.b;"}} {
+		if got, why := publicAddress(tt[0], tt[1]); got != tt[2] || !strings.Contains(why, tt[3]) || tt[3] == "" && why != "" {
+			t.Errorf("%q of %q: %q, %q", tt[0], tt[1], got, why)
+		}
+	}
+	s := serveMirror(t, wire.Mirror{})
+	server := client.New(s.url, "")
+	for own, want := range map[string]client.Identity{
+		"https://crates.example.com/rust": {Name: "acme", URL: "https://crates.example.com/rust"}, "x": {Name: "acme"}, s.url: {Name: "acme", URL: s.url},
+	} {
+		s.own = own
+		if is := identityOf(t.Context(), server); is != want {
+			t.Errorf("%s: %+v", own, is)
+		}
+		for _, args := range [][]string{{"cargo-config"}, {"cargo-config", "--mirror", "m", "--upstream", "sparse+https://crates.example.com/"}} {
+			out, errs, err := s.run(args...)
+			if differs := own != s.url && own != "x"; err != nil || !strings.Contains(out, `"sparse+`+s.url+"/") || strings.Contains(errs, "own address is "+own) != differs {
+				t.Errorf("%s, %q: %v\n%s%s", own, args, err, out, errs)
+			}
 		}
 	}
 }

@@ -75,16 +75,22 @@ func (c *Client) Status(ctx context.Context) (wire.Status, error) {
 	return s, err
 }
 
-// RegistryName asks what cargo configurations call the registry, which takes no token; empty: the server is of a version that does not say.
-func (c *Client) RegistryName(ctx context.Context) (string, error) {
+// Identity is how cargo knows a registry.
+type Identity struct {
+	Name string // in configurations; empty: the server is of a version that does not say
+	URL  string // its public address, which its own crates and every Cargo.lock name
+}
+
+// Identity asks how cargo knows the registry, which takes no token.
+func (c *Client) Identity(ctx context.Context) (Identity, error) {
 	var doc struct {
-		Servers []struct{ Description string }
+		Servers []struct{ URL, Description string }
 	}
 	_, err := c.get(ctx, strings.TrimSuffix(c.base, "/v1")+"/openapi.json", &doc)
 	if err != nil || len(doc.Servers) == 0 {
-		return "", err
+		return Identity{}, err
 	}
-	return doc.Servers[0].Description, nil
+	return Identity{Name: doc.Servers[0].Description, URL: doc.Servers[0].URL}, nil
 }
 
 // get asks for what is not below the base of the management API, and gives the header of the answer, too.
