@@ -22,7 +22,7 @@ func AllowPublish(who *Principal, name string, s catalog.Standing) error {
 	case s.Exists && !s.Visible && !who.IsAdmin():
 		return fault.New(fault.Forbidden, "the name `%s` is taken by a crate that you cannot see; choose another", name)
 	case s.Exists && !s.Owner && !who.IsAdmin():
-		return fault.New(fault.Forbidden, "this crate exists and you don't own it; ask an owner to run `cargo owner --add %s %s`", who.User, name)
+		return fault.New(fault.Forbidden, "this crate exists and you don't own it; ask an owner to run `cargo owner --registry REGISTRY --add %s %s`", who.User, name)
 	}
 	return nil
 }
