@@ -104,35 +104,6 @@ func TestMirrorCreateAgain(t *testing.T) {
 	}
 }
 
-// A spec that does not fit says where, and what to write instead.
-func TestMirrorSpecExplained(t *testing.T) {
-	s := serveMirror(t, wire.Mirror{})
-	for text, want := range map[string]string{
-		"policy:\n  minimumAge: 72h":                       "line 2: policy.minimumAge: so it is spelled in a CrateMirror; here it is minimum_age; `crateyard mirror create --help`",
-		"upstream: {caBundle: x}":                          "upstream.caBundle: so it is spelled in a CrateMirror; here it is ca_bundle",
-		"policy: {denied: [x]}":                            "policy.denied: there is no such key; here are allow, deny, minimum_age,",
-		"policy: {deny: evil-*}":                           `policy.deny: it is a list: write ["evil-*"]`,
-		"policy: {max_crate_size: 5Mi}":                    "policy.max_crate_size: it is a number of bytes: write 5242880",
-		"retention: {max_size: '7'}":                       "retention.max_size: it is a number of bytes: write 7",
-		"upstream: {concurrency: many}":                    "upstream.concurrency: it is a number, without quotes",
-		"policy: {minimum_age: 3 days}":                    "write it as 30s, 10m, 12h or 90d",
-		"retention: {unused_for: 90}":                      "retention.unused_for: write a text with a unit, such as 72h",
-		"mode: Pinned\nrust_version: 1.80":                 `line 2: rust_version: it is a text: write "1.80", in quotes`,
-		"crates: serde":                                    "crates: it is a list: write each entry on a line of its own",
-		"crates: [{name: a}, {name: 7}]":                   `crates[1].name: it is a text: write "7", in quotes`,
-		"crates: [serde]":                                  "crates[0]: it has keys of its own: name, versions, latest",
-		"suspend: maybe":                                   "suspend: write true or false",
-		"policy: {advisories: {source: x, exceptions: x}}": "policy.advisories.exceptions: it is a list",
-		"just a text":                                      "a spec: it has keys of its own: upstream, mode,",
-		"apiVersion: crateyard.dev/v1alpha1\nkind: X":      "this is a resource for `kubectl apply`",
-	} {
-		_, _, err := s.run("mirror", "create", "m", "--spec", s.write("spec.yaml", text))
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s:\n%v\nwant %s", text, err, want)
-		}
-	}
-}
-
 // An upstream that was never reached is told from one that answers, and nothing to sync from a sync that went well.
 func TestMirrorNeverReached(t *testing.T) {
 	now := time.Now()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"reflect"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -43,9 +42,6 @@ func readSpec(cmd *cobra.Command, file string) (*wire.MirrorSpec, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(spec); err != nil && !errors.Is(err, io.EOF) {
-		if why := explain(data, reflect.TypeFor[wire.MirrorSpec]()); why != nil {
-			err = why
-		}
 		return nil, fmt.Errorf("--spec %s: %w; `crateyard mirror create --help` shows the keys", file, err)
 	}
 	return spec, nil
