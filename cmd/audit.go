@@ -28,17 +28,22 @@ func newAuditCommand() *cobra.Command {
 them, one JSON object a line, for other programs to read.
 
 Actions are crate.publish, crate.import, crate.yank, crate.unyank, crate.owners, crate.access, crate.delete, version.delete, user.create, user.update,
-user.delete, group.create, group.update, group.delete, token.create and token.delete.`,
+user.delete, group.create, group.update, group.delete, token.create, token.delete, mirror.create, mirror.update, mirror.delete, mirror.deny and
+mirror.forget.`,
 		Example: `  crateyard audit --since 24h
-  crateyard audit --crate acme-http --action crate.yank
+  crateyard audit --crate acme-http --version 1.2.0 --action crate.yank
   crateyard audit --user alice --since 2026-01-31T00:00:00Z -o json`,
 	}
 	cf.add(cmd)
 	f := cmd.Flags()
 	f.StringVar(&q.User, "user", "", "changes that a user made")
-	f.StringVar(&q.Crate, "crate", "", "changes to a crate")
+	f.StringVar(&q.Crate, "crate", "", "changes to a crate, in any spelling")
+	f.StringVar(&q.Version, "version", "", "changes to a version, such as 1.2.0")
 	f.StringVar(&q.Action, "action", "", "changes of one kind, such as crate.yank")
 	f.StringVar(&q.Subject, "subject", "", "changes to a user, a group, or a token (user/name)")
+	f.StringVar(&q.Token, "token-name", "", "changes that were made with a token of this name")
+	f.Int64Var(&q.TokenID, "token-id", 0, "changes that were made with the token of this number")
+	f.StringVar(&q.Address, "address", "", "changes that came from this address")
 	f.StringVar(&since, "since", "", "from a time on: 24h or 7d ago, or 2026-01-31T00:00:00Z")
 	f.StringVar(&until, "until", "", "before a time, written in the same ways")
 	f.IntVar(&limit, "limit", 100, "how many records at most; 0 for all (default with -o json)")
@@ -51,6 +56,9 @@ user.delete, group.create, group.update, group.delete, token.create and token.de
 			if *to.at, err = parseTime(to.text, time.Now()); err != nil {
 				return usageError{fmt.Errorf("--%s: %w", flag, err)}
 			}
+		}
+		if q.TokenID < 0 {
+			return usageError{fmt.Errorf("--token-id %d: it must be the number of a token", q.TokenID)}
 		}
 		if limit < 0 {
 			return usageError{fmt.Errorf("--limit %d: it must not be negative", limit)}

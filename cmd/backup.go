@@ -27,13 +27,18 @@ s3://BUCKET/PREFIX; ?endpoint=https://…&region=…&pathStyle=true may stand be
 		RunE: func(cmd *cobra.Command, _ []string) error { return b.create(cmd) },
 	}
 	b.add(cmd)
+	recheck := func(cmd *cobra.Command) *cobra.Command {
+		cmd.Flags().BoolVar(&b.recheck, "recheck", false, "read again all that the target has, and copy anew what is damaged there (else a thirtieth a day)")
+		return cmd
+	}
+	recheck(cmd)
 	cmd.PersistentFlags().StringVar(&b.to, "to", "", "where backups are: a folder, or s3://bucket/prefix")
 	keep := 0
 	prune := &cobra.Command{Use: "prune", Short: "Remove old backups, and archives that no other backup needs", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return b.prune(cmd, keep) }}
 	prune.Flags().IntVar(&keep, "keep", 0, "how many to keep (default as in the configuration, 14)")
 	cmd.AddCommand(
-		&cobra.Command{Use: "create", Short: "Make a backup", Args: args(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return b.create(cmd) }},
+		recheck(&cobra.Command{Use: "create", Short: "Make a backup", Args: args(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return b.create(cmd) }}),
 		&cobra.Command{Use: "list", Short: "List backups", Args: args(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return b.list(cmd) }},
 		&cobra.Command{Use: "verify [NAME]", Short: "Read a backup, or the newest, byte by byte", Args: args(cobra.MaximumNArgs(1)),
 			RunE: func(cmd *cobra.Command, a []string) error { return b.verify(cmd, firstOf(append(a, "latest")...)) }},
@@ -43,7 +48,8 @@ s3://BUCKET/PREFIX; ?endpoint=https://…&region=…&pathStyle=true may stand be
 
 type backupFlags struct {
 	dataFlags
-	to string
+	to      string
+	recheck bool
 }
 
 // target opens where the backups are. Only what writes needs the registry's own configuration.
@@ -102,7 +108,7 @@ func (b *backupFlags) create(cmd *cobra.Command) error {
 			return err
 		}
 		m, err := (&backup.Creator{Catalog: reg.Catalog, Store: reg.Store, Target: t, Leases: reg.Catalog, Holder: upkeep.NewHolder(), Registry: whose,
-			Version: Version(), Progress: p.copied}).Create(cmd.Context())
+			Version: Version(), Recheck: b.recheck, Progress: p.copied}).Create(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -156,7 +162,7 @@ func (b *backupFlags) verify(cmd *cobra.Command, name string) error {
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: catalog and %s (%s) read\n", v.Manifest.Name, counted(v.Blobs, "archive", "archives"), bytesText(v.Bytes))
 		}
 		if v.BadBlobs > 0 {
-			err = errors.Join(err, fmt.Errorf("backup %s: %s missing or wrong; make a new backup", v.Manifest.Name, counted(v.BadBlobs, "archive is", "archives are")))
+			err = errors.Join(err, fmt.Errorf("backup %s: %s missing or wrong; `crateyard backup --recheck` copies them anew", v.Manifest.Name, counted(v.BadBlobs, "archive is", "archives are")))
 		}
 		return errors.Join(err, v.Manifest.Complete())
 	})

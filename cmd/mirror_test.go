@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -201,6 +202,75 @@ func TestCargoConfigAsks(t *testing.T) {
 		}
 		if want := strings.ReplaceAll(tt.fails, "URL", s.url); !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.errs) || tt.errs == "" && errs != "" || !strings.Contains(said, want) || want == "" && said != "" {
 			t.Errorf("cargo-config %s: %v\n%s%s", tt.args, err, out, errs)
+		}
+	}
+}
+
+// A mistake in a file for --spec is told with the file, the field and what it should be.
+func TestMirrorSpecMistakes(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	for text, want := range map[string]string{
+		"policy: {minimum_ages: 72h}":   "there is no policy.minimum_ages; is it policy.minimum_age?",
+		"policy: {minimumAge: 72h}":     "there is no policy.minimumAge; is it policy.minimum_age?",
+		"polcy: {}":                     "there is no polcy; is it policy?",
+		"max_size: 5":                   "there is no max_size; is it retention.max_size?",
+		"crates: [{name: a}, {nam: b}]": "there is no crates[1].nam; is it crates[1].name?",
+		"colour: red":                   "there is no colour; there are upstream, mode, crates,",
+		"policy: {minimum_age: soon}":   `policy.minimum_age: "soon" is no duration`,
+		"policy: {minimum_age: 72}":     "policy.minimum_age: it must be a time, such as 12h or 90d, and is 72",
+		"policy: {deny: evil}":          "policy.deny: it must be a list",
+		"retention: {max_size: 50Gi}":   `retention.max_size: it must be a whole number, and is "50Gi"`,
+		"suspend: maybe":                "suspend: it must be true or false",
+		"crates: [{name: 5}]":           "crates[0].name: it must be a text",
+		"policy: [a]":                   "policy: it must be keys and values, such as allow: …",
+		"- a":                           "all of it: it must be keys and values",
+		"policy: {advisories: {source: x, acton: Deny}}": "there is no policy.advisories.acton; is it policy.advisories.action?",
+		"mode: OnDemand\nretention: {unused_for: 90d}":   "",
+		"": "",
+	} {
+		file := s.write("policy.yaml", text)
+		_, _, err := s.run("mirror", "create", "m", "--spec", file)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), "--spec "+file+": "+want)) {
+			t.Errorf("%q: %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+// --help says of which kind the values of flags are, and no default that there is not.
+func TestMirrorHelp(t *testing.T) {
+	out, _, err := serveMirror(t, wire.Mirror{}).run("mirror", "create", "--help")
+	for _, want := range []string{"--max-age duration ", "--minimum-age duration "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if err != nil || strings.Contains(out, "default 0") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A lockfile is pinned when all that it names is cached, whatever else a mirror lists.
+func TestMirrorPinReports(t *testing.T) {
+	text := "[[package]]\nname = \"shared\"\nversion = \"1.0.0\"\n"
+	for name, tt := range map[string]struct {
+		failed   int64
+		failures []wire.MirrorFailure
+		want     string
+	}{
+		"others":    {1, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}}, ""},
+		"its own":   {2, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}, {Crate: "a", Version: "1.0.0", From: "lockfile app"}}, "1 of the lockfile could not be cached"},
+		"in both":   {1, []wire.MirrorFailure{{Crate: "shared", Version: "1.0.0", From: "lockfile other"}}, "1 of the lockfile could not be cached"},
+		"another's": {1, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "lockfile other"}}, ""},
+		"too many":  {2, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "crates"}}, "2 could not be cached, and not all of them are listed"},
+		"none":      {0, nil, ""},
+	} {
+		m := wire.Mirror{Status: wire.MirrorStatus{Sync: wire.MirrorSync{Total: 9, Failed: tt.failed, Failures: tt.failures}}}
+		cmd := newRootCommand()
+		cmd.SetOut(&bytes.Buffer{})
+		cmd.SetErr(&bytes.Buffer{})
+		err := reportSync(cmd, &clientFlags{}, m, func(f wire.MirrorFailure) bool { return names(text, "app", f) })
+		if said := fmt.Sprint(err); err == nil && tt.want != "" || err != nil && said != tt.want {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
 }

@@ -40,7 +40,7 @@ nothing says another upstream, that one stays, with its certificates and its tok
 	f.StringVar(&spec.Upstream.Index, "upstream", "", "sparse index of the registry to mirror, sparse+https://…/, or crates-io (default: the one that the mirror has, and of a new one crates.io)")
 	f.StringVar(&tokenFile, "upstream-token-file", "", "file with the token for upstream")
 	f.StringVar(&caFile, "upstream-ca-file", "", "file with certificates, in PEM, that upstream's may be signed by, beside the system's")
-	f.TextVar(&spec.Upstream.MaxAge, "max-age", wire.Duration(0), "how long an index file is served without asking upstream (default 5m)")
+	f.Var((*duration)(&spec.Upstream.MaxAge), "max-age", "how long an index file is served without asking upstream (default 5m)")
 	f.StringVar(&spec.Upstream.Contact, "contact", "", "address of people, for upstream's; it stands in the User-Agent")
 	f.StringVar(&spec.Mode, "mode", "", "OnDemand (default): whatever the policy admits; Pinned: only what is cached")
 	f.StringArrayVar(&crates, "crate", nil, "crate to cache ahead, as NAME or NAME@REQUIREMENT; may be repeated")
@@ -50,7 +50,7 @@ nothing says another upstream, that one stays, with its certificates and its tok
 	f.BoolVar(&spec.Suspend, "suspend", false, "begin no sync but those that are asked for; see crateyard mirror suspend")
 	f.StringSliceVar(&spec.Policy.Allow, "allow", nil, "patterns of crates that may enter; left out: all")
 	f.StringSliceVar(&spec.Policy.Deny, "deny", nil, "patterns of crates that may not, as evil-* or time@<0.2.23")
-	f.TextVar(&spec.Policy.MinimumAge, "minimum-age", wire.Duration(0), "how long ago a version must have been published")
+	f.Var((*duration)(&spec.Policy.MinimumAge), "minimum-age", "how long ago a version must have been published, as 72h or 3d; left out: it may be a moment ago")
 	cmd.RunE = func(cmd *cobra.Command, a []string) error {
 		full, err := readSpec(cmd, file)
 		if err != nil {

@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,16 +39,15 @@ there, and shows how far it is. The lockfile is kept under a name; to pin anothe
 			}
 			name = filepath.Base(filepath.Dir(path))
 		}
-		text, err := os.Open(file)
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = text.Close() }() // it was read only
 		c, err := cf.client()
 		if err != nil {
 			return err
 		}
-		l, err := c.PutLockfile(cmd.Context(), a[0], name, text)
+		l, err := c.PutLockfile(cmd.Context(), a[0], name, bytes.NewReader(text))
 		if err != nil {
 			return err
 		}
@@ -59,9 +60,15 @@ there, and shows how far it is. The lockfile is kept under a name; to pin anothe
 		if noWait {
 			return cf.print(cmd.OutOrStdout(), l, func(w io.Writer) { row(w, "Pinned", counted(int64(l.Versions), "version", "versions")) })
 		}
-		return syncAndWait(cmd, cf, c, a[0])
+		return syncAndWait(cmd, cf, c, a[0], func(f wire.MirrorFailure) bool { return names(string(text), name, f) })
 	}
 	return cmd
+}
+
+// names reports whether a lockfile of a mirror wants what failed. Another lockfile, or a list, may have wanted it first.
+func names(text, lockfile string, f wire.MirrorFailure) bool {
+	entry := fmt.Sprintf("name = %q\nversion = %q\n", f.Crate, f.Version)
+	return f.From == "lockfile "+lockfile || strings.Contains(strings.ReplaceAll(text, "\r\n", "\n"), entry)
 }
 
 func newMirrorUnpinCommand(cf *clientFlags) *cobra.Command {
@@ -92,7 +99,7 @@ func newMirrorSyncCommand(cf *clientFlags) *cobra.Command {
 			return err
 		}
 		if !noWait {
-			return syncAndWait(cmd, cf, c, a[0])
+			return syncAndWait(cmd, cf, c, a[0], nil)
 		}
 		m, err := c.SyncMirror(cmd.Context(), a[0])
 		if err != nil {
@@ -108,8 +115,8 @@ const (
 	syncStart = time.Minute // for a server to begin; it looks every two seconds
 )
 
-// syncAndWait asks for a sync, and shows how far it is until it ends. A sync with failures is an error.
-func syncAndWait(cmd *cobra.Command, cf *clientFlags, c *client.Client, name string) error {
+// syncAndWait asks for a sync, and shows how far it is until it ends. A sync with failures is an error; with mine, one with failures that are mine.
+func syncAndWait(cmd *cobra.Command, cf *clientFlags, c *client.Client, name string, mine func(wire.MirrorFailure) bool) error {
 	m, err := c.SyncMirror(cmd.Context(), name)
 	if err != nil {
 		return err
@@ -123,7 +130,7 @@ func syncAndWait(cmd *cobra.Command, cf *clientFlags, c *client.Client, name str
 		ended := s.LastEnded != nil && (before == nil || s.LastEnded.After(*before)) && !s.Running
 		if ended && s.Generation >= m.Generation {
 			p.end()
-			return reportSync(cmd, cf, m)
+			return reportSync(cmd, cf, m, mine)
 		}
 		if !s.Running && !ended && time.Since(asked) > syncStart {
 			return fmt.Errorf("no server has begun the sync in %s; look at its log", syncStart)
@@ -151,7 +158,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func reportSync(cmd *cobra.Command, cf *clientFlags, m wire.Mirror) error {
+func reportSync(cmd *cobra.Command, cf *clientFlags, m wire.Mirror, mine func(wire.MirrorFailure) bool) error {
 	s := m.Status.Sync
 	err := cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 		for _, f := range s.Failures {
@@ -171,8 +178,23 @@ func reportSync(cmd *cobra.Command, cf *clientFlags, m wire.Mirror) error {
 		return err
 	case s.Message != "":
 		return fmt.Errorf("%s", s.Message)
-	case s.Failed > 0:
+	case s.Failed == 0:
+		return nil
+	case mine == nil:
 		return fmt.Errorf("%d could not be cached", s.Failed)
 	}
+	n := 0
+	for _, f := range s.Failures {
+		if mine(f) {
+			n++
+		}
+	}
+	switch more := s.Failed - int64(len(s.Failures)); {
+	case n > 0:
+		return fmt.Errorf("%d of the lockfile could not be cached", n)
+	case more > 0: // nobody knows whose
+		return fmt.Errorf("%d could not be cached, and not all of them are listed", s.Failed)
+	}
+	note(cmd, "all of the lockfile is cached; what failed is of the mirror's other lists")
 	return nil
 }

@@ -1,12 +1,11 @@
 package cmd
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -35,13 +34,14 @@ func readSpec(cmd *cobra.Command, file string) (*wire.MirrorSpec, error) {
 	if err := yaml.Unmarshal(data, &plain); err != nil {
 		return nil, fmt.Errorf("--spec %s: %w", file, err)
 	}
-	text, err := json.Marshal(plain)
-	if err != nil {
-		return nil, fmt.Errorf("--spec %s: keys must be texts: %w", file, err)
+	if err := fits("", plain, reflect.TypeFor[wire.MirrorSpec]()); err != nil {
+		return nil, fmt.Errorf("--spec %s: %w", file, err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(spec); err != nil && !errors.Is(err, io.EOF) {
+	text, err := json.Marshal(plain)
+	if err == nil {
+		err = json.Unmarshal(text, spec)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("--spec %s: %w; `crateyard mirror create --help` shows the keys", file, err)
 	}
 	return spec, nil

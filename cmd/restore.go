@@ -40,6 +40,7 @@ lost. Users, owners, groups, tokens, yanks, deletions, downloads and the audit a
 	f := cmd.Flags()
 	f.StringVar(&r.from, "from", "", "where the backups are: a folder, or s3://bucket/prefix")
 	f.BoolVar(&r.ifEmpty, "if-empty", false, "do nothing, and succeed, when the registry is not empty")
+	f.BoolVar(&r.skipDamaged, "skip-damaged", false, "restore the rest where the backup lacks an archive, or has a damaged one")
 	f.BoolVar(&r.fromBlobs, "from-blobs", false, "rebuild the catalog from archives alone")
 	f.StringVar(&r.owner, "owner", "", "with --from-blobs: user who will own all crates; made when it is not there")
 	f.StringArrayVar(&r.aliases, "alias", nil, "with --from-blobs: another address that this registry had; may be given again")
@@ -53,6 +54,7 @@ type restoreFlags struct {
 	dataFlags
 	from, owner              string
 	ifEmpty, fromBlobs, goOn bool
+	skipDamaged              bool
 	seize                    bool
 	aliases                  []string
 }
@@ -104,7 +106,7 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 		return r.rebuild(cmd, c, b, t, p)
 	}
 	done, err := (&backup.Restorer{Target: t, Catalog: b.Catalog, Store: b.Store, Leases: b.Catalog, Holder: upkeep.NewHolder(),
-		Progress: p.copied}).Restore(ctx, name)
+		SkipDamaged: r.skipDamaged, Progress: p.copied}).Restore(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -118,6 +120,9 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	for _, key := range done.Missing {
 		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: it was missing when the backup was made\n", key) // `crateyard check` says it again
 	}
+	for _, key := range done.Damaged {
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: the backup lacks it, or has it damaged\n", key)
+	}
 	if _, err = fmt.Fprintf(cmd.OutOrStdout(), "%s restored: %s copied, %d were there\n", done.Manifest.Name, counted(done.Copied, "archive", "archives"), done.Kept); err != nil {
 		return err
 	}
@@ -126,11 +131,11 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 
 // lacked is an error when the backup was not whole.
 func lacked(done *backup.Restored) error {
-	n := len(done.Missing)
+	n := len(done.Missing) + len(done.Damaged)
 	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s lacked %s when it was made; the rest is restored. Find them in another backup with `crateyard check --repair --from BACKUPS`",
+	return fmt.Errorf("%s lacks %s; the rest is restored. Find them in another backup with `crateyard check --repair --from BACKUPS`",
 		done.Manifest.Name, counted(int64(n), "archive", "archives"))
 }
 

@@ -554,7 +554,7 @@ func TestMirrorWaitsForRegistry(t *testing.T) {
 	h.startServer("acme")
 	h.registry("acme")
 	m, _ = h.mirror("deps")
-	h.want(m, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	h.want(m, v1alpha1.RegistryReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonRegistryReady) // Ready is for who reaches crates.io
 	h.want(m, v1alpha1.SyncedCondition, metav1.ConditionTrue, v1alpha1.ReasonNothingToSync)
 	if !strings.HasPrefix(m.Status.CargoConfig, "[source.crates-io]\nreplace-with = \"deps\"\n") {
 		t.Errorf("config:\n%s", m.Status.CargoConfig)

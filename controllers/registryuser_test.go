@@ -15,6 +15,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -185,6 +186,14 @@ func TestLostSecretIsMadeAnew(t *testing.T) {
 			delete(s.Annotations, "crateyard.dev/token-id")
 			h.must(h.client.Update(h.Context(), s))
 		},
+		"dates moved": func(h *harness, s *corev1.Secret) {
+			for _, key := range []string{"crateyard.dev/issued-at", "crateyard.dev/expires-at"} {
+				at, err := time.Parse(time.RFC3339, s.Annotations[key])
+				h.must(err)
+				s.Annotations[key] = at.Add(5000 * time.Hour).Format(time.RFC3339)
+			}
+			h.must(h.client.Update(h.Context(), s))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
@@ -201,6 +210,56 @@ func TestLostSecretIsMadeAnew(t *testing.T) {
 			}
 			h.wantSaid("Revoked token publish")
 		})
+	}
+}
+
+// A Secret that cannot be written is told with what to do, and costs no token at the registry.
+func TestImmutableSecret(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	s := h.secret("ci-cargo")
+	yes := true
+	s.Immutable = &yes
+	h.must(h.client.Update(t.Context(), s))
+	h.changeUser("ci", func(spec *v1alpha1.RegistryUserSpec) { spec.Tokens[0].Scopes = []v1alpha1.Scope{"yank"} })
+	u, _ := h.user("ci")
+	h.wantContains(h.want(u, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonRefused), "Secret ci-cargo is immutable")
+	if n := len(h.tokens("ci")); n != 1 {
+		t.Errorf("there are %d tokens", n)
+	}
+	h.must(h.client.Delete(t.Context(), s))
+	u, _ = h.user("ci")
+	h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+}
+
+// Tokens are seen to while the server answers, whatever else keeps its Registry from being ready.
+func TestTokensOfARegistryThatStalls(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	old := string(h.secret("ci-cargo").Data["token"])
+	h.must(h.client.Create(t.Context(), &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: h.ns, Name: "acme"},
+		Spec: networkingv1.IngressSpec{DefaultBackend: &networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "x", Port: networkingv1.ServiceBackendPort{Number: 1}}}}}))
+	r := get(h, "acme", &v1alpha1.Registry{})
+	r.Spec.Ingress = &v1alpha1.IngressSpec{Host: "crates.example.com"}
+	h.must(h.client.Update(t.Context(), r))
+	r, _ = h.registry("acme")
+	h.want(r, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonNameTaken)
+	h.now = h.now.Add(2159 * time.Hour)
+	u, _ := h.user("ci")
+	h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	if now := string(h.secret("ci-cargo").Data["token"]); now == old {
+		t.Error("the token was not rotated")
+	}
+	h.must(h.client.Delete(t.Context(), u))
+	if _, err := h.users.Reconcile(t.Context(), ctrl.Request{NamespacedName: h.key("ci")}); err != nil {
+		t.Error(err)
+	}
+	if err := h.client.Get(t.Context(), h.key("ci"), &v1alpha1.RegistryUser{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the RegistryUser waits: %v", err)
 	}
 }
 
@@ -284,6 +343,7 @@ func TestUserRoleAndSuspension(t *testing.T) {
 	h.changeUser("ci", func(s *v1alpha1.RegistryUserSpec) { s.Role = v1alpha1.RoleAdmin; s.Access = v1alpha1.AccessSuspended })
 	u, _ := h.user("ci")
 	h.want(u, v1alpha1.UserReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonUserSuspended)
+	h.wantContains(h.want(u, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded), "user ci is suspended")
 	got, err := h.admin("acme").User(t.Context(), "ci")
 	h.must(err)
 	if got.Role != "admin" || !got.Suspended {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 )
@@ -150,10 +151,91 @@ func TestVolumeKeepsItsSize(t *testing.T) {
 	h.registry("acme")
 	h.bindVolume("acme")
 	r := get(h, "acme", &v1alpha1.Registry{})
-	r.Spec.Storage = v1alpha1.StorageSpec{} // leaves the schema's rule nothing to compare
+	r.Spec.Storage = v1alpha1.StorageSpec{}
 	h.must(h.client.Update(t.Context(), r))
 	r, _ = h.registry("acme")
 	h.wantContains(h.want(r, v1alpha1.StorageReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonVolumeBound), "a volume cannot shrink")
+}
+
+// What a volume cannot become keeps nothing else from coming, and can be taken back. (The API server lets no claim grow whose class does not say so.)
+func TestVolumeThatCannotGrow(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	large := resource.MustParse("20Gi")
+	r := get(h, "acme", &v1alpha1.Registry{})
+	r.Spec.Storage.Filesystem.Size, r.Spec.Image = &large, "crateyard:next"
+	h.must(h.client.Update(t.Context(), r))
+	r, _ = h.registry("acme")
+	c := h.want(r, v1alpha1.StorageReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonVolumeBound)
+	h.wantContains(c, "keeps its 10Gi, for it cannot grow")
+	if got := get(h, "acme", &appsv1.Deployment{}).Spec.Template.Spec.Containers[0].Image; got != "crateyard:next" {
+		t.Errorf("the rest of the spec does not hold: image %s", got)
+	}
+	before := h.writes.Load()
+	h.registry("acme")
+	if n := h.writes.Load() - before; n > 1 {
+		t.Errorf("it tried %d writes", n)
+	}
+	r.Spec.Storage.Filesystem.Size = nil
+	h.must(h.client.Update(t.Context(), r))
+	r, _ = h.registry("acme")
+	if c := h.want(r, v1alpha1.StorageReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonVolumeBound); strings.Contains(c.Message, "grow") {
+		t.Error(c.Message)
+	}
+}
+
+// Data that the spec says is kept is nobody's to collect, also while the Registry stalls or is paused.
+func TestDataIsKeptWhateverStalls(t *testing.T) {
+	for name, stall := range map[string]func(h *harness, r *v1alpha1.Registry){
+		"a weak admin token": func(h *harness, _ *v1alpha1.Registry) {
+			s := h.secret("acme-admin")
+			s.Data["token"] = []byte("letmein")
+			h.must(h.client.Update(h.Context(), s))
+		},
+		"paused": func(_ *harness, r *v1alpha1.Registry) { r.Spec.Reconciliation = v1alpha1.Disabled },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.makeRegistry("acme", v1alpha1.RegistrySpec{DeletionPolicy: v1alpha1.DeletionDelete})
+			h.registry("acme")
+			h.registry("acme")
+			r := get(h, "acme", &v1alpha1.Registry{})
+			if !metav1.IsControlledBy(get(h, "acme-data", &corev1.PersistentVolumeClaim{}), r) || !metav1.IsControlledBy(h.secret("acme-admin"), r) {
+				t.Fatal("the data has no owner")
+			}
+			r.Spec.DeletionPolicy = v1alpha1.DeletionRetain
+			stall(h, r)
+			h.must(h.client.Update(t.Context(), r))
+			h.registry("acme")
+			if metav1.IsControlledBy(get(h, "acme-data", &corev1.PersistentVolumeClaim{}), r) || metav1.IsControlledBy(h.secret("acme-admin"), r) {
+				t.Error("the data still goes with the Registry")
+			}
+		})
+	}
+}
+
+// Labels that somebody took off do not make a stranger of what holds the data; and nobody is told to delete a volume.
+func TestVolumeWithoutItsLabels(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	for _, obj := range []client.Object{get(h, "acme-data", &corev1.PersistentVolumeClaim{}), h.secret("acme-admin")} {
+		obj.SetLabels(nil)
+		h.must(h.client.Update(t.Context(), obj))
+	}
+	r, _ := h.registry("acme")
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	pvc := get(h, "acme-data", &corev1.PersistentVolumeClaim{})
+	if pvc.Labels["crateyard.dev/registry"] != "acme" {
+		t.Errorf("labels = %v", pvc.Labels)
+	}
+	pvc.Labels, pvc.Annotations = nil, nil
+	h.must(h.client.Update(t.Context(), pvc))
+	r, _ = h.registry("acme")
+	c := h.want(r, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonNameTaken)
+	h.wantContains(c, "give it the labels app.kubernetes.io/managed-by=crateyard and crateyard.dev/registry=acme")
+	if strings.Contains(c.Message, "delete") {
+		t.Error(c.Message)
+	}
 }
 
 func TestVolumeThatDoesNotCome(t *testing.T) {
@@ -238,6 +320,10 @@ func TestStoppedAndPaused(t *testing.T) {
 	h.must(h.client.Update(t.Context(), r))
 	r, _ = h.registry("acme")
 	h.want(r, v1alpha1.PausedCondition, metav1.ConditionTrue, v1alpha1.ReasonPaused)
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionUnknown, v1alpha1.ReasonPaused)
+	if c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.WorkloadReadyCondition); c == nil || c.ObservedGeneration == r.Generation || r.Status.ObservedGeneration == r.Generation {
+		t.Errorf("a paused Registry says that its spec was looked at: %+v", r.Status)
+	}
 	if got := get(h, "acme", &appsv1.Deployment{}).Spec.Template.Spec.Containers[0].Image; got != "crateyard:test" {
 		t.Errorf("a paused Registry was changed: image %s", got)
 	}

@@ -184,7 +184,6 @@ func TestSchemaRefusesChanges(t *testing.T) {
 		{"another restore", "Registry", fromBackup, fromOther, "cannot be restored into"},
 		{"restore done with", "Registry", fromBackup, "{}", ""},
 		{"restore stays", "Registry", fromBackup, "{restoreFrom: {s3: {bucket: backup}}, gitIndex: Disabled}", ""},
-		{"smaller volume", "Registry", "{storage: {filesystem: {size: 2Gi}}}", "{storage: {filesystem: {size: 1Gi}}}", "size can grow and never shrink"},
 		{"larger volume", "Registry", "{storage: {filesystem: {size: 1Gi}}}", "{storage: {filesystem: {size: 2048Mi}}}", ""},
 		{"another class", "Registry", "{storage: {filesystem: {storageClassName: a}}}", "{storage: {filesystem: {storageClassName: b}}}", "storageClassName cannot change"},
 		{"no class", "Registry", "{storage: {filesystem: {storageClassName: a}}}", "{storage: {filesystem: {size: 20Gi}}}", "storageClassName cannot change"},

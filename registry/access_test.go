@@ -246,6 +246,15 @@ func (y *yard) auditFilters(begin time.Time) {
 		"subject=g&action=group.update":            "group.update",
 		"user=' OR 1=1":                            "",
 		"user=nobody":                              "",
+		"actor=bob":                                "token.delete,crate.yank",
+		"actor=bob&format=json":                    "token.delete,crate.yank",
+		"crate=DEMO&action=crate.yank":             "crate.yank",
+		"version=1.0.0&action=crate.yank":          "crate.yank",
+		"version=9.9.9":                            "",
+		"token=no-such":                            "",
+		"token_id=999999":                          "",
+		"address=192.0.2.1":                        "",
+		"address=127.0.0.1&actor=bob":              "token.delete,crate.yank",
 		"until=" + at(begin.Add(-time.Hour)):       "",
 		"since=" + at(time.Now().Add(2*time.Hour)): "",
 		"crate=demo&action=crate.yank&since=" + at(begin.Add(-time.Minute)) + "&until=" + at(time.Now().Add(time.Hour)): "crate.yank",
@@ -256,12 +265,18 @@ func (y *yard) auditFilters(begin time.Time) {
 	for query, want := range map[string]string{
 		"since=yesterday": "since must be a time such as 2026-01-31T00:00:00Z", "until=2026-01-31": "until must be a time", "before_id=x": "before_id must be the number of a record",
 		"before_id=-1": "before_id must be", "limit=0": "limit must be a number from 1 to 1000", "limit=1001": "limit must be a number from 1 to 1000",
+		"sicne=24h": `the audit does not know "sicne"; it can be asked for actor, user, crate, version`, "User=bob": "does not know", "format=xml": "format must be json or jsonl",
+		"token_id=x": "token_id must be the number of a token", "user=bob&user=alice": "user stands in the query 2 times", "actor=bob&user=bob": "say one of them",
+		"user=%zz": "cannot be read", "format=jsonl&limit=0": "limit must be",
 	} {
 		y.refused(400, want, "GET", "/api/v1/audit?"+query, y.admin, nil)
 	}
 	y.refused(401, "needs a token", "GET", "/api/v1/audit", "", nil)
 	y.refused(403, "lacks the right admin", "GET", "/api/v1/audit", y.alice, nil)
 	y.refused(403, "lacks the scope admin", "GET", "/api/v1/audit", y.token("admin", []string{"read"}), nil)
+	if a := y.must(200, "GET", "/api/v1/audit?format=jsonl&limit=2", y.admin, nil); strings.Count(a.body, "\n") != 2 {
+		y.t.Errorf("not two lines: %s", a.body)
+	}
 	a := y.must(200, "GET", "/api/v1/audit", y.admin, nil, "Accept", "application/x-ndjson")
 	if a.header.Get("Content-Type") != "application/x-ndjson" || a.header.Get("Cache-Control") != "no-store" {
 		y.t.Errorf("headers of the lines: %v", a.header)

@@ -18,9 +18,8 @@ type StorageSpec struct {
 // FilesystemStorage is a PersistentVolumeClaim named {registry}-data.
 //
 // +kubebuilder:validation:XValidation:rule=`(has(self.storageClassName) ? self.storageClassName : "") == (has(oldSelf.storageClassName) ? oldSelf.storageClassName : "")`,fieldPath=".storageClassName",message="storageClassName cannot change: a volume stays in its class"
-// +kubebuilder:validation:XValidation:rule="!has(self.size) || !has(oldSelf.size) || quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",fieldPath=".size",message="size can grow and never shrink"
 type FilesystemStorage struct {
-	// Size of the volume. It can grow, where the storage class allows that, and never shrink.
+	// Size of the volume. It can grow, where the storage class allows that. A volume never shrinks: with a smaller size it stays as it is.
 	// +optional
 	// +default="10Gi"
 	// +kubebuilder:default="10Gi"

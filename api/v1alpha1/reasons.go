@@ -80,6 +80,8 @@ const (
 	ReasonUnschedulable = "Unschedulable"
 	// ReasonPodsRefused: the API server refuses the pod, for a quota or an admission policy.
 	ReasonPodsRefused = "PodsRefused"
+	// ReasonProgressDeadlineExceeded: the pod has been starting for longer than the Deployment waits for it.
+	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
 	// ReasonNotReady: the pod runs, and its server says that it is not ready.
 	ReasonNotReady = "NotReady"
 	// ReasonAnswers: the server answers the operator.

@@ -75,7 +75,7 @@ func status(m *v1alpha1.CrateMirror, f facts, err error, now time.Time) v1alpha1
 	}
 	if l := f.live; l != nil {
 		switch {
-		case upstream.Status == metav1.ConditionFalse && l.Status.IndexFiles+l.Status.Crates == 0:
+		case upstream.Status == metav1.ConditionFalse && l.Status.IndexFiles+l.Status.Crates == 0 && needsUpstream(l):
 			working = &upstream
 		case working == nil && l.Spec.Mode == string(v1alpha1.MirrorPinned) && l.Status.Sync.LastEnded == nil && synced.Status == metav1.ConditionFalse:
 			working = &synced
@@ -85,6 +85,11 @@ func status(m *v1alpha1.CrateMirror, f facts, err error, now time.Time) v1alpha1
 	conds = append(conds, append(causes, synced)...)
 	st.Conditions = conditions.Merge(m.Status.Conditions, conds, m.Generation, now)
 	return st
+}
+
+// needsUpstream reports whether a mirror asks upstream for anything. One that is filled from bundles may stand where there is none.
+func needsUpstream(l *wire.Mirror) bool {
+	return l.Spec.Mode != string(v1alpha1.MirrorPinned) || !nothingToSync(l)
 }
 
 // live fills in what the registry says of the mirror.

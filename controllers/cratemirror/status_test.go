@@ -69,6 +69,9 @@ func TestStatus(t *testing.T) {
 		{name: "upstream away, something cached", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Upstream.Ready = false })}, typ: "Ready", status: yes, reason: "Succeeded"},
 		{name: "upstream away, nothing cached", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Upstream.Ready, m.Status.IndexFiles, m.Status.Crates = false, 0, 0 })},
 			typ: "Ready", status: no, reason: "UpstreamUnreachable", says: "check spec.upstream.index"},
+		{name: "filled from bundles, no upstream", facts: facts{live: cached(func(m *wire.Mirror) {
+			m.Spec.Mode, m.Spec.Crates, m.Status.Upstream.Ready, m.Status.IndexFiles, m.Status.Crates = "Pinned", nil, false, 0, 0
+		})}, typ: "Ready", status: yes, reason: "Succeeded"},
 		{name: "upstream never reached", facts: facts{live: cached(func(m *wire.Mirror) {
 			m.Status.Upstream.Ready, m.Status.Upstream.Message, m.Status.IndexFiles, m.Status.Crates = false, "connection refused", 0, 0
 		})}, typ: "UpstreamReady", status: no, reason: "UpstreamUnreachable", says: "https://up.example/ was never reached: connection refused; check"},

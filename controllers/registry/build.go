@@ -24,6 +24,8 @@ type Params struct {
 	Secrets []byte
 	// DataSize is the size of the volume as it is. Nil when there is none yet.
 	DataSize *resource.Quantity
+	// Ungrown has it keep that size, whatever the spec asks for.
+	Ungrown bool
 	// ServiceMonitors says whether the cluster knows them.
 	ServiceMonitors bool
 }

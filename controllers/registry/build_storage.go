@@ -35,10 +35,16 @@ func (p Params) wantedSize() resource.Quantity {
 // dataSize is the size to apply. A volume cannot shrink, so one that is larger, such as one found again, keeps its size.
 func (p Params) dataSize() resource.Quantity {
 	want := p.wantedSize()
-	if p.DataSize != nil && p.DataSize.Cmp(want) > 0 {
+	if p.DataSize != nil && (p.Ungrown || p.DataSize.Cmp(want) > 0) {
 		return *p.DataSize
 	}
 	return want
+}
+
+// grows reports whether the volume is there and is to be larger.
+func (p Params) grows() bool {
+	want := p.wantedSize()
+	return p.DataSize != nil && p.DataSize.Cmp(want) < 0
 }
 
 // adminSecret is all of the admin Secret but its token.

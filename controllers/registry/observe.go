@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
@@ -83,8 +84,23 @@ func (s *scope) findVolumeTrouble(ctx context.Context) string {
 	if s.facts.volume == nil {
 		return ""
 	}
+	return s.latestEvent(ctx, "PersistentVolumeClaim", s.facts.volume.UID)
+}
+
+// findPodTrouble gives the latest event that says why a pod does not start that has its node: volumes that cannot be mounted, a sandbox that cannot
+// be made. What its containers say themselves is in its status.
+func (s *scope) findPodTrouble(ctx context.Context) string {
+	for i := range s.facts.pods {
+		if pod := &s.facts.pods[i]; pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodPending && pod.Spec.NodeName != "" {
+			return s.latestEvent(ctx, "Pod", pod.UID)
+		}
+	}
+	return ""
+}
+
+func (s *scope) latestEvent(ctx context.Context, kind string, uid types.UID) string {
 	events := &corev1.EventList{}
-	about := client.MatchingFields{"involvedObject.kind": "PersistentVolumeClaim", "involvedObject.uid": string(s.facts.volume.UID)}
+	about := client.MatchingFields{"involvedObject.kind": kind, "involvedObject.uid": string(uid)}
 	if err := s.Live.List(ctx, events, client.InNamespace(s.registry.Namespace), about, client.Limit(100)); err != nil {
 		return ""
 	}

@@ -114,6 +114,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 		}
 		result, err = r.after(registry, err)
 	}()
+	if err := s.keepData(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
 	if registry.Spec.Reconciliation == v1alpha1.Disabled {
 		s.facts.paused = true
 		return ctrl.Result{}, nil

@@ -28,6 +28,7 @@ type facts struct {
 	volume       *corev1.PersistentVolumeClaim
 	adopting     bool               // the volume is of an earlier Registry
 	larger       *resource.Quantity // what the spec asks for, when the volume has more
+	growth       string             // why the volume did not become as large as the spec asks for; empty: it did
 	storageClass string             // why no volume can come of the storage class
 	// volumeTrouble is what the cluster said last about why the volume does not come.
 	volumeTrouble string
@@ -38,6 +39,7 @@ type facts struct {
 
 	deployment *appsv1.Deployment
 	pods       []corev1.Pod
+	podTrouble string // what the cluster said last about why a pod does not start
 	ingress    *networkingv1.Ingress
 
 	missing map[string]finding // of the Secrets of others, by the condition that tells
@@ -159,20 +161,20 @@ func brief(r *v1alpha1.Registry, f facts, cause *metav1.Condition) *metav1.Condi
 	return &b
 }
 
-// pausedStatus changes nothing but Paused. Ready has to be there, so an object that was never looked at says why it is not.
+// pausedStatus says nothing of a spec that nobody looks at: Ready is unknown, and the causes stay those of the generation that was looked at.
 func pausedStatus(r *v1alpha1.Registry, st v1alpha1.RegistryStatus, now time.Time) v1alpha1.RegistryStatus {
 	const message = "spec.reconciliation is Disabled: the operator leaves this Registry alone"
-	conds := []metav1.Condition{conditions.True(v1alpha1.PausedCondition, v1alpha1.ReasonPaused, message)}
+	st.Conditions = conditions.Merge(r.Status.Conditions, []metav1.Condition{
+		conditions.Unknown(v1alpha1.ReadyCondition, v1alpha1.ReasonPaused, message),
+		conditions.True(v1alpha1.PausedCondition, v1alpha1.ReasonPaused, message),
+	}, r.Generation, now)
 	for _, c := range r.Status.Conditions {
-		if c.Type != v1alpha1.PausedCondition {
-			conds = append(conds, c)
+		switch c.Type {
+		case v1alpha1.ReadyCondition, v1alpha1.PausedCondition, v1alpha1.ReconcilingCondition, v1alpha1.StalledCondition:
+		default:
+			st.Conditions = append(st.Conditions, c)
 		}
 	}
-	if meta.FindStatusCondition(conds, v1alpha1.ReadyCondition) == nil {
-		conds = append(conds, conditions.Unknown(v1alpha1.ReadyCondition, v1alpha1.ReasonPaused, message))
-	}
-	st.ObservedGeneration = r.Generation
-	st.Conditions = conditions.Merge(r.Status.Conditions, conds, r.Generation, now)
 	return st
 }
 
@@ -201,6 +203,9 @@ func volumeReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 		return condition(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s is being deleted, by somebody else; its data goes when the pod stops", name)))
 	case f.volume.Status.Phase == corev1.ClaimLost:
 		return condition(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s lost its volume; restore it, or delete the claim to begin with an empty one", name)))
+	case f.volume.Status.Phase == corev1.ClaimBound && f.growth != "":
+		size := f.volume.Spec.Resources.Requests[corev1.ResourceStorage]
+		return condition(conditions.True(typ, v1alpha1.ReasonVolumeBound, fmt.Sprintf("PersistentVolumeClaim %s is bound and keeps its %s, for it cannot grow; let its storage class expand volumes (allowVolumeExpansion), or set the size back: %s", name, &size, f.growth)))
 	case f.volume.Status.Phase == corev1.ClaimBound && f.larger != nil:
 		return condition(conditions.True(typ, v1alpha1.ReasonVolumeBound, fmt.Sprintf("PersistentVolumeClaim %s is bound; it keeps its size, for a volume cannot shrink to the %s of the spec", name, f.larger)))
 	case f.volume.Status.Phase == corev1.ClaimBound:

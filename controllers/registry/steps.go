@@ -12,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
@@ -120,6 +122,11 @@ func (s *scope) applyChildren(ctx context.Context) error {
 			continue
 		}
 		fresh, err := s.apply.Apply(ctx, s.owner, child)
+		if err != nil && child.GetKind() == "PersistentVolumeClaim" && p.grows() && !transient(err) {
+			// The rest of the spec holds all the same.
+			s.facts.growth = err.Error()
+			fresh, err = s.applyVolumeAsItIs(ctx, p)
+		}
 		if err != nil {
 			return err
 		}
@@ -135,6 +142,22 @@ func (s *scope) applyChildren(ctx context.Context) error {
 		s.apply.Say(s.registry, "AdoptedData", "Adopted existing data: PersistentVolumeClaim %s of an earlier Registry of this name", names.Data(s.registry.Name))
 	}
 	return nil
+}
+
+// transient reports whether trying again may help.
+func transient(err error) bool {
+	_, stalled := outcome.IsStalled(err)
+	return !stalled && !apierrors.IsForbidden(err)
+}
+
+// applyVolumeAsItIs applies the volume in the size that it has.
+func (s *scope) applyVolumeAsItIs(ctx context.Context, p Params) (fresh bool, err error) {
+	p.Ungrown = true
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(p.volumeClaim())
+	if err != nil {
+		return false, err
+	}
+	return s.apply.Apply(ctx, s.owner, &unstructured.Unstructured{Object: content})
 }
 
 // held reports whether a child is left as it is, because a Secret that pods cannot start without is missing: those that run go on
@@ -179,6 +202,9 @@ func (s *scope) observeWorkload(ctx context.Context) error {
 		return fmt.Errorf("listing pods: %w", err)
 	}
 	s.facts.pods = pods.Items
+	if d.Status.ReadyReplicas < podCount(s.registry) {
+		s.facts.podTrouble = s.findPodTrouble(ctx)
+	}
 	if needsVolume(s.registry) && (s.facts.volume == nil || s.facts.volume.Status.Phase == corev1.ClaimPending) {
 		s.facts.storageClass = s.checkStorageClass(ctx)
 		s.facts.volumeTrouble = s.findVolumeTrouble(ctx)

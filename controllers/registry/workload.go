@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
+	"github.com/crateyard/crateyard/controllers/internal/names"
 )
 
 // finding is what a check found: a reason, a message of ours that says what to do, and the words of whoever said it, which may
@@ -53,7 +55,7 @@ func checkWorkload(r *v1alpha1.Registry, f facts) finding {
 			return found
 		}
 	}
-	if found := deploymentTrouble(f.deployment); found.reason != "" {
+	if found := deploymentTrouble(r, f); found.reason != "" {
 		return found
 	}
 	if want > 1 && st.ReadyReplicas > 0 {
@@ -64,7 +66,7 @@ func checkWorkload(r *v1alpha1.Registry, f facts) finding {
 			return notReady(r, f)
 		}
 	}
-	return finding{v1alpha1.ReasonStarting, "the pod is starting", ""}
+	return finding{v1alpha1.ReasonStarting, "the pod is starting", f.podTrouble}
 }
 
 // rolledOut reports whether a Deployment has as many pods as it should, none of them of an earlier template.
@@ -153,9 +155,14 @@ func words(t *corev1.ContainerStateTerminated) string {
 	return fmt.Sprintf("exit code %d: %s", t.ExitCode, said)
 }
 
-// deploymentTrouble finds pods that could not even be made.
-func deploymentTrouble(d *appsv1.Deployment) finding {
-	for _, c := range d.Status.Conditions {
+// deploymentTrouble finds pods that could not even be made, and those that have been starting for too long. That they do so because the server waits for
+// something, the server says itself.
+func deploymentTrouble(r *v1alpha1.Registry, f facts) finding {
+	runs := slices.ContainsFunc(f.pods, func(pod corev1.Pod) bool { return running(&pod) })
+	for _, c := range f.deployment.Status.Conditions {
+		if c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse && c.Reason == "ProgressDeadlineExceeded" && !runs {
+			return finding{v1alpha1.ReasonProgressDeadlineExceeded, fmt.Sprintf("the pod does not start; `kubectl describe pods -l %s=%s` says why", names.RegistryLabel, r.Name), f.podTrouble}
+		}
 		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
 			return finding{v1alpha1.ReasonPodsRefused, "the API server refuses the pod", c.Message}
 		}

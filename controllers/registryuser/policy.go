@@ -116,6 +116,9 @@ func decide(in input) decision {
 		d.rotates = h.expiresAt.Add(-in.life.rotateBefore)
 	}
 	i := slices.IndexFunc(in.listed, func(t wire.Token) bool { return t.ID == h.id })
+	if i >= 0 && !endsAt(in.listed[i], h.expiresAt) { // with a date that is not the token's it would not be replaced in time
+		return decision{issue: "its Secret was edited", lost: true}
+	}
 	switch {
 	case i < 0:
 		d.issue = "the registry does not know it any more"
@@ -131,6 +134,14 @@ func decide(in input) decision {
 	}
 	retireOthers(&d, in)
 	return d
+}
+
+// endsAt reports whether a token ends when its Secret says so; zero: never.
+func endsAt(t wire.Token, at time.Time) bool {
+	if t.ExpiresAt == nil {
+		return at.IsZero()
+	}
+	return t.ExpiresAt.Unix() == at.Unix()
 }
 
 // retireOthers decides about tokens of the same name beside the one in the Secret.

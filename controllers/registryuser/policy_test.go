@@ -39,6 +39,10 @@ func edited() *corev1.Secret {
 func TestDecide(t *testing.T) {
 	five := wire.Token{ID: 5}
 	end := t0.Add(10 * time.Hour)
+	until := func(lives time.Duration) []wire.Token {
+		at := t0.Add(lives)
+		return []wire.Token{{ID: 5, ExpiresAt: &at}}
+	}
 	for _, tt := range []struct {
 		name     string
 		spec     v1alpha1.TokenSpec
@@ -51,15 +55,18 @@ func TestDecide(t *testing.T) {
 	}{
 		{name: "never made", issue: "Secret is missing"},
 		{name: "edited", secret: edited(), listed: []wire.Token{five}, issue: "Secret was edited"},
+		{name: "says that it ends later", secret: holding(90 * day), listed: until(80 * day), issue: "Secret was edited"},
+		{name: "says that it never ends", secret: holding(0), listed: until(80 * day), issue: "Secret was edited"},
+		{name: "says that it ends", secret: holding(90 * day), listed: []wire.Token{five}, issue: "Secret was edited"},
 		{name: "for ever", secret: holding(0), listed: []wire.Token{five}, at: 10000 * day},
-		{name: "fresh", spec: v1alpha1.TokenSpec{ExpiresAfter: "2160h"}, secret: holding(90 * day), listed: []wire.Token{five}, at: 82 * day},
-		{name: "due", spec: v1alpha1.TokenSpec{ExpiresAfter: "2160h"}, secret: holding(90 * day), listed: []wire.Token{five}, at: 83 * day, issue: "due for rotation"},
-		{name: "due after a third", spec: v1alpha1.TokenSpec{ExpiresAfter: "3h"}, secret: holding(3 * time.Hour), listed: []wire.Token{five}, at: 2 * time.Hour, issue: "due for rotation"},
-		{name: "due as it says", spec: v1alpha1.TokenSpec{ExpiresAfter: "3h", RotateBefore: "5m"}, secret: holding(3 * time.Hour), listed: []wire.Token{five}, at: 2 * time.Hour},
+		{name: "fresh", spec: v1alpha1.TokenSpec{ExpiresAfter: "2160h"}, secret: holding(90 * day), listed: until(90 * day), at: 82 * day},
+		{name: "due", spec: v1alpha1.TokenSpec{ExpiresAfter: "2160h"}, secret: holding(90 * day), listed: until(90 * day), at: 83 * day, issue: "due for rotation"},
+		{name: "due after a third", spec: v1alpha1.TokenSpec{ExpiresAfter: "3h"}, secret: holding(3 * time.Hour), listed: until(3 * time.Hour), at: 2 * time.Hour, issue: "due for rotation"},
+		{name: "due as it says", spec: v1alpha1.TokenSpec{ExpiresAfter: "3h", RotateBefore: "5m"}, secret: holding(3 * time.Hour), listed: until(3 * time.Hour), at: 2 * time.Hour},
 		{name: "shall end", spec: v1alpha1.TokenSpec{ExpiresAfter: "2160h"}, secret: holding(0), listed: []wire.Token{five}, issue: "lifetime changed"},
-		{name: "shall not end", secret: holding(90 * day), listed: []wire.Token{five}, issue: "lifetime changed"},
-		{name: "shall end sooner", spec: v1alpha1.TokenSpec{ExpiresAfter: "240h"}, secret: holding(90 * day), listed: []wire.Token{five}, issue: "lifetime changed"},
-		{name: "shall end later", spec: v1alpha1.TokenSpec{ExpiresAfter: "4320h"}, secret: holding(90 * day), listed: []wire.Token{five}, at: day},
+		{name: "shall not end", secret: holding(90 * day), listed: until(90 * day), issue: "lifetime changed"},
+		{name: "shall end sooner", spec: v1alpha1.TokenSpec{ExpiresAfter: "240h"}, secret: holding(90 * day), listed: until(90 * day), issue: "lifetime changed"},
+		{name: "shall end later", spec: v1alpha1.TokenSpec{ExpiresAfter: "4320h"}, secret: holding(90 * day), listed: until(90 * day), at: day},
 		{name: "unknown there", secret: holding(0), listed: []wire.Token{{ID: 4}}, issue: "does not know it"},
 		{name: "scopes", spec: v1alpha1.TokenSpec{Scopes: []v1alpha1.Scope{"yank"}}, secret: holding(0), listed: []wire.Token{five}, issue: "scopes or crates"},
 		{name: "crates", spec: v1alpha1.TokenSpec{Crates: []v1alpha1.CratePattern{"a-*"}}, secret: holding(0), listed: []wire.Token{five}, issue: "scopes or crates"},

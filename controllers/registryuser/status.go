@@ -69,11 +69,19 @@ func status(u *v1alpha1.RegistryUser, f facts, err error, now time.Time) v1alpha
 	if err == nil || stalled {
 		st.ObservedGeneration = u.Generation
 	}
-	conds := conditions.Summary(err, nil, fmt.Sprintf("user %s is at Registry %s with %d tokens", u.UserName(), u.Spec.RegistryRef.Name, len(u.Spec.Tokens)))
+	conds := conditions.Summary(err, nil, readyMessage(u, f))
 	was := meta.FindStatusCondition(u.Status.Conditions, v1alpha1.RegistryReadyCondition)
 	conds = append(conds, parent.Ready(u.Spec.RegistryRef.Name, f.registryReady, err, was), userReady(u, f, err), tokensReady(u, f, err))
 	st.Conditions = conditions.Merge(u.Status.Conditions, conds, u.Generation, now)
 	return st
+}
+
+// readyMessage is what Ready says when all is as the spec wants it.
+func readyMessage(u *v1alpha1.RegistryUser, f facts) string {
+	if f.user != nil && f.user.Suspended {
+		return fmt.Sprintf("user %s is suspended at Registry %s, as spec.access says: its %d tokens are refused", u.UserName(), u.Spec.RegistryRef.Name, len(u.Spec.Tokens))
+	}
+	return fmt.Sprintf("user %s is at Registry %s with %d tokens", u.UserName(), u.Spec.RegistryRef.Name, len(u.Spec.Tokens))
 }
 
 // readySays keeps one trouble from being told by several conditions.

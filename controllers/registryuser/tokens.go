@@ -15,6 +15,7 @@ import (
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/names"
+	"github.com/crateyard/crateyard/controllers/internal/outcome"
 	"github.com/crateyard/crateyard/controllers/internal/parent"
 	api "github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
@@ -56,10 +57,17 @@ func (s *scope) ensureToken(ctx context.Context, spec v1alpha1.TokenSpec, listed
 	}
 	in := input{spec: spec, life: life, secret: secret, listed: listed, now: s.now()}
 	d := decide(in)
+	immutable := secret != nil && secret.Immutable != nil && *secret.Immutable
+	if d.issue != "" && immutable { // before a token is made that could lie nowhere
+		return outcome.Stall(v1alpha1.ReasonRefused, "Secret %s is immutable, and a new token is due, because %s: delete the Secret, and one is made with the new token", secret.Name, d.issue)
+	}
 	if d.issue != "" {
 		d, err = s.issue(ctx, in, d)
 	} else {
 		err = s.writeSecret(ctx, spec, d.held) // the registry's address may have changed
+	}
+	if _, refused := outcome.IsStalled(err); refused && immutable {
+		return outcome.Stall(v1alpha1.ReasonRefused, "Secret %s is immutable and not as it should be: delete it, and it is made anew", secret.Name)
 	}
 	if err != nil {
 		return err

@@ -341,6 +341,45 @@ func testBackupOfDamaged(t *testing.T, y *upkeeptest.Yard) {
 	}
 }
 
+// What was damaged in the place of backups is told, does not keep the rest from being restored where that is asked for, and is copied anew.
+func TestBackupThatWasDamaged(t *testing.T) { upkeeptest.Each(t, testBackupThatWasDamaged) }
+
+func testBackupThatWasDamaged(t *testing.T, y *upkeeptest.Yard) {
+	target, dir := upkeeptest.Folder(t)
+	bad, gone := upkeeptest.Key(y.Publish("demo", "1.0.0")), upkeeptest.Key(y.Publish("demo", "1.1.0"))
+	y.Publish("demo", "1.2.0")
+	m := create(t, creator(y, target))
+	file := filepath.Join(dir, "blobs", bad)
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := errors.Join(os.Chmod(file, 0o600), os.WriteFile(file, data, 0o600), os.Chtimes(file, info.ModTime(), info.ModTime()), os.Remove(filepath.Join(dir, "blobs", gone))); err != nil {
+		t.Fatal(err)
+	}
+	into := y.Other(t)
+	r := &backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store, Leases: into.Catalog, Holder: "test"}
+	if _, err := r.Restore(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "--skip-damaged") {
+		t.Fatal(err)
+	}
+	r.SkipDamaged = true
+	out, err := r.Restore(t.Context(), "")
+	if err != nil || !slices.Equal(out.Damaged, []string{bad, gone}) || out.Copied+out.Kept != 1 {
+		t.Fatalf("%+v %v", out, err)
+	}
+	c := creator(y, target)
+	c.Recheck = true
+	m = create(t, c)
+	if v, err := (&backup.Verifier{Target: target}).Verify(t.Context(), m.Name); err != nil || v.BadBlobs != 0 || m.CopiedBlobs != 2 {
+		t.Errorf("after another backup: %+v %v; copied %d", v, err, m.CopiedBlobs)
+	}
+}
+
 // Prune keeps what the newest backups need, and removes what none of them names.
 func TestPrune(t *testing.T) { upkeeptest.Each(t, testPrune) }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"slices"
@@ -29,6 +30,9 @@ type Catalog interface {
 // copyWorkers is how many blobs are copied at a time.
 const copyWorkers = 4
 
+// recheckIn is in how many days daily backups have read all blobs of their target again.
+const recheckIn = 30
+
 // clockSlack is by how much the clocks of a server and of a backup may differ.
 const clockSlack = 5 * time.Minute
 
@@ -48,6 +52,7 @@ type Creator struct {
 	Registry Registry
 	Version  string // of this program
 	Workers  int    // 0: 4
+	Recheck  bool   // read again all that the target has, and not only a part of it
 	Progress func(Progress)
 }
 
@@ -132,7 +137,10 @@ func (c *Creator) list(ctx context.Context, w io.Writer, begin time.Time, m *Man
 // copyBlobs copies what the target lacks. What a backup that was cut off left there is read again before it is believed: nobody has
 // said of it that it outlived a crash.
 func (c *Creator) copyBlobs(ctx context.Context, m *Manifest, older []*Manifest) error {
-	var believed time.Time // blobs stored before were part of a whole backup
+	// Blobs stored before were part of a whole backup. They are taken at their word, but for a part that is read again each time: what was damaged
+	// in its place is copied anew, and does not stay in all backups to come.
+	var believed time.Time
+	turn := uint32(time.Now().Unix()/int64((24*time.Hour).Seconds())) % recheckIn
 	if len(older) > 0 {
 		info, err := c.Target.Stat(ctx, backups+older[len(older)-1].Name+manifestName)
 		if err != nil {
@@ -149,6 +157,10 @@ func (c *Creator) copyBlobs(ctx context.Context, m *Manifest, older []*Manifest)
 			return errors.Join(err, g.Wait())
 		}
 		g.Go(func() error {
+			believed := believed
+			if c.Recheck || crc32.ChecksumIEEE([]byte(want.key))%recheckIn == turn {
+				believed = time.Time{}
+			}
 			copied, missing, err := c.copyBlob(gctx, want, believed)
 			mu.Lock()
 			defer mu.Unlock()

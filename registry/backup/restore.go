@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"slices"
 	"strings"
@@ -39,7 +40,9 @@ type Restorer struct {
 	Leases   upkeep.Leases // of the registry: two restores at a time would take each other's blobs for half ones
 	Holder   string        // see upkeep.NewHolder
 	Workers  int           // 0: 4
-	Progress func(Progress)
+	// SkipDamaged restores the rest where the backup lacks an archive, or has other bytes than it says.
+	SkipDamaged bool
+	Progress    func(Progress)
 }
 
 // Restored is what a restore did.
@@ -48,6 +51,7 @@ type Restored struct {
 	Copied   int64     `json:"copied"`  // blobs
 	Kept     int64     `json:"kept"`    // blobs that a restore before this one had brought
 	Missing  []string  `json:"missing"` // versions without bytes: they were missing when the backup was made
+	Damaged  []string  `json:"damaged"` // versions without bytes: the backup's are gone or wrong
 }
 
 // Restore brings back the backup of a name, or the newest. It refuses a catalog that is not empty, and a storage that has blobs which the
@@ -81,7 +85,7 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 	if err := r.checkStorage(ctx, m); err != nil {
 		return nil, err
 	}
-	out := &Restored{Manifest: m, Missing: []string{}}
+	out := &Restored{Manifest: m, Missing: []string{}, Damaged: []string{}}
 	if err := r.copyBlobs(ctx, m, out); err != nil {
 		return nil, fmt.Errorf("restore the blobs: %w", err)
 	}
@@ -144,6 +148,10 @@ func (r *Restorer) copyBlobs(ctx context.Context, m *Manifest, out *Restored) er
 			defer mu.Unlock()
 			if err != nil && gctx.Err() == nil && slices.Contains(m.Missing, want.key) {
 				out.Missing, err = append(out.Missing, want.key), nil
+			} else if damaged := errors.Is(err, fs.ErrNotExist) || errors.Is(err, storage.ErrDigest); damaged && r.SkipDamaged {
+				out.Damaged, err = append(out.Damaged, want.key), nil
+			} else if damaged {
+				err = fmt.Errorf("%w: the backup does not have %s as it says. Restore another backup, or say --skip-damaged to restore the rest", err, want.key)
 			} else if kept {
 				out.Kept++
 			} else {
@@ -157,6 +165,7 @@ func (r *Restorer) copyBlobs(ctx context.Context, m *Manifest, out *Restored) er
 	}
 	err := g.Wait()
 	slices.Sort(out.Missing)
+	slices.Sort(out.Damaged)
 	return err
 }
 

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"strings"
 	"time"
+
+	"github.com/crateyard/crateyard/registry/crate"
 )
 
 // Actor is who makes a change, and from where. The zero Actor is the server itself.
@@ -103,9 +105,11 @@ func marshalOrEmpty(v any) (string, error) {
 
 // AuditFilter chooses records. Empty fields choose all.
 type AuditFilter struct {
-	Actor, Crate, Action, Subject string
-	Since, Until                  time.Time // Until is not included
-	Before                        int64     // only records with a smaller id; 0: from the newest on
+	Actor, Version, Action, Subject, Token, Address string
+	Crate                                           string // in any spelling
+	TokenID                                         int64
+	Since, Until                                    time.Time // Until is not included
+	Before                                          int64     // only records with a smaller id; 0: from the newest on
 }
 
 // Audit gives records, the newest first. It holds one at a time, and a read transaction until it ends.
@@ -174,19 +178,34 @@ func (c *Catalog) VersionActions(ctx context.Context, name string) (map[string][
 // where makes the condition from the fields that are set, so that the database can use the index of the one that it knows.
 func (f AuditFilter) where() (string, []any) {
 	conds, args := []string{"id > 0"}, []any{}
-	add := func(set bool, cond string, arg any) {
+	add := func(set bool, cond string, values ...any) {
 		if set {
-			conds, args = append(conds, cond), append(args, arg)
+			conds, args = append(conds, cond), append(args, values...)
 		}
 	}
 	add(f.Actor != "", "actor = ?", f.Actor)
-	add(f.Crate != "", "crate = ?", f.Crate)
+	add(f.Crate != "", "crate IN ("+spellings+")", spellingsOf(f.Crate)...)
+	add(f.Version != "", "version = ?", f.Version)
 	add(f.Action != "", "action = ?", f.Action)
 	add(f.Subject != "", "subject = ?", f.Subject)
+	add(f.Token != "", "token = ?", f.Token)
+	add(f.TokenID != 0, "token_id = ?", f.TokenID)
+	add(f.Address != "", "address = ?", f.Address)
 	add(!f.Since.IsZero(), "at >= ?", f.Since.Unix())
 	add(!f.Until.IsZero(), "at < ?", f.Until.Unix())
 	add(f.Before != 0, "id < ?", f.Before)
 	return strings.Join(conds, " AND "), args
+}
+
+// spellings are the names of crates, of deleted ones too, that are a name in some spelling, for the index on crate: records keep no other
+// form of it. What mirrors tell of need not be a crate of this registry, so the name itself and its common spellings are among them.
+const spellings = `SELECT c.name FROM crates c WHERE c.canonical = ? OR (c.canonical >= ? AND c.canonical < ?)
+	UNION ALL SELECT value ->> 0 FROM json_each(?)`
+
+func spellingsOf(name string) []any {
+	canonical := crate.Canonical(name)
+	return []any{canonical, canonical + "#", canonical + "$", // the names of deleted crates, see DeleteCrate; '$' comes right after '#'
+		jsonRows([]string{name, strings.ToLower(name), canonical, strings.ReplaceAll(canonical, "_", "-")})}
 }
 
 // silence is how long nothing may have happened for PruneAudit to believe the clock, or keep if that is longer.

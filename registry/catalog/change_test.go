@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,6 +153,54 @@ func TestDelete(t *testing.T) {
 		for r, err := range c.Audit(t.Context(), AuditFilter{Action: ActionDeleteCrate}) {
 			if err != nil || r.Actor != "root" || r.Crate != "demo" || string(r.Before) != `{"owners":["alice"],"versions":["1.0.0"]}` {
 				t.Errorf("%+v %s %v", r, r.Before, err)
+			}
+		}
+	})
+}
+
+// A deletion finds the crate in any spelling, as yanks and owners do, and tells followers, feed and audit of it as it was published.
+func TestDeleteInAnySpelling(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		publishWith(t, c, "Del-Me", "1.0.0", nil)
+		publishWith(t, c, "Del-Me", "1.1.0", nil)
+		var mu sync.Mutex // the feed of PostgreSQL tells in its own time
+		told := map[string]bool{}
+		c.Follow(func(ch Change) {
+			mu.Lock()
+			defer mu.Unlock()
+			told[ch.Crate+" "+string(ch.Kind)] = true
+		})
+		if err := c.DeleteVersion(t.Context(), Actor{}, "del_me", "1.0.0"); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := c.IndexFile(t.Context(), "del-me"); err != nil || strings.Contains(string(f.Text), "1.0.0") {
+			t.Errorf("%s %v", f.Text, err)
+		}
+		if err := c.DeleteCrate(t.Context(), Actor{}, "DEL_ME", ""); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		if !told["Del-Me remove"] || !told["Del-Me remove-crate"] {
+			t.Errorf("told %v", told)
+		}
+		mu.Unlock()
+		if files := replay(t, c); len(files) != 0 {
+			t.Errorf("the feed has %q", files)
+		}
+		for _, action := range []string{ActionDeleteVersion, ActionDeleteCrate} {
+			n := 0
+			for r, err := range c.Audit(t.Context(), AuditFilter{Action: action}) {
+				if n++; err != nil || r.Crate != "Del-Me" {
+					t.Errorf("%+v %v", r, err)
+				}
+			}
+			if n != 1 {
+				t.Errorf("%d records of %s", n, action)
+			}
+		}
+		for _, err := range []error{c.DeleteVersion(t.Context(), Actor{}, "none", "1.0.0"), c.DeleteCrate(t.Context(), Actor{}, "del-me", "")} {
+			if fault.KindOf(err) != fault.NotFound || !strings.Contains(err.Error(), "does not exist") {
+				t.Error(err)
 			}
 		}
 	})

@@ -15,7 +15,7 @@ import (
 type Crate struct {
 	ID          int64
 	Name        string // as first published
-	Description string // of the newest publish, like keywords and categories
+	Description string // of the newest publish that is not deleted, like keywords and categories
 	Keywords    []string
 	Categories  []string
 	MaxVersion  string // highest that is not yanked; 0.0.0 when all are
@@ -169,7 +169,7 @@ func (c *Catalog) Categories(ctx context.Context, limit, offset int) (page []Lab
 
 // labels counts crates that everybody may see.
 func (c *Catalog) labels(ctx context.Context, table, column string, limit, offset int) (page []Label, total int, err error) {
-	from := " FROM " + table + " l JOIN crates c ON c.id = l.crate_id WHERE c.deleted_at IS NULL AND NOT c.restricted"
+	from := " FROM " + table + " l JOIN crates c ON c.id = l.crate_id WHERE c.deleted_at IS NULL AND NOT c.restricted AND " + listed
 	if err := c.ro.QueryRowContext(ctx, "SELECT count(DISTINCT l."+column+")"+from).Scan(&total); err != nil {
 		return nil, 0, err
 	}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -16,14 +17,18 @@ import (
 // still depend on it; crates.io has the same time.
 const NameBlock = 24 * time.Hour
 
-// DeleteVersion takes a version out of the index, downloads and lists. Its number stays taken for ever, and its bytes stay
-// until a sweep.
+// DeleteVersion takes a version of a crate, by its name in any spelling, out of the index, downloads and lists; the crate is shown, and found, as the newest version says that is
+// left. Its number stays taken for ever, and its bytes stay until a sweep.
 func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string) error {
 	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if err := tx.lockCrate(ctx, name); err != nil {
 			return nil, err
 		}
-		v, err := versionByNum(ctx, tx, name, num)
+		found, err := findCrate(ctx, tx, name)
+		if err != nil {
+			return nil, err
+		}
+		v, err := versionByNum(ctx, tx, found.Name, num)
 		if err != nil {
 			return nil, err
 		}
@@ -33,23 +38,49 @@ func (c *Catalog) DeleteVersion(ctx context.Context, by Actor, name, num string)
 		if err := c.updateMaxVersion(ctx, tx, v.CrateID); err != nil {
 			return nil, err
 		}
-		ch := change{crate: name, kind: index.KindRemove, versionID: v.ID, hidden: v.Restricted}
-		return []change{ch}, c.audit(ctx, tx, by, Record{Action: ActionDeleteVersion, Crate: name, Version: num}, map[string]any{"sha256": v.SHA256, "yanked": v.Yanked}, nil)
+		if err := showNewest(ctx, tx, v.CrateID, v.Crate); err != nil {
+			return nil, err
+		}
+		ch := change{crate: found.Name, kind: index.KindRemove, versionID: v.ID, hidden: v.Restricted}
+		return []change{ch}, c.audit(ctx, tx, by, Record{Action: ActionDeleteVersion, Crate: found.Name, Version: num}, map[string]any{"sha256": v.SHA256, "yanked": v.Yanked}, nil)
 	})
 }
 
-// DeleteCrate takes a crate and all its versions out of the registry. The name is nobody's for NameBlock, and anybody's after
+// showNewest has a crate shown, and found, as the newest of its versions says. One without a version says nothing; its name stays among
+// the words, because a next publish that says nothing either writes none.
+func showNewest(ctx context.Context, tx *tx, crateID int64, name string) error {
+	var details string
+	err := tx.QueryRowContext(ctx, "SELECT details FROM versions WHERE crate_id = ? AND deleted_at IS NULL ORDER BY id DESC LIMIT 1", crateID).Scan(&details)
+	if errors.Is(err, sql.ErrNoRows) {
+		details, err = "{}", nil
+	}
+	if err != nil {
+		return err
+	}
+	var d Details
+	if err := json.Unmarshal([]byte(details), &d); err != nil {
+		return err
+	}
+	keywords, categories := lowerWords(d.Keywords), lowerWords(d.Categories)
+	if _, err := tx.ExecContext(ctx, "UPDATE crates SET description = ?, keywords = ?, categories = ? WHERE id = ?",
+		d.Description, keywords, categories, crateID); err != nil {
+		return err
+	}
+	return saveSearchTerms(ctx, tx, crateID, false, name, d.Description, keywords, categories)
+}
+
+// DeleteCrate takes a crate, by its name in any spelling, and all its versions out of the registry. The name is nobody's for NameBlock, and anybody's after
 // that; the bytes stay until a sweep.
 func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message string) error {
 	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if err := tx.lockCrate(ctx, name); err != nil {
 			return nil, err
 		}
-		found, err := crateByName(ctx, tx, name)
+		found, err := findCrate(ctx, tx, name)
 		if err != nil {
 			return nil, err
 		}
-		now, canonical := c.now(), crate.Canonical(name)
+		now, canonical := c.now(), crate.Canonical(found.Name)
 		nums, err := collect(ctx, tx, scanString, "SELECT num FROM versions WHERE crate_id = ? AND deleted_at IS NULL ORDER BY id", found.ID)
 		if err != nil {
 			return nil, err
@@ -78,8 +109,8 @@ func (c *Catalog) DeleteCrate(ctx context.Context, by Actor, name, message strin
 		if message != "" {
 			after = map[string]any{"message": message}
 		}
-		return []change{{crate: name, kind: index.KindRemoveCrate, hidden: found.Restricted}},
-			c.audit(ctx, tx, by, Record{Action: ActionDeleteCrate, Crate: name}, before, after)
+		return []change{{crate: found.Name, kind: index.KindRemoveCrate, hidden: found.Restricted}},
+			c.audit(ctx, tx, by, Record{Action: ActionDeleteCrate, Crate: found.Name}, before, after)
 	})
 }
 

@@ -48,6 +48,9 @@ const recentDownloads = `(SELECT CAST(coalesce(sum(d.downloads), 0) AS BIGINT) F
 // visible is the condition under which a crate c may be known to a user; it takes the user's id and role.
 const visible = `(NOT c.restricted OR EXISTS (SELECT 1 FROM crate_users vu WHERE vu.crate_id = c.id AND vu.user_id = ?) OR ? = 'admin')`
 
+// listed is the condition under which a crate c stands in lists: it has a version left. Where one is not yanked, max_version tells.
+const listed = "(c.max_version <> '" + noVersion + "' OR EXISTS (SELECT 1 FROM versions lv WHERE lv.crate_id = c.id AND lv.deleted_at IS NULL))"
+
 // maxWords bounds the words of a search; the rest is passed over.
 const maxWords = 8
 
@@ -55,7 +58,7 @@ const maxWords = 8
 func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int, err error) {
 	s.Text, s.Keyword, s.Category, s.Letter = searchable(s.Text), searchable(s.Keyword), searchable(s.Category), searchable(s.Letter)
 	s.Keywords, s.Names = allSearchable(s.Keywords), allSearchable(s.Names)
-	where, args := []string{"c.deleted_at IS NULL", visible}, []any{s.UserID, s.Role}
+	where, args := []string{"c.deleted_at IS NULL", listed, visible}, []any{s.UserID, s.Role}
 	add := func(cond string, values ...any) { where, args = append(where, cond), append(args, values...) }
 	words := splitWords(s.Text)
 	if strings.TrimSpace(s.Text) != "" && len(words) == 0 {

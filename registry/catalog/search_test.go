@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,62 @@ func TestSearch(t *testing.T) {
 		if err != nil || total != 4 || len(second) != 2 || second[0].Name != "serde_json" {
 			t.Errorf("%v of %d, %v", second, total, err)
 		}
+	})
+}
+
+// A deleted version says nothing more of its crate, and a crate without a version stands in no list until it has one again.
+func TestSearchForgetsDeletedVersions(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		now := func(what, description, found string) {
+			t.Helper()
+			if demo, err := c.Crate(t.Context(), "demo"); err != nil || demo.Description != description {
+				t.Errorf("%s: %q, %v; want %q", what, demo.Description, err, description)
+			}
+			var got []string
+			for _, q := range []Query{{Text: "alpha"}, {Text: "beta"}, {Keyword: "kone"}, {Keyword: "ktwo"}, {Category: "cone"}, {Text: "demo"}, {}} {
+				q.Limit, q.Role = 10, "admin"
+				_, total, err := c.Search(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, fmt.Sprint(total))
+			}
+			keywords, k, err := c.Keywords(t.Context(), 10, 0)
+			if err != nil || len(keywords) != k {
+				t.Fatal(err)
+			}
+			categories, g, err := c.Categories(t.Context(), 10, 0)
+			if err != nil || len(categories) != g {
+				t.Fatal(err)
+			}
+			if got := strings.Join(got, "") + fmt.Sprintf(" %d %d", k, g); got != found {
+				t.Errorf("%s: found %s, want %s", what, got, found)
+			}
+		}
+		remove := func(num string) {
+			t.Helper()
+			if err := c.DeleteVersion(t.Context(), Actor{}, "demo", num); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publishWith(t, c, "demo", "1.0.0", func(p *Publication) {
+			p.Details = Details{Description: "alpha", Keywords: []string{"Kone"}, Categories: []string{"cone"}}
+		})
+		publishWith(t, c, "demo", "2.0.0", describe("beta", "ktwo"))
+		publishWith(t, c, "demo", "0.9.0", describe("beta", "ktwo"))
+		now("published", "beta", "0101011 1 0")
+		remove("2.0.0")
+		now("one deleted that is not the newest", "beta", "0101011 1 0")
+		remove("0.9.0")
+		now("the newest deleted", "alpha", "1010111 1 1")
+		if err := c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", ptr(true), nil, anyone); err != nil {
+			t.Fatal(err)
+		}
+		now("all yanked", "alpha", "1010111 1 1")
+		remove("1.0.0")
+		now("none left", "", "0000000 0 0")
+		publishWith(t, c, "demo", "3.0.0", nil)
+		now("published again, with nothing to say", "", "0000011 0 0")
 	})
 }
 

@@ -19,9 +19,13 @@ import (
 // AuditQuery chooses records of the audit. Empty fields choose all.
 type AuditQuery struct {
 	User    string // who made the change
-	Crate   string
+	Crate   string // in any spelling
+	Version string
 	Action  string // such as crate.publish
 	Subject string // user, group or token (user/name) that was changed
+	Token   string // name of the token that the change was made with
+	TokenID int64  // its number
+	Address string // of the client
 	Since   time.Time
 	Until   time.Time // not included
 	Before  int64     // id; only older records
@@ -30,7 +34,8 @@ type AuditQuery struct {
 
 func (a AuditQuery) values() url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{"user": a.User, "crate": a.Crate, "action": a.Action, "subject": a.Subject} {
+	for name, value := range map[string]string{"user": a.User, "crate": a.Crate, "version": a.Version, "action": a.Action, "subject": a.Subject, "token": a.Token,
+		"address": a.Address} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -40,8 +45,10 @@ func (a AuditQuery) values() url.Values {
 			q.Set(name, at.UTC().Format(time.RFC3339))
 		}
 	}
-	if a.Before != 0 {
-		q.Set("before_id", strconv.FormatInt(a.Before, 10))
+	for name, id := range map[string]int64{"before_id": a.Before, "token_id": a.TokenID} {
+		if id != 0 {
+			q.Set(name, strconv.FormatInt(id, 10))
+		}
 	}
 	return q
 }

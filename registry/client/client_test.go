@@ -154,8 +154,8 @@ func TestRequests(t *testing.T) {
 		}},
 		{"DELETE /prefix/api/v1/crates/x/1.0.0", ``, "", func(ctx context.Context, c *client.Client) error { return c.DeleteVersion(ctx, "x", "1.0.0") }},
 		{"DELETE /prefix/api/v1/crates/x?message=not+ours", ``, "", func(ctx context.Context, c *client.Client) error { return c.DeleteCrate(ctx, "x", "not ours") }},
-		{"GET /prefix/api/v1/audit?action=crate.yank&before_id=9&crate=x&limit=5&since=2026-01-02T02%3A04%3A05Z&user=a", `{"records":[{"id":8}],"next":8}`, "", func(ctx context.Context, c *client.Client) error {
-			page, err := c.Audit(ctx, client.AuditQuery{User: "a", Crate: "x", Action: "crate.yank", Before: 9, Limit: 5,
+		{"GET /prefix/api/v1/audit?action=crate.yank&address=192.0.2.1&before_id=9&crate=x&limit=5&since=2026-01-02T02%3A04%3A05Z&token=ci&token_id=4&user=a&version=1.0.0", `{"records":[{"id":8}],"next":8}`, "", func(ctx context.Context, c *client.Client) error {
+			page, err := c.Audit(ctx, client.AuditQuery{User: "a", Crate: "x", Version: "1.0.0", Action: "crate.yank", Token: "ci", TokenID: 4, Address: "192.0.2.1", Before: 9, Limit: 5,
 				Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))})
 			if len(page.Records) != 1 || page.Next != 8 {
 				return fmt.Errorf("audit %+v, %w", page, err)

@@ -21,6 +21,10 @@ type Limits struct {
 	Archive  int64 // bytes of the .crate file
 	Unpacked int64 // bytes of the tar stream inside; cargo itself unpacks no more than 512 MiB
 	Entries  int   // files and folders
+
+	// Hold is asked before a manifest of so many bytes is held in memory, and later what was read of it. An error ends the
+	// reading. Nil: always.
+	Hold func(bytes int64) error
 }
 
 // DefaultLimits are crates.io's, with room for 20,000 files: the largest crate there has about half of that.
@@ -249,7 +253,13 @@ func (c *checker) file(name string, e tarEntry, body io.Reader) (err error) {
 		if e.folder || e.size > maxManifest {
 			return entryErrorf("the Cargo.toml in the archive must be a file of at most %d bytes", maxManifest)
 		}
-		c.manifest, err = io.ReadAll(body)
+		if c.limits.Hold != nil {
+			if err := c.limits.Hold(e.size); err != nil {
+				return err
+			}
+		}
+		c.manifest = make([]byte, e.size)
+		_, err = io.ReadFull(body, c.manifest)
 	case strings.EqualFold(name, "Cargo.toml"):
 		return entryErrorf("the archive spells its manifest %q; it must be Cargo.toml", clip(name))
 	case e.folder:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -117,7 +118,9 @@ func (r *jsonReader) wrong(field, format string, args ...any) {
 	if i := strings.IndexAny(field, ".["); i > 0 {
 		field = field[:i]
 	}
-	r.unfit = append(r.unfit, field)
+	if !slices.Contains(r.unfit, field) {
+		r.unfit = append(r.unfit, field)
+	}
 }
 
 // text reads a string into to; where cargo sends null for "none", nullable says so.

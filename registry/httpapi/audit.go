@@ -2,8 +2,11 @@ package httpapi
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,12 +31,22 @@ func (a *API) serveAudit(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if strings.Contains(r.Header.Get("Accept"), jsonLines) || r.URL.Query().Get("format") == "jsonl" {
-		return a.serveAuditLines(w, r, f)
+	format, most := r.URL.Query().Get("format"), defaultAudit
+	switch {
+	case format != "" && format != "json" && format != "jsonl":
+		return fault.New(fault.Invalid, "format must be json or jsonl, not %q", format)
+	case format == "" && strings.Contains(r.Header.Get("Accept"), jsonLines):
+		format = "jsonl"
 	}
-	limit, err := number(r.URL.Query().Get("limit"), "limit", defaultAudit, maxAudit)
+	if format == "jsonl" {
+		most = 0
+	}
+	limit, err := number(r.URL.Query().Get("limit"), "limit", most, maxAudit)
 	if err != nil {
 		return err
+	}
+	if format == "jsonl" {
+		return a.serveAuditLines(w, r, f, limit)
 	}
 	page := wire.Audit{Records: []wire.AuditRecord{}}
 	for rec, err := range a.Catalog.Audit(r.Context(), f) {
@@ -49,7 +62,8 @@ func (a *API) serveAudit(w *response, r *http.Request) error {
 	return w.json(http.StatusOK, page)
 }
 
-func (a *API) serveAuditLines(w *response, r *http.Request, f catalog.AuditFilter) error {
+// serveAuditLines writes a line for each record, limit of them at most; 0 is no limit.
+func (a *API) serveAuditLines(w *response, r *http.Request, f catalog.AuditFilter, limit int) error {
 	w.Header().Set("Content-Type", jsonLines)
 	w.Header().Set("Cache-Control", "no-store")
 	buf := bufio.NewWriterSize(w, 32<<10)
@@ -61,6 +75,9 @@ func (a *API) serveAuditLines(w *response, r *http.Request, f catalog.AuditFilte
 		if err := enc.Encode(auditWire(rec)); err != nil {
 			return nil // the client is gone
 		}
+		if limit--; limit == 0 {
+			break
+		}
 	}
 	_ = buf.Flush() // likewise
 	return nil
@@ -71,9 +88,28 @@ func auditWire(r catalog.Record) wire.AuditRecord {
 		Version: r.Version, Subject: r.Subject, Before: r.Before, After: r.After}
 }
 
+// auditKeys are what the audit can be asked for. It refuses others: to pass over a filter would give records that nobody asked for, and
+// whoever is wrong in a key would take them for the answer.
+var auditKeys = []string{"actor", "user", "crate", "version", "action", "subject", "token", "token_id", "address", "since", "until", "before_id", "limit", "format"}
+
 func auditFilter(r *http.Request) (f catalog.AuditFilter, err error) {
-	q := r.URL.Query()
-	f = catalog.AuditFilter{Actor: q.Get("user"), Crate: q.Get("crate"), Action: q.Get("action"), Subject: q.Get("subject")}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return f, fault.New(fault.Invalid, "the query cannot be read: %v", err)
+	}
+	for name, values := range q {
+		switch {
+		case !slices.Contains(auditKeys, name):
+			return f, fault.New(fault.Invalid, "the audit does not know %q; it can be asked for %s", name, strings.Join(auditKeys, ", "))
+		case len(values) > 1:
+			return f, fault.New(fault.Invalid, "%s stands in the query %d times; say it once", name, len(values))
+		}
+	}
+	if q.Has("user") && q.Has("actor") {
+		return f, fault.New(fault.Invalid, "actor and user are the same; say one of them")
+	}
+	f = catalog.AuditFilter{Actor: cmp.Or(q.Get("actor"), q.Get("user")), Crate: q.Get("crate"), Version: q.Get("version"), Action: q.Get("action"),
+		Subject: q.Get("subject"), Token: q.Get("token"), Address: q.Get("address")}
 	for name, to := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
 		if s := q.Get(name); s != "" {
 			if *to, err = time.Parse(time.RFC3339, s); err != nil {
@@ -81,9 +117,14 @@ func auditFilter(r *http.Request) (f catalog.AuditFilter, err error) {
 			}
 		}
 	}
-	if s := q.Get("before_id"); s != "" {
-		if f.Before, err = strconv.ParseInt(s, 10, 64); err != nil || f.Before < 1 {
-			return f, fault.New(fault.Invalid, "before_id must be the number of a record, not %q", s)
+	for name, of := range map[string]struct {
+		what string
+		to   *int64
+	}{"before_id": {"record", &f.Before}, "token_id": {"token", &f.TokenID}} {
+		if s := q.Get(name); s != "" {
+			if *of.to, err = strconv.ParseInt(s, 10, 64); err != nil || *of.to < 1 {
+				return f, fault.New(fault.Invalid, "%s must be the number of a %s, not %q", name, of.what, s)
+			}
 		}
 	}
 	return f, nil

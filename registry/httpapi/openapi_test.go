@@ -33,6 +33,18 @@ func document(t *testing.T) *openapi3.T {
 	return doc
 }
 
+// The document names all that the audit can be asked for, since the audit refuses anything else.
+func TestOpenAPIDescribesTheAudit(t *testing.T) {
+	var described []string
+	for _, p := range document(t).Paths.Value("/api/v1/audit").Get.Parameters {
+		described = append(described, p.Value.Name)
+	}
+	slices.Sort(described)
+	if known := slices.Sorted(slices.Values(auditKeys)); !slices.Equal(described, known) {
+		t.Errorf("described are %q, known are %q", described, known)
+	}
+}
+
 // The document describes each route of the table, as open as it is, and no other.
 func TestOpenAPIDescribesTheTable(t *testing.T) {
 	doc := document(t)

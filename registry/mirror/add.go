@@ -120,7 +120,7 @@ func (m *Mirror) put(ctx context.Context, row catalog.MirrorCrate, r io.Reader) 
 	}
 	known, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, row.Name, row.Num)
 	if err == nil && known == nil {
-		err = fault.New(fault.Unavailable, "the archive of %s %s could not be stored; the server's log says why", row.Name, row.Num)
+		err = notStored(row.Name, row.Num)
 	}
 	if err != nil {
 		return err

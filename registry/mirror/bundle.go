@@ -156,7 +156,7 @@ func (m *Manager) Import(ctx context.Context, mirror string, r io.Reader) (wire.
 	}
 	i := &importing{m: found, known: map[string]lines{}, sums: map[string]string{}, new: waiting{m: found, files: m.spools.open()}}
 	defer func() { _ = i.new.files.close() }() // it was read, or is of no use
-	if err := i.run(ctx, tar.NewReader(r)); err != nil {
+	if err := i.load(ctx, tar.NewReader(r)); err != nil {
 		clean, cancel := found.detached(refreshTime) // the client may have gone away
 		defer cancel()
 		if derr := i.new.drop(clean); derr != nil {
@@ -164,11 +164,16 @@ func (m *Manager) Import(ctx context.Context, mirror string, r io.Reader) (wire.
 		}
 		return wire.MirrorImport{}, err
 	}
-	if err := i.new.keep(); err != nil {
-		return wire.MirrorImport{}, err
-	}
-	m.writer.settled(ctx)
 	return i.out, m.Catalog.TouchMirror(ctx, mirror)
+}
+
+// load checks a bundle, and keeps it. An error means that not all of it is kept: nothing, where the bundle is wrong; where storage or catalog take no more,
+// what the catalog has taken, of which the next import finds that it is there.
+func (i *importing) load(ctx context.Context, tr *tar.Reader) error {
+	if err := i.run(ctx, tr); err != nil {
+		return err
+	}
+	return i.new.keep(ctx)
 }
 
 func broken(format string, args ...any) error {
@@ -261,7 +266,11 @@ func (i *importing) index(path string, r io.Reader) error {
 		return err
 	}
 	i.out.IndexFiles++
-	return i.new.file(catalog.MirrorIndexFile{Crate: name, CheckedAt: time.Now(), File: packed, Generation: i.m.Row.Generation})
+	err = i.new.file(catalog.MirrorIndexFile{Crate: name, CheckedAt: time.Now(), File: packed, Generation: i.m.Row.Generation})
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "the server has no room for the bundle")
+	}
+	return nil
 }
 
 func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error {
@@ -285,6 +294,8 @@ func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error
 	hash := sha256.New()
 	n, err := io.Copy(io.MultiWriter(w, hash), io.LimitReader(r, i.m.MaxArchive+1))
 	switch {
+	case fault.KindOf(err) == fault.Unavailable: // the storage's
+		return err
 	case err != nil:
 		return broken("it is cut off in %q, or cannot be stored: %v", h.Name, err)
 	case n > i.m.MaxArchive || hex.EncodeToString(hash.Sum(nil)) != sum:

@@ -207,8 +207,17 @@ func (m *Manager) Cache(ctx context.Context, mirror, name, num string) (out wire
 	if fetched { // whoever is told so finds it in the index
 		m.writer.settled(ctx)
 		found.drop(indexKey(name))
+		if known, err := m.Catalog.MirrorCrate(ctx, found.Row.ID, row.Name, row.Num); err != nil || known == nil {
+			m.crates.Invalidate(found.fetchKey(row.Name, row.Num))
+			return out, errors.Join(err, notStored(row.Name, row.Num))
+		}
 	}
 	return wire.MirroredCrate{Crate: row.Name, Version: row.Num, SHA256: row.SHA256, Size: row.Size, Fetched: fetched}, nil
+}
+
+// notStored is the error for an archive that storage or catalog did not take.
+func notStored(name, num string) error {
+	return fault.New(fault.Unavailable, "the archive of %s %s could not be stored; the server's log says why", name, num)
 }
 
 // ForgetCrate drops what a mirror cached of a crate.

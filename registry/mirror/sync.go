@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -224,11 +226,20 @@ func (s *syncing) fail(crate, version, from, reason string) {
 	s.m.Log.Warn("A mirror cannot cache what it is to have", "mirror", s.m.Name(), "crate", crate, "version", version, "from", from, "reason", reason)
 	s.note(func(st *wire.MirrorSync) {
 		st.Failed++
+		failure := wire.MirrorFailure{Crate: crate, Version: version, From: from, Reason: reason}
 		if len(st.Failures) < maxProblems {
-			st.Failures = append(st.Failures, wire.MirrorFailure{Crate: crate, Version: version, From: from, Reason: reason})
+			st.Failures = append(st.Failures, failure)
+			return
+		}
+		// What a build needs as it is stands in the place of what a list would like to have.
+		if i := slices.IndexFunc(st.Failures, func(f wire.MirrorFailure) bool { return !ofLockfile(f) }); i >= 0 && ofLockfile(failure) {
+			st.Failures[i] = failure
 		}
 	})
 }
+
+// ofLockfile reports whether a lockfile names what failed.
+func ofLockfile(f wire.MirrorFailure) bool { return strings.HasPrefix(f.From, "lockfile ") }
 
 func (s *syncing) keepTelling(ctx context.Context) {
 	tick := time.NewTicker(tellEvery)

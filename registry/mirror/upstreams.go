@@ -106,8 +106,11 @@ func (m *Mirror) adoptRest(ctx context.Context) error {
 		return nil
 	}
 	row, err := m.Catalog.Mirror(ctx, m.Name())
-	if err != nil || row.ID != m.Row.ID || row.Generation != m.Row.Generation {
-		return nil // it is another one by now, or gone
+	if fault.KindOf(err) == fault.NotFound || err == nil && (row.ID != m.Row.ID || row.Generation != m.Row.Generation) {
+		return nil // it is gone, or another one by now
+	}
+	if err != nil {
+		return err
 	}
 	if s := readSync(row.Status); m.pinnedOnly() && (s.Running || s.Generation < m.Row.UpstreamSince || s.Failed > 0 || s.Message != "") {
 		return nil

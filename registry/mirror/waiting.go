@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/storage"
@@ -29,18 +30,48 @@ func (w *waiting) file(row catalog.MirrorIndexFile) error {
 	return w.files.append(file)
 }
 
-// keep notes all of it.
-func (w *waiting) keep() error {
-	for _, f := range w.index {
+// keepBytes is how much of index files is written in one transaction, and keepMost how many rows.
+const (
+	keepBytes = writeMost
+	keepMost  = 1000
+)
+
+// keep notes all of it, archives first, which are durable then; it gives an error where storage or catalog did not take it all.
+func (w *waiting) keep(ctx context.Context) error {
+	id := w.m.Row.ID
+	for _, c := range w.crates {
+		if err := c.durable(); err != nil {
+			return err
+		}
+	}
+	w.m.writer.settled(ctx) // what was asked of upstream before is older than what the bundle has
+	var rows []catalog.MirrorIndexFile
+	bytes := 0
+	for n, f := range w.index {
 		f.row.File = make([]byte, f.size)
 		if _, err := w.files.ReadAt(f.row.File, f.from); err != nil {
 			return err
 		}
-		w.m.writer.index(w.m.Row.ID, f.row)
+		rows, bytes = append(rows, f.row), bytes+f.size
+		if n+1 < len(w.index) && bytes < keepBytes && len(rows) < keepMost {
+			continue
+		}
+		if err := w.m.Catalog.WriteMirrors(ctx, &catalog.MirrorWrites{Index: map[int64][]catalog.MirrorIndexFile{id: rows}}); err != nil {
+			return err
+		}
+		rows, bytes = nil, 0
 	}
-	for _, c := range w.crates {
-		w.m.writer.crate(c.id, c.crate, c.durable)
-		w.m.crates.Set(w.m.fetchKey(c.crate.Name, c.crate.Num), &c.crate)
+	for some := range slices.Chunk(w.crates, keepMost) {
+		var rows []catalog.MirrorCrate
+		for _, c := range some {
+			rows = append(rows, c.crate)
+		}
+		if err := w.m.Catalog.WriteMirrors(ctx, &catalog.MirrorWrites{Crates: map[int64][]catalog.MirrorCrate{id: rows}}); err != nil {
+			return err
+		}
+		for _, row := range rows {
+			w.m.crates.Set(w.m.fetchKey(row.Name, row.Num), &row)
+		}
 	}
 	return nil
 }

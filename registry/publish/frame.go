@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -8,8 +9,7 @@ import (
 	"github.com/crateyard/crateyard/registry/fault"
 )
 
-// MaxMetadata bounds the JSON in front of an archive, README included: crates.io's limit, and all of an upload that is held
-// in memory at once.
+// MaxMetadata bounds the JSON in front of an archive, README included: crates.io's limit.
 const MaxMetadata = 1 << 20 // bytes
 
 // frame is the body of a publish, read part by part: a little-endian length and the metadata, a length and the archive, and
@@ -18,8 +18,8 @@ type frame struct {
 	body io.Reader
 }
 
-// metadata reads the first part.
-func (f frame) metadata() ([]byte, error) {
+// metadata reads the first part, when hold has let it hold so many bytes.
+func (f frame) metadata(hold func(bytes int64) error) ([]byte, error) {
 	n, err := f.length("metadata")
 	if err != nil {
 		return nil, err
@@ -30,6 +30,9 @@ func (f frame) metadata() ([]byte, error) {
 		}
 		return nil, fault.New(fault.TooLarge, "the metadata has %d bytes, the limit is %d; a long README is the usual cause", n, MaxMetadata)
 	}
+	if err := hold(int64(n)); err != nil {
+		return nil, err
+	}
 	data := make([]byte, n)
 	if _, err := io.ReadFull(f.body, data); err != nil {
 		return nil, truncated(err, "metadata")
@@ -37,7 +40,8 @@ func (f frame) metadata() ([]byte, error) {
 	return data, nil
 }
 
-// archive reads the second length and gives a reader of exactly that many bytes; it fails when the body ends before.
+// archive reads the second length and gives a reader of exactly that many bytes; it fails when the body ends before, and when it does not
+// end with them.
 func (f frame) archive(limit int64) (*exactReader, error) {
 	n, err := f.length("archive")
 	if err != nil {
@@ -46,7 +50,7 @@ func (f frame) archive(limit int64) (*exactReader, error) {
 	if int64(n) > limit {
 		return nil, fault.New(fault.TooLarge, "the .crate file has %d bytes, the limit of this registry is %d; exclude files with `package.exclude` in Cargo.toml, or ask an administrator", n, limit)
 	}
-	return &exactReader{r: f.body, left: int64(n)}, nil
+	return &exactReader{f: f, left: int64(n)}, nil
 }
 
 // end reports bytes behind the archive.
@@ -79,12 +83,13 @@ func truncated(err error, what string) error {
 	return fault.Wrap(fault.Invalid, err, "the upload was cut off inside the %s; publish again", what)
 }
 
-// exactReader gives left bytes and then io.EOF; a body that ends before is an error, which stays in err, because a reader of
+// exactReader gives left bytes and then io.EOF; a body that ends before or goes on is an error, which stays in err, because a reader of
 // archives in between might take it for the archive's own.
 type exactReader struct {
-	r    io.Reader
-	left int64
-	err  error
+	f     frame
+	left  int64
+	ended bool
+	err   error
 }
 
 func (e *exactReader) Read(p []byte) (int, error) {
@@ -92,12 +97,15 @@ func (e *exactReader) Read(p []byte) (int, error) {
 		return 0, e.err
 	}
 	if e.left == 0 {
-		return 0, io.EOF
+		if !e.ended {
+			e.err, e.ended = e.f.end(), true
+		}
+		return 0, cmp.Or(e.err, io.EOF)
 	}
 	if int64(len(p)) > e.left {
 		p = p[:e.left]
 	}
-	n, err := e.r.Read(p)
+	n, err := e.f.body.Read(p)
 	e.left -= int64(n)
 	if err != nil && e.left > 0 {
 		e.err = truncated(err, ".crate file")

@@ -76,17 +76,12 @@ type Result struct {
 // Publish reads one upload to its end and publishes it for who. Errors of the uploader are *fault.Error.
 func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (_ Result, err error) {
 	f := frame{body: body}
-	data, err := f.metadata()
-	if err != nil {
-		return Result{}, err
-	}
-	meta, err := crate.ParseMetadata(data)
-	if meta == nil {
-		return Result{}, fault.New(fault.Invalid, "%v", err)
-	}
+	held := holding{ctx: ctx, user: who.UserID}
+	defer held.end()
 	var broken violations
-	if err != nil {
-		broken.note(fault.New(fault.Invalid, "%v", err))
+	meta, err := held.metadata(f)
+	if meta == nil || err != nil && !broken.note(err) {
+		return Result{}, err
 	}
 	if who.Imported == nil {
 		broken = append(broken, p.foreign(meta)...)
@@ -124,7 +119,7 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	}
 	if len(broken) > 0 {
 		// Its archive is read to its end all the same, and kept nowhere: what is wrong there is part of one answer.
-		if _, err := p.receive(f, meta, io.Discard, &pub); err != nil && !broken.note(err) {
+		if _, err := p.receive(f, &held, meta, io.Discard, &pub); err != nil && !broken.note(err) {
 			return Result{}, err
 		}
 		broken.add(p.refused(meta, who))
@@ -144,7 +139,7 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		return Result{}, err
 	}
 	defer func() { _ = blob.Cancel() }() // after a commit it does nothing; before, the error that led here says more
-	archive, err := p.receive(f, meta, blob, &pub)
+	archive, err := p.receive(f, &held, meta, blob, &pub)
 	if err != nil && !broken.note(err) {
 		return Result{}, err
 	}
@@ -200,7 +195,7 @@ func (p *Publisher) refused(meta *crate.Metadata, who Uploader) []string {
 
 // receive checks the archive while it goes to the blob and through the hash, and holds its manifest against the metadata,
 // which from then on says of the crate what the manifest does.
-func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *catalog.Publication) (*crate.Archive, error) {
+func (p *Publisher) receive(f frame, held *holding, meta *crate.Metadata, blob io.Writer, pub *catalog.Publication) (*crate.Archive, error) {
 	archive, err := f.archive(p.Limits.Archive)
 	if err != nil {
 		return nil, err
@@ -208,8 +203,12 @@ func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *
 	pub.Size = archive.left
 	hash := sha256.New()
 	stored := &storedWriter{w: io.MultiWriter(hash, blob)}
-	checked, err := crate.CheckArchive(io.TeeReader(archive, stored), meta.Name, meta.Vers, p.Limits)
+	limits := p.Limits
+	limits.Hold = held.manifest
+	checked, err := crate.CheckArchive(io.TeeReader(archive, stored), meta.Name, meta.Vers, limits)
 	switch {
+	case held.err != nil:
+		return nil, held.err
 	case archive.err != nil:
 		return nil, archive.err
 	case stored.err != nil:
@@ -231,9 +230,6 @@ func (p *Publisher) receive(f frame, meta *crate.Metadata, blob io.Writer, pub *
 	}
 	if len(broken) > 0 {
 		return nil, broken.refuse()
-	}
-	if err := f.end(); err != nil {
-		return nil, err
 	}
 	pub.SHA256 = hex.EncodeToString(hash.Sum(nil))
 	return checked, nil

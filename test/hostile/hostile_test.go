@@ -25,7 +25,8 @@ import (
 	"github.com/crateyard/crateyard/test/serve"
 )
 
-// most is what the server's memory may reach, at any moment, in MiB. It has 20 at rest; an upload takes some 200 KiB.
+// most is what the server's memory may reach, at any moment, in MiB. It has 20 at rest; an upload takes some 200 KiB, and more only
+// where there is room for it.
 const most = 160
 
 func start(t *testing.T) *serve.Server {
@@ -44,12 +45,16 @@ func start(t *testing.T) *serve.Server {
 
 // send publishes a body of the length that is said and reads the answer.
 func send(s *serve.Server, body io.Reader, length int64) (status int, text string, err error) {
+	return sendAs(s, s.AdminToken, body, length)
+}
+
+func sendAs(s *serve.Server, token string, body io.Reader, length int64) (status int, text string, err error) {
 	req, err := http.NewRequest(http.MethodPut, s.URL+"/api/v1/crates/new", body)
 	if err != nil {
 		return 0, "", err
 	}
 	req.ContentLength = length
-	req.Header.Set("Authorization", s.AdminToken)
+	req.Header.Set("Authorization", token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, "", err

@@ -161,9 +161,15 @@ func (o Owner) Check(live metav1.Object, what string) error {
 	labelled := live.GetLabels()[names.ManagedByLabel] == names.ManagedBy && live.GetLabels()[o.Label] == o.GetName()
 	by := metav1.GetControllerOf(live)
 	mine := by != nil && by.UID == o.GetUID()
+	// What holds data says whose it is in an annotation, too: it does not become a stranger's because somebody took its labels off.
+	noted := by == nil && live.GetAnnotations()[names.RegistryUIDAnnotation] == string(o.GetUID())
 	predecessors := labelled && by != nil && by.Kind == o.Kind && by.Name == o.GetName()
 	switch {
-	case !mine && !predecessors && (!labelled || by != nil):
+	case !mine && !predecessors && !noted && (!labelled || by != nil):
+		if strings.HasPrefix(what, "PersistentVolumeClaim ") { // somebody's data: nobody shall delete it because we say so
+			return outcome.Stall(v1alpha1.ReasonNameTaken, "%s exists and does not belong to this %s; %s. If it holds this %s's data, give it the labels %s=%s and %s=%s",
+				what, o.Kind, o.Instead, o.Kind, names.ManagedByLabel, names.ManagedBy, o.Label, o.GetName())
+		}
 		return outcome.Stall(v1alpha1.ReasonNameTaken, "%s exists and does not belong to this %s; delete or rename it, or %s", what, o.Kind, o.Instead)
 	case live.GetDeletionTimestamp() != nil:
 		return outcome.WaitFor(retrySoon, v1alpha1.ReasonProgressing, "%s is being deleted; it is made anew when it is gone", what)

@@ -47,12 +47,13 @@ func (f Finder) Find(ctx context.Context, kind, namespace, name string) (*v1alph
 		return nil, nil, fmt.Errorf("reading Registry %s: %w", name, err)
 	}
 	ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ReadyCondition)
+	answers := meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ServerReachableCondition)
 	switch {
 	case r.DeletionTimestamp != nil:
 		return r, nil, outcome.WaitFor(0, v1alpha1.ReasonRegistryNotReady, "Registry %s is being deleted", name)
 	case ready == nil:
 		return r, nil, outcome.WaitFor(0, v1alpha1.ReasonRegistryNotReady, "Registry %s is not ready yet", name)
-	case ready.Status != metav1.ConditionTrue:
+	case ready.Status != metav1.ConditionTrue && !answers: // whatever else the Registry lacks, users and tokens can be seen to
 		return r, nil, outcome.WaitFor(0, v1alpha1.ReasonRegistryNotReady, "Registry %s is not ready: %s", name, ready.Reason)
 	}
 	server, err := f.connect(ctx, r)
@@ -106,7 +107,7 @@ func Ready(name string, ready bool, err error, was *metav1.Condition) metav1.Con
 	case waiting && (wait.Reason == v1alpha1.ReasonRegistryNotFound || wait.Reason == v1alpha1.ReasonRegistryNotReady):
 		return conditions.False(typ, wait.Reason, wait.Message)
 	case ready:
-		return conditions.True(typ, v1alpha1.ReasonRegistryReady, fmt.Sprintf("Registry %s is ready", name))
+		return conditions.True(typ, v1alpha1.ReasonRegistryReady, fmt.Sprintf("Registry %s answers", name))
 	case was != nil:
 		return *was
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/crateyard/crateyard/api/v1alpha1"
 )
 
-// Changed lets through what matters to what belongs to a Registry: that it comes and goes, its address and its readiness.
+// Changed lets through what matters to what belongs to a Registry: that it comes and goes, its address, its readiness, and whether it answers.
 func Changed() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, ok := e.ObjectOld.(*v1alpha1.Registry)
@@ -21,11 +21,13 @@ func Changed() predicate.Predicate {
 	}}
 }
 
-func readiness(r *v1alpha1.Registry) string {
-	if c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ReadyCondition); c != nil {
-		return string(c.Status) + c.Reason
+func readiness(r *v1alpha1.Registry) (all string) {
+	for _, typ := range []string{v1alpha1.ReadyCondition, v1alpha1.ServerReachableCondition} {
+		if c := meta.FindStatusCondition(r.Status.Conditions, typ); c != nil {
+			all += string(c.Status) + c.Reason + " "
+		}
 	}
-	return ""
+	return all
 }
 
 // Deleted lets through only that an object is gone: another may wait for its name.

@@ -1,0 +1,24 @@
+package cmd
+
+import (
+	"time"
+
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// duration is a flag for a time, as 30s, 12h or 90d. Zero stands for what is left out, and so has no text: --help shows no default then.
+type duration wire.Duration
+
+// Set reads a duration.
+func (d *duration) Set(text string) error { return (*wire.Duration)(d).UnmarshalText([]byte(text)) }
+
+// String writes a duration.
+func (d *duration) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return time.Duration(*d).String()
+}
+
+// Type is what --help calls the value.
+func (d *duration) Type() string { return "duration" }

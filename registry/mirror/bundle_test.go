@@ -1,0 +1,88 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/storage"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// crowded is a store whose disk fills up: bytes do not go in, or are not there after all.
+type crowded struct {
+	storage.Store
+	fullNow, fullLater atomic.Bool
+}
+
+var errFull = fault.New(fault.Unavailable, "the registry's disk is full; make room there")
+
+func (c *crowded) Create(ctx context.Context) (storage.Writer, error) {
+	w, err := c.Store.Create(ctx)
+	return &crowdedWriter{w, c}, err
+}
+
+type crowdedWriter struct {
+	storage.Writer
+	c *crowded
+}
+
+func (w *crowdedWriter) Write(p []byte) (int, error) {
+	if w.c.fullNow.Load() {
+		return 0, errFull
+	}
+	return w.Writer.Write(p)
+}
+
+func (w *crowdedWriter) Commit(ctx context.Context, key string) (func() error, error) {
+	durable, err := w.Writer.Commit(ctx, key)
+	if w.c.fullLater.Load() {
+		return func() error { return errFull }, err
+	}
+	return durable, err
+}
+
+// On a full disk an import tells of nothing that is not kept, and no more does who has one version cached; with room both go well.
+func TestImportOnAFullDisk(t *testing.T) {
+	m := started(t)
+	disk := &crowded{Store: m.Store}
+	m.Store = disk
+	index := registryOf(t, map[string]string{"a": "1", "b": "2"})
+	for _, name := range []string{"from", "to"} {
+		if _, _, err := m.Put(t.Context(), catalog.Actor{}, name, wire.MirrorChange{Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: index}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a", "b"} {
+		if _, err := m.Cache(t.Context(), "from", name, "1.0.0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var bundle bytes.Buffer
+	if err := m.Export(t.Context(), "from", &bundle); err != nil {
+		t.Fatal(err)
+	}
+	load := func() (wire.MirrorImport, error) { return m.Import(t.Context(), "to", bytes.NewReader(bundle.Bytes())) }
+	for what, full := range map[string]*atomic.Bool{"a disk that takes no bytes": &disk.fullNow, "a disk that loses them": &disk.fullLater} {
+		full.Store(true)
+		if got, err := load(); fault.KindOf(err) != fault.Unavailable || got != (wire.MirrorImport{}) {
+			t.Errorf("%s: %+v, %v", what, got, err)
+		}
+		if got, err := m.Cache(t.Context(), "to", "a", "1.0.0"); fault.KindOf(err) != fault.Unavailable || got.Fetched {
+			t.Errorf("%s: cached %+v, %v", what, got, err)
+		}
+		full.Store(false)
+		if list, err := m.Stored(t.Context(), "to", "a"); err != nil || len(list) != 0 {
+			t.Errorf("%s: there is %+v, %v", what, list, err)
+		}
+	}
+	if got, err := load(); err != nil || got.Crates != 2 {
+		t.Errorf("with room: %+v, %v", got, err)
+	}
+	if got, err := load(); err != nil || got.Crates != 0 || got.Present < 2 {
+		t.Errorf("again: %+v, %v", got, err)
+	}
+}
