@@ -132,6 +132,9 @@ func mirrorDetails(cf *clientFlags, m wire.Mirror) func(io.Writer) {
 			row(w, "", "of no help: "+st.Upstream.Message)
 		}
 		row(w, "Mode:", m.Spec.Mode)
+		for i, rule := range policyLines(m.Spec.Policy) {
+			row(w, []string{"Policy:", ""}[min(i, 1)], rule)
+		}
 		row(w, "Cached:", fmt.Sprintf("%d index files, %d archives, %s", st.IndexFiles, st.Crates, bytesText(st.Bytes)))
 		if !listsAny(m) {
 			row(w, "Sync:", strings.TrimPrefix(syncText(m)+", nothing is listed to be cached ahead", "-, "))

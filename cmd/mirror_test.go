@@ -134,6 +134,24 @@ func TestMirrorNeverReached(t *testing.T) {
 	}
 }
 
+// The status of a mirror says what its policy is.
+func TestMirrorStatusPolicy(t *testing.T) {
+	p := wire.MirrorPolicy{Allow: []string{"a*", "b"}, Deny: []string{"evil-*"}, MinimumAge: wire.Duration(72 * time.Hour), MinimumAgeExceptions: []string{"acme-*"}, Licenses: []string{"MIT"},
+		Yanked: "Deny", MaxCrateSize: 5 << 20, Advisories: &wire.MirrorAdvisories{Source: "/srv/db", Action: "Warn", Exceptions: []wire.MirrorException{{ID: "RUSTSEC-1"}}}}
+	s := serveMirror(t, wire.Mirror{Spec: wire.MirrorSpec{Policy: p}})
+	out, _, err := s.run("mirror", "status", "m")
+	for _, want := range []string{"Policy:    allow: a*, b\n", "           deny: evil-*\n", "minimum_age: 72h0m0s, but for acme-*\n", "licenses: MIT\n", "yanked: Deny\n", "max_crate_size: 5.0 MiB\n",
+		"advisories: Warn those of /srv/db, severity Low and above, but for RUSTSEC-1\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	s.m.Spec.Policy = wire.MirrorPolicy{}
+	if out, _, _ := s.run("mirror", "status", "m"); err != nil || strings.Contains(out, "Policy") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // What a command tells the user to run goes to the server that the user named.
 func TestMirrorHints(t *testing.T) {
 	s := serveMirror(t, wire.Mirror{Warnings: []string{"until `crateyard mirror sync m` has run"}, Status: wire.MirrorStatus{Problems: []string{"so `crateyard mirror forget m a`"}}})
