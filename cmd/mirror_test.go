@@ -22,6 +22,9 @@ type mirrorServer struct {
 	url string
 	own string // the address that it says is its own
 	m   wire.Mirror
+
+	deleted int    // how often
+	answer  string // to what commands ask
 }
 
 func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
@@ -38,6 +41,10 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 			return
 		case r.URL.Path != "/api/v1/mirrors/m":
 			http.NotFound(w, r)
+			return
+		case r.Method == http.MethodDelete:
+			s.deleted++
+			w.WriteHeader(http.StatusNoContent)
 			return
 		case r.Method == http.MethodPut:
 			var change wire.MirrorChange
@@ -60,6 +67,7 @@ func (s *mirrorServer) run(args ...string) (stdout, stderr string, err error) {
 	s.Setenv("CRATEYARD_TOKEN", "cy_test")
 	root := newRootCommand()
 	var out, errs bytes.Buffer
+	root.SetIn(strings.NewReader(s.answer))
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	root.SetArgs(args)
@@ -130,6 +138,24 @@ func TestMirrorNeverReached(t *testing.T) {
 		}
 		if got := details.String(); !strings.Contains(got, tt.detail) || tt.detail == "" && strings.Contains(got, "\n\t") || !strings.Contains(got, "Sync:\tnothing is listed") {
 			t.Errorf("%+v:\n%s", tt.st, got)
+		}
+	}
+}
+
+// A mirror is deleted when its name was typed again, or with --yes.
+func TestMirrorDeleteAsks(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	for _, tt := range []struct {
+		args, answer string
+		deletes      bool
+		want         string
+	}{
+		{"m", "", false, "say --yes"}, {"m", "y\n", false, "that is not `m`"}, {"m", "m\n", true, ""}, {"m --yes", "", true, ""}, {"n", "n\n", false, "HTTP 404"},
+	} {
+		s.deleted, s.answer = 0, tt.answer
+		out, _, err := s.run(append([]string{"mirror", "delete"}, strings.Fields(tt.args)...)...)
+		if (s.deleted == 1) != tt.deletes || strings.Contains(out, "Deleted mirror  m") != tt.deletes || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s, %q: %d times, %v\n%s", tt.args, tt.answer, s.deleted, err, out)
 		}
 	}
 }
