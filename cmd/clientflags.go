@@ -32,8 +32,13 @@ func (c *clientFlags) add(cmd *cobra.Command) {
 	f.StringVarP(&c.output, "output", "o", "table", "table or json")
 }
 
-// client makes the client that the flags and the environment describe.
-func (c *clientFlags) client() (*client.Client, error) {
+// client makes the client that the flags and the environment describe, for what needs a token.
+func (c *clientFlags) client() (*client.Client, error) { return c.clientFor(true) }
+
+// reader is client for what everybody may read of a registry that lets everybody read.
+func (c *clientFlags) reader() (*client.Client, error) { return c.clientFor(false) }
+
+func (c *clientFlags) clientFor(needsToken bool) (*client.Client, error) {
 	if c.output != "table" && c.output != "json" {
 		return nil, usageError{fmt.Errorf("--output %q: it must be table or json", c.output)}
 	}
@@ -46,7 +51,7 @@ func (c *clientFlags) client() (*client.Client, error) {
 		}
 		token = strings.TrimSpace(string(data))
 	}
-	if token == "" {
+	if token == "" && needsToken {
 		return nil, usageError{fmt.Errorf("no token: set CRATEYARD_TOKEN or say --token-file FILE; a server's first admin token is in its DIR/admin-token")}
 	}
 	return client.New(address, token, client.WithVersion(Version())), nil
