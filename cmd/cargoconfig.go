@@ -65,7 +65,7 @@ func newCargoConfigCommand() *cobra.Command {
 		given := strings.TrimRight(firstOf(address, os.Getenv("CRATEYARD_URL")), "/")
 		a := firstOf(given, defaultURL)
 		if !isAddress(a) {
-			return usageError{fmt.Errorf("--url %q: it must begin with http:// or https://", a)}
+			return usageError{badAddress(a)}
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), askTime)
 		defer cancel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -43,6 +44,9 @@ func (c *clientFlags) clientFor(needsToken bool) (*client.Client, error) {
 		return nil, usageError{fmt.Errorf("--output %q: it must be table or json", c.output)}
 	}
 	address := firstOf(c.url, os.Getenv("CRATEYARD_URL"), "http://127.0.0.1:8080")
+	if !isAddress(address) {
+		return nil, usageError{badAddress(address)}
+	}
 	token := os.Getenv("CRATEYARD_TOKEN")
 	if c.tokenFile != "" {
 		data, err := os.ReadFile(c.tokenFile)
@@ -57,6 +61,14 @@ func (c *clientFlags) clientFor(needsToken bool) (*client.Client, error) {
 	return client.New(address, token, client.WithVersion(Version())), nil
 }
 
+// badAddress says what to write in the place of what is no address.
+func badAddress(address string) error {
+	if strings.Contains(address, "://") || !isAddress("http://"+address) {
+		return fmt.Errorf("--url %q: it must begin with http:// or https://", address)
+	}
+	return fmt.Errorf("--url %q: it must begin with http:// or https://, such as http://%s", address, address)
+}
+
 // hints gives a text in which each command for a mirror goes to the server of --url.
 func (c *clientFlags) hints(text string) string {
 	if c.url == "" {
@@ -67,6 +79,9 @@ func (c *clientFlags) hints(text string) string {
 
 // unreachable says what to do when a command that talks to a server found none; empty for other commands and errors.
 func unreachable(cmd *cobra.Command, err error) string {
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return "; it speaks plain HTTP: begin the address (--url or CRATEYARD_URL) with http://"
+	}
 	dial, ok := errors.AsType[*net.OpError](err)
 	if !ok || dial.Op != "dial" || cmd.Flag("token-file") == nil {
 		return ""
