@@ -31,3 +31,17 @@ func TestCrateListWithoutToken(t *testing.T) {
 		t.Error(errs)
 	}
 }
+
+// A token for a user that there is not: the user is made first.
+func TestTokenOfNobody(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"errors":[{"detail":"user ` + "`bob`" + ` does not exist"}]}`)) // a client that went away is its own affair
+	}))
+	defer server.Close()
+	t.Setenv("CRATEYARD_URL", server.URL)
+	t.Setenv("CRATEYARD_TOKEN", "cy_test")
+	if _, errs := run(t, 1, "token create --user bob"); !strings.Contains(errs, "user `bob` does not exist (HTTP 404); crateyard user create bob --role publisher makes it") {
+		t.Error(errs)
+	}
+}
