@@ -33,12 +33,16 @@ build: ## build bin/crateyard
 image: build ## make bin/image.tar, an OCI archive, without a container engine
 	go run -C hack/image . --binary $(BIN)/crateyard --ca /etc/ssl/certs/ca-certificates.crt --tag $(IMAGE) --version $(VERSION) -o $(BIN)/image.tar
 
+.PHONY: demo-args
+demo-args: # before anything is compiled for them
+	@. hack/lib.sh
+
 .PHONY: up
-up: image $(BIN)/cluster ## a cluster, the operator, a Registry, and a crate published to it (CLUSTER=current uses your kubectl's context)
+up: demo-args image $(BIN)/cluster ## a cluster, the operator, a Registry, and a crate published to it (CLUSTER=current uses your kubectl's context)
 	hack/up.sh
 
 .PHONY: down
-down: $(BIN)/cluster ## take down what make up made
+down: demo-args $(BIN)/cluster ## take down what make up made
 	hack/down.sh
 
 ##@ Check

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -31,12 +32,20 @@ func (c *clientFlags) add(cmd *cobra.Command) {
 	f.StringVarP(&c.output, "output", "o", "table", "table or json")
 }
 
-// client makes the client that the flags and the environment describe.
-func (c *clientFlags) client() (*client.Client, error) {
+// client makes the client that the flags and the environment describe, for what needs a token.
+func (c *clientFlags) client() (*client.Client, error) { return c.clientFor(true) }
+
+// reader is client for what everybody may read of a registry that lets everybody read.
+func (c *clientFlags) reader() (*client.Client, error) { return c.clientFor(false) }
+
+func (c *clientFlags) clientFor(needsToken bool) (*client.Client, error) {
 	if c.output != "table" && c.output != "json" {
 		return nil, usageError{fmt.Errorf("--output %q: it must be table or json", c.output)}
 	}
 	address := firstOf(c.url, os.Getenv("CRATEYARD_URL"), "http://127.0.0.1:8080")
+	if !isAddress(address) {
+		return nil, usageError{badAddress(address)}
+	}
 	token := os.Getenv("CRATEYARD_TOKEN")
 	if c.tokenFile != "" {
 		data, err := os.ReadFile(c.tokenFile)
@@ -45,10 +54,18 @@ func (c *clientFlags) client() (*client.Client, error) {
 		}
 		token = strings.TrimSpace(string(data))
 	}
-	if token == "" {
+	if token == "" && needsToken {
 		return nil, usageError{fmt.Errorf("no token: set CRATEYARD_TOKEN or say --token-file FILE; a server's first admin token is in its DIR/admin-token")}
 	}
 	return client.New(address, token, client.WithVersion(Version())), nil
+}
+
+// badAddress says what to write in the place of what is no address.
+func badAddress(address string) error {
+	if strings.Contains(address, "://") || !isAddress("http://"+address) {
+		return fmt.Errorf("--url %q: it must begin with http:// or https://", address)
+	}
+	return fmt.Errorf("--url %q: it must begin with http:// or https://, such as http://%s", address, address)
 }
 
 // hints gives a text in which each command for a mirror goes to the server of --url.
@@ -61,6 +78,9 @@ func (c *clientFlags) hints(text string) string {
 
 // unreachable says what to do when a command that talks to a server found none; empty for other commands and errors.
 func unreachable(cmd *cobra.Command, err error) string {
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return "; it speaks plain HTTP: begin the address (--url or CRATEYARD_URL) with http://"
+	}
 	if _, ok := errors.AsType[sourceAway](err); ok || !isDial(err) || cmd.Flag("token-file") == nil {
 		return ""
 	}

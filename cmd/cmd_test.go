@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +68,8 @@ func TestCrateSizeFromThreePlaces(t *testing.T) {
 
 func TestWhatToDo(t *testing.T) {
 	t.Setenv("CRATEYARD_TOKEN", "cy_test")
+	other := httptest.NewServer(http.NotFoundHandler()) // no registry
+	defer other.Close()
 	for _, tt := range []struct {
 		args string
 		code int
@@ -77,9 +81,21 @@ func TestWhatToDo(t *testing.T) {
 		{"user list --url http://127.0.0.1:1 --output xml", 2, "it must be table or json\n"},
 		{"import sparse sparse+http://127.0.0.1:1/index/", 1, "crateyard: the source cannot be reached; look at its address, and whether it runs: "},
 		{"import sparse sparse+http://127.0.0.1:1/index/", 1, "connection refused\n"},
+		{"user list --url 127.0.0.1:8080", 2, `--url "127.0.0.1:8080": it must begin with http:// or https://, such as http://127.0.0.1:8080`},
+		{"user list --url localhost:8080", 2, "such as http://localhost:8080"},
+		{"cargo-config --url crates.example.com", 2, "such as http://crates.example.com"},
+		{"user list --url ftp://x", 2, "it must begin with http:// or https://\n"},
+		{"user list --url TLS-OTHER", 1, "it speaks plain HTTP: begin the address (--url or CRATEYARD_URL) with http://"},
+		{"user list --url OTHER", 1, "no Crateyard registry answers at OTHER; is that its address"},
+		{"user delete", 2, "crateyard: missing: NAME; usage: crateyard user delete NAME"},
+		{"mirror cache m a", 2, "missing: VERSION; usage: crateyard mirror cache NAME CRATE VERSION"},
+		{"mirror forget", 2, "missing: NAME, CRATE; usage"},
+		{"user list now", 2, `"now" is one argument too many; usage: crateyard user list`},
 		{"serve --data x --crate-size 20megs", 2, "such as 20MiB"},
 	} {
 		var out, errOut bytes.Buffer
+		here := strings.NewReplacer("TLS-OTHER", strings.Replace(other.URL, "http", "https", 1), "OTHER", other.URL).Replace
+		tt.args, tt.want = here(tt.args), here(tt.want)
 		code := Main(strings.Fields(tt.args), strings.NewReader(""), &out, &errOut)
 		if code != tt.code || !strings.Contains(errOut.String(), tt.want) {
 			t.Errorf("crateyard %s: exit code %d, want %d; it said\n%swant\n%s", tt.args, code, tt.code, errOut.String(), tt.want)

@@ -42,7 +42,7 @@ func newCrateListCommand(cf *clientFlags) *cobra.Command {
 		if len(a) == 1 {
 			s.Text = a[0]
 		}
-		c, err := cf.client()
+		c, err := cf.reader()
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func newCrateListCommand(cf *clientFlags) *cobra.Command {
 		return cf.print(cmd.OutOrStdout(), found, func(w io.Writer) {
 			row(w, "NAME", "VERSION", "DOWNLOADS", "UPDATED", "RESTRICTED", "DESCRIPTION")
 			for _, c := range found {
-				row(w, c.Name, c.MaxVersion, c.Downloads, c.UpdatedAt.Format(time.DateOnly), c.Restricted, oneLine(c.Description))
+				row(w, c.Name, highest(c.MaxVersion), c.Downloads, c.UpdatedAt.Format(time.DateOnly), c.Restricted, oneLine(c.Description))
 			}
 			if more := total - len(found); more > 0 {
 				row(w, fmt.Sprintf("… and %d more: say --limit %d", more, total))
@@ -71,6 +71,14 @@ func newCrateListCommand(cf *clientFlags) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// highest is the version to show for a crate. crates.io's API says 0.0.0, for cargo search, where none is left that is not yanked.
+func highest(version string) string {
+	if version == "0.0.0" {
+		return "-"
+	}
+	return version
 }
 
 // oneLine is a text as it fits into a table.
@@ -90,7 +98,7 @@ func newCrateShowCommand(cf *clientFlags) *cobra.Command {
 		Use: "show NAME", Short: "Show a crate, its owners and versions", Args: args(cobra.ExactArgs(1)),
 		Example: "  crateyard crate show acme-http",
 		RunE: func(cmd *cobra.Command, a []string) error {
-			c, err := cf.client()
+			c, err := cf.reader()
 			if err != nil {
 				return err
 			}

@@ -135,6 +135,9 @@ func mirrorDetails(cf *clientFlags, m wire.Mirror) func(io.Writer) {
 			row(w, "", "of no help: "+st.Upstream.Message)
 		}
 		row(w, "Mode:", m.Spec.Mode)
+		for i, rule := range policyLines(m.Spec.Policy) {
+			row(w, []string{"Policy:", ""}[min(i, 1)], rule)
+		}
 		if a := st.Advisories; a != nil && !a.Ready {
 			why, means := a.Message, "no version is warned of before they are"
 			if why == "" {
@@ -176,12 +179,22 @@ func mirrorDetails(cf *clientFlags, m wire.Mirror) func(io.Writer) {
 }
 
 func newMirrorDeleteCommand(cf *clientFlags) *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "Delete a mirror and all that it cached", Args: args(cobra.ExactArgs(1)),
+		Long: "delete removes a mirror with its lockfiles and all that it cached. It asks for the name again; --yes answers that.",
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := cf.client()
 			if err != nil {
 				return err
+			}
+			if !yes {
+				if _, err := c.Mirror(cmd.Context(), a[0]); err != nil { // nobody is asked about nothing
+					return err
+				}
+				if err := confirm(cmd, a[0]); err != nil {
+					return err
+				}
 			}
 			if err := c.DeleteMirror(cmd.Context(), a[0]); err != nil {
 				return err
@@ -189,6 +202,8 @@ func newMirrorDeleteCommand(cf *clientFlags) *cobra.Command {
 			return cf.print(cmd.OutOrStdout(), map[string]string{"deleted": a[0]}, func(w io.Writer) { row(w, "Deleted mirror", a[0]) })
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
 }
 
 func newMirrorCacheCommand(cf *clientFlags) *cobra.Command {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -19,7 +20,11 @@ import (
 type mirrorServer struct {
 	*testing.T
 	url string
+	own string // the address that it says is its own
 	m   wire.Mirror
+
+	deleted int    // how often
+	answer  string // to what commands ask
 }
 
 func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
@@ -29,12 +34,17 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/api/openapi.json":
-			_, _ = w.Write([]byte(`{"servers":[{"url":"x","description":"acme"}]}`))
+			_, _ = w.Write([]byte(`{"servers":[{"url":"` + s.own + `","description":"acme"}]}`))
 			return
 		case r.URL.Path == "/mirrors/m/config.json":
+			w.Header().Set(wire.UpstreamHeader, s.m.Spec.Upstream.Index)
 			return
 		case r.URL.Path != "/api/v1/mirrors/m":
 			http.NotFound(w, r)
+			return
+		case r.Method == http.MethodDelete:
+			s.deleted++
+			w.WriteHeader(http.StatusNoContent)
 			return
 		case r.Method == http.MethodPut:
 			var change wire.MirrorChange
@@ -57,6 +67,7 @@ func (s *mirrorServer) run(args ...string) (stdout, stderr string, err error) {
 	s.Setenv("CRATEYARD_TOKEN", "cy_test")
 	root := newRootCommand()
 	var out, errs bytes.Buffer
+	root.SetIn(strings.NewReader(s.answer))
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	root.SetArgs(args)
@@ -143,6 +154,42 @@ func TestMirrorNeverReached(t *testing.T) {
 	}
 }
 
+// A mirror is deleted when its name was typed again, or with --yes.
+func TestMirrorDeleteAsks(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	for _, tt := range []struct {
+		args, answer string
+		deletes      bool
+		want         string
+	}{
+		{"m", "", false, "say --yes"}, {"m", "y\n", false, "that is not `m`"}, {"m", "m\n", true, ""}, {"m --yes", "", true, ""}, {"n", "n\n", false, "HTTP 404"},
+	} {
+		s.deleted, s.answer = 0, tt.answer
+		out, _, err := s.run(append([]string{"mirror", "delete"}, strings.Fields(tt.args)...)...)
+		if (s.deleted == 1) != tt.deletes || strings.Contains(out, "Deleted mirror  m") != tt.deletes || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s, %q: %d times, %v\n%s", tt.args, tt.answer, s.deleted, err, out)
+		}
+	}
+}
+
+// The status of a mirror says what its policy is.
+func TestMirrorStatusPolicy(t *testing.T) {
+	p := wire.MirrorPolicy{Allow: []string{"a*", "b"}, Deny: []string{"evil-*"}, MinimumAge: wire.Duration(72 * time.Hour), MinimumAgeExceptions: []string{"acme-*"}, Licenses: []string{"MIT"},
+		Yanked: "Deny", MaxCrateSize: 5 << 20, Advisories: &wire.MirrorAdvisories{Source: "/srv/db", Action: "Warn", Exceptions: []wire.MirrorException{{ID: "RUSTSEC-1"}}}}
+	s := serveMirror(t, wire.Mirror{Spec: wire.MirrorSpec{Policy: p}})
+	out, _, err := s.run("mirror", "status", "m")
+	for _, want := range []string{"Policy:    allow: a*, b\n", "           deny: evil-*\n", "minimum_age: 72h0m0s, but for acme-*\n", "licenses: MIT\n", "yanked: Deny\n", "max_crate_size: 5.0 MiB\n",
+		"advisories: Warn those of /srv/db, severity Low and above, but for RUSTSEC-1\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	s.m.Spec.Policy = wire.MirrorPolicy{}
+	if out, _, _ := s.run("mirror", "status", "m"); err != nil || strings.Contains(out, "Policy") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // What a command tells the user to run goes to the server that the user named.
 func TestMirrorHints(t *testing.T) {
 	s := serveMirror(t, wire.Mirror{Warnings: []string{"until `crateyard mirror sync m` has run"}, Status: wire.MirrorStatus{Problems: []string{"so `crateyard mirror forget m a`"}}})
@@ -165,16 +212,44 @@ func TestMirrorHints(t *testing.T) {
 	}
 }
 
-// cargo-config calls a registry what it calls itself, and gives no lines for a mirror that there is not; without a server it does what it can.
-func TestCargoConfigAsks(t *testing.T) {
+// A registry's own address is what others reach it by: it stands in the lines unless another is given, and then that is said.
+func TestCargoConfigOwnAddress(t *testing.T) {
+	for _, tt := range [][4]string{{"", "", defaultURL, ""}, {"", "https://a.b", "https://a.b", ""}, {"http://a.b", "", "http://a.b", ""}, {"http://a.b", "https://a.b", "http://a.b", "is https://a.b;"}} {
+		if got, why := publicAddress(tt[0], tt[1]); got != tt[2] || !strings.Contains(why, tt[3]) || tt[3] == "" && why != "" {
+			t.Errorf("%q of %q: %q, %q", tt[0], tt[1], got, why)
+		}
+	}
 	s := serveMirror(t, wire.Mirror{})
+	server := client.New(s.url, "")
+	for own, want := range map[string]client.Identity{
+		"https://crates.example.com/rust": {Name: "acme", URL: "https://crates.example.com/rust"}, "x": {Name: "acme"}, s.url: {Name: "acme", URL: s.url},
+	} {
+		s.own = own
+		if is := identityOf(t.Context(), server); is != want {
+			t.Errorf("%s: %+v", own, is)
+		}
+		for _, args := range [][]string{{"cargo-config"}, {"cargo-config", "--mirror", "m", "--upstream", "sparse+https://crates.example.com/"}} {
+			out, errs, err := s.run(args...)
+			if differs := own != s.url && own != "x"; err != nil || !strings.Contains(out, `"sparse+`+s.url+"/") || strings.Contains(errs, "own address is "+own) != differs {
+				t.Errorf("%s, %q: %v\n%s%s", own, args, err, out, errs)
+			}
+		}
+	}
+}
+
+// cargo-config calls a registry what it calls itself, has a mirror replace the registry that it is of, and gives no lines for a mirror that there is not;
+// without a server it does what it can.
+func TestCargoConfigAsks(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+https://partner.example/index/"}}})
 	for _, tt := range []struct{ args, out, errs, fails string }{
 		{"", "[registries.acme]", "", ""},
 		{"--name other", "[registries.other]", "", ""},
-		{"--mirror m", `replace-with = "m"`, "", ""},
+		{"--mirror m", "[source.m-upstream]\nregistry = \"sparse+https://partner.example/index/\"\nreplace-with = \"m\"", "", ""},
+		{"--mirror m --upstream sparse+https://other.example/", `registry = "sparse+https://other.example/"`, "", ""},
 		{"--mirror n", "", "", "there is no mirror `n` at URL; `crateyard mirror list --url URL` names"},
 		{"--url http://127.0.0.1:1", "[registries.crateyard]", "cannot be asked what it is called, so it is crateyard here", ""},
-		{"--url http://127.0.0.1:1 --mirror n", `replace-with = "n"`, "", ""},
+		{"--url http://127.0.0.1:1 --mirror n", "[source.crates-io]\nreplace-with = \"n\"", "cannot be asked what mirror n is of, so these lines are for one of crates.io", ""},
+		{"--url http://127.0.0.1:1 --mirror n --upstream sparse+https://other.example/", `replace-with = "n"`, "", ""},
 	} {
 		out, errs, err := s.run(append([]string{"cargo-config"}, strings.Fields(tt.args)...)...)
 		said := ""

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -65,10 +66,28 @@ func noSubcommand(c *cobra.Command, a []string) error {
 	return c.Help()
 }
 
+// named gives the arguments that a usage line asks for, before its flags and what may be left out.
+func named(use string) (names []string) {
+	for _, word := range strings.Fields(use)[1:] {
+		if strings.HasPrefix(word, "-") || strings.HasPrefix(word, "[") {
+			break
+		}
+		names = append(names, word)
+	}
+	return names
+}
+
 // args wraps cobra's checks of arguments, so that a wrong number of them is a usage error.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, a []string) error {
 		if err := check(c, a); err != nil {
+			wants := named(c.Use)
+			switch {
+			case len(a) < len(wants):
+				err = fmt.Errorf("missing: %s", strings.Join(wants[len(a):], ", "))
+			case len(a) > 0:
+				err = fmt.Errorf("%q is one argument too many", a[len(a)-1])
+			}
 			return usageError{fmt.Errorf("%w; usage: %s", err, c.UseLine())}
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -53,6 +54,9 @@ change-owners and admin; without --scope the token may do all that its user's ro
 			return err
 		}
 		t, err := c.CreateToken(cmd.Context(), body)
+		if client.IsNotFound(err) && strings.Contains(err.Error(), "user `") {
+			return fmt.Errorf("%w; crateyard user create %s --role publisher makes it", err, body.User)
+		}
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,9 @@ current) command -v kubectl >/dev/null || die "CLUSTER=current needs kubectl on 
 *) die "CLUSTER is '$cluster'; it must be local or current" ;;
 esac
 
+# A port alone would be asked for as a host.
+[[ $address =~ ^.+:[0-9]+$ ]] || die "CRATEYARD_DEMO_ADDRESS is '$address'; it must be HOST:PORT, such as 127.0.0.1:${address//[^0-9]/}"
+
 # use_local has kubectl speak to the cluster of hack/cluster.
 use_local() {
   PATH=$("$bin/cluster" bin):$PATH

@@ -113,6 +113,7 @@ Crateyard is up. In another terminal, this does the same again:
 
 or step by step:
 
+  export KUBECONFIG=${KUBECONFIG:-$HOME/.kube/config}
   export CARGO_HOME=\$(mktemp -d)
   secret() { ${KUBECTL:-$(command -v kubectl)} -n crateyard-demo get secret ci-cargo -o "go-template={{index .data \"\$1\" | base64decode}}"; }
   secret config.toml > \$CARGO_HOME/config.toml

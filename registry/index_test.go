@@ -96,6 +96,9 @@ func TestIndexPaths(t *testing.T) {
 			t.Errorf("GET %s: %d, want %d", path, a.status, want)
 		}
 	}
+	if a := y.do("GET", "/index/info/refs?service=git-upload-pack", "", nil); a.status != 404 || !strings.Contains(a.body, "write sparse+"+y.url+"/index/ in") {
+		t.Errorf("git is told %d %s", a.status, a.body)
+	}
 	if a := y.do("GET", "/api/v1/nothing", "", nil); !strings.Contains(a.detail(t), "there is no GET") {
 		t.Error(a)
 	}

@@ -87,3 +87,19 @@ func TestMirrorLicensesOfWhatIsCached(t *testing.T) {
 		t.Errorf("out of a bundle, free: %d %s", a.status, a.body)
 	}
 }
+
+// A bundle of another upstream is refused with what to do: a mirror of that upstream takes it.
+func TestMirrorBundleOfAnotherUpstream(t *testing.T) {
+	m := openMirror(t, nil)
+	var bundle bytes.Buffer
+	if _, err := m.client.ExportMirror(t.Context(), "m", &bundle); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.client.PutMirror(t.Context(), "other", wire.MirrorChange{Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+http://127.0.0.1:1/"}}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := m.client.ImportMirror(t.Context(), "other", &bundle, int64(bundle.Len()))
+	if want := "`crateyard mirror create NAME --upstream " + wire.IndexURL(m.proxy.URL) + "` makes"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v; want %s", err, want)
+	}
+}

@@ -68,26 +68,27 @@ func TestMirrorIsNotCalledAsCratesIO(t *testing.T) {
 	}
 }
 
-// A server says what it is called, and whether there is a mirror, to whoever may read it.
+// A server says what it is called, and which registry a mirror is of, to whoever may read it.
 func TestMirrorIsAskedFor(t *testing.T) {
 	m := openMirror(t, nil)
 	for _, token := range []string{"", m.admin} {
 		c := client.New(m.url, token)
-		if name, err := c.RegistryName(t.Context()); err != nil || name != "crateyard" {
-			t.Errorf("it is called %q, %v", name, err)
+		if is, err := c.Identity(t.Context()); err != nil || is != (client.Identity{Name: "crateyard", URL: m.url}) {
+			t.Errorf("it is %+v, %v", is, err)
 		}
-		for name, want := range map[string]bool{"m": true, "n": false} {
-			if has, err := c.HasMirror(t.Context(), name); err != nil || has != want {
-				t.Errorf("%s: %v, %v", name, has, err)
-			}
+		if of, err := c.MirrorUpstream(t.Context(), "m"); err != nil || of != wire.IndexURL(m.proxy.URL) {
+			t.Errorf("m is of %q, %v", of, err)
+		}
+		if _, err := c.MirrorUpstream(t.Context(), "n"); !client.IsNotFound(err) {
+			t.Errorf("n: %v", err)
 		}
 	}
 	private := open(t, func(c *registry.Config) { c.Name, c.Access.AnonymousRead, c.GitIndex = "acme", "Disabled", "Disabled" })
 	c := client.New(private.url, "")
-	if name, err := c.RegistryName(t.Context()); err != nil || name != "acme" {
-		t.Errorf("a private one is called %q, %v", name, err)
+	if is, err := c.Identity(t.Context()); err != nil || is.Name != "acme" {
+		t.Errorf("a private one is %+v, %v", is, err)
 	}
-	if _, err := c.HasMirror(t.Context(), "n"); !client.IsUnauthorized(err) {
+	if _, err := c.MirrorUpstream(t.Context(), "n"); !client.IsUnauthorized(err) {
 		t.Errorf("of a private one: %v", err)
 	}
 }

@@ -172,6 +172,34 @@ func TestInAClusterOfOthers(t *testing.T) {
 	}
 }
 
+// What cannot be meant is said before anything is compiled.
+func TestArguments(t *testing.T) {
+	for _, tt := range []struct{ target, env, want string }{
+		{"up", "CLUSTER=loacl", "CLUSTER is 'loacl'; it must be local or current"},
+		{"down", "CLUSTER=loacl", "CLUSTER is 'loacl'"},
+		{"up", "CRATEYARD_DEMO_ADDRESS=18081", "it must be HOST:PORT, such as 127.0.0.1:18081"},
+	} {
+		cmd := exec.CommandContext(t.Context(), "make", "-C", "../..", tt.target, tt.env)
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), tt.want) || strings.Contains(string(out), "go build") {
+			t.Errorf("make %s %s: %v\n%s", tt.target, tt.env, err, out)
+		}
+	}
+}
+
+// What make up prints works in a shell that knows nothing of the cluster: each block says which one it is. hack/check-up.sh does what they say.
+func TestPrintedBlocks(t *testing.T) {
+	script, err := os.ReadFile("../up.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, said, _ := strings.Cut(string(script), "cat <<END\n")
+	again, steps, ok := strings.Cut(said, "or step by step:")
+	if !ok || !strings.Contains(again, "export KUBECONFIG=") || !strings.Contains(steps, "export KUBECONFIG=") {
+		t.Errorf("it prints\n%s", said)
+	}
+}
+
 // A RegistryUser that cannot go, here for there is no operator, does not keep make down from going on.
 func TestDownGoesOn(t *testing.T) {
 	o := start(t)

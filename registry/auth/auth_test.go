@@ -107,3 +107,24 @@ func TestAuthenticate(t *testing.T) {
 		t.Errorf("used: %v", used)
 	}
 }
+
+// A refusal says what the token lacks, and how to have it.
+func TestRequireSaysWhatToDo(t *testing.T) {
+	for want, tt := range map[string]struct {
+		p     *Principal
+		scope Scope
+		crate string
+	}{
+		"lacks the scope yank; ask an administrator for one that has it (crateyard token create --user ci --scope yank)": {&Principal{User: "ci", Role: Publisher, scopes: []Scope{ScopePublishUpdate}}, ScopeYank, "a"},
+		"its crate patterns leave it out, they are acme-*, b; ask an administrator":                                      {&Principal{User: "ci", Role: Publisher, crates: []string{"acme-*", "b"}}, ScopeYank, "a"},
+		"use a token without crate patterns": {&Principal{User: "root", Role: Admin, crates: []string{"*"}}, ScopeAdmin, ""},
+	} {
+		if err := Require(tt.p, tt.scope, tt.crate); err == nil || fault.KindOf(err) != fault.Forbidden || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %s", err, want)
+		}
+	}
+	a := NewAuthenticator(&fakeTokens{err: fault.New(fault.NotFound, "gone")})
+	if _, err := a.Authenticate(t.Context(), "token"); err == nil || !strings.Contains(err.Error(), "/me of this registry says how to get one") {
+		t.Error(err)
+	}
+}

@@ -62,7 +62,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (*Princi
 		}
 	}
 	if c.expires != nil && !now.Before(*c.expires) {
-		return nil, fault.New(fault.Unauthenticated, "the token expired at %s; get a new one", c.expires.Format(time.RFC3339))
+		return nil, fault.New(fault.Unauthenticated, "the token expired at %s; get a new one: the page /me of this registry says how", c.expires.Format(time.RFC3339))
 	}
 	return c.principal, nil
 }
@@ -70,7 +70,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (*Princi
 func (a *Authenticator) look(ctx context.Context, hash [32]byte, now time.Time) (cached, error) {
 	t, u, err := a.tokens.TokenByHash(ctx, hash)
 	if fault.KindOf(err) == fault.NotFound {
-		return cached{}, fault.New(fault.Unauthenticated, "the token is not known here; it may be revoked, or belong to another registry")
+		return cached{}, fault.New(fault.Unauthenticated, "the token is not known here; it may be revoked, or belong to another registry; the page /me of this registry says how to get one")
 	}
 	if err != nil {
 		return cached{}, err

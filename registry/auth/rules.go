@@ -22,7 +22,7 @@ func AllowPublish(who *Principal, name string, s catalog.Standing) error {
 	case s.Exists && !s.Visible && !who.IsAdmin():
 		return fault.New(fault.Forbidden, "the name `%s` is taken by a crate that you cannot see; choose another", name)
 	case s.Exists && !s.Owner && !who.IsAdmin():
-		return fault.New(fault.Forbidden, "this crate exists and you don't own it; ask an owner to run `cargo owner --add %s %s`", who.User, name)
+		return fault.New(fault.Forbidden, "this crate exists and you don't own it; ask an owner to run `cargo owner --registry REGISTRY --add %s %s`", who.User, name)
 	}
 	return nil
 }
@@ -60,7 +60,10 @@ func Require(who *Principal, scope Scope, name string) error {
 	case !who.Role.Has(scope):
 		return fault.New(fault.Forbidden, "user `%s` has role %s, which lacks the right %s; ask an administrator of this registry", who.User, who.Role, scope)
 	case name != "" && who.May(scope, ""):
-		return fault.New(fault.Forbidden, "this token is not for crate `%s`; its crate patterns leave it out", name)
+		return fault.New(fault.Forbidden, "this token is not for crate `%s`; its crate patterns leave it out, they are %s; ask an administrator for another (crateyard token create --user %s --crates …)",
+			name, strings.Join(who.crates, ", "), who.User)
+	case scope == ScopeAdmin && who.crates != nil:
+		return fault.New(fault.Forbidden, "this token is for some crates only, and the scope %s is for everything or for nothing; use a token without crate patterns", scope)
 	}
-	return fault.New(fault.Forbidden, "this token lacks the scope %s", scope)
+	return fault.New(fault.Forbidden, "this token lacks the scope %s; ask an administrator for one that has it (crateyard token create --user %s --scope %s)", scope, who.User, scope)
 }

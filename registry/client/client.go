@@ -75,30 +75,36 @@ func (c *Client) Status(ctx context.Context) (wire.Status, error) {
 	return s, err
 }
 
-// RegistryName asks what cargo configurations call the registry, which takes no token; empty: the server is of a version that does not say.
-func (c *Client) RegistryName(ctx context.Context) (string, error) {
-	var doc struct {
-		Servers []struct{ Description string }
-	}
-	err := c.get(ctx, strings.TrimSuffix(c.base, "/v1")+"/openapi.json", &doc)
-	if err != nil || len(doc.Servers) == 0 {
-		return "", err
-	}
-	return doc.Servers[0].Description, nil
+// Identity is how cargo knows a registry.
+type Identity struct {
+	Name string // in configurations; empty: the server is of a version that does not say
+	URL  string // its public address, which its own crates and every Cargo.lock name
 }
 
-// get asks for what is not below the base of the management API.
-func (c *Client) get(ctx context.Context, address string, out any) error {
+// Identity asks how cargo knows the registry, which takes no token.
+func (c *Client) Identity(ctx context.Context) (Identity, error) {
+	var doc struct {
+		Servers []struct{ URL, Description string }
+	}
+	_, err := c.get(ctx, strings.TrimSuffix(c.base, "/v1")+"/openapi.json", &doc)
+	if err != nil || len(doc.Servers) == 0 {
+		return Identity{}, err
+	}
+	return Identity{Name: doc.Servers[0].Description, URL: doc.Servers[0].URL}, nil
+}
+
+// get asks for what is not below the base of the management API, and gives the header of the answer, too.
+func (c *Client) get(ctx context.Context, address string, out any) (http.Header, error) {
 	req, err := c.request(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return withoutUserinfo(err)
+		return nil, withoutUserinfo(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return c.decode(resp, http.MethodGet, address, out)
+	return resp.Header, c.decode(resp, http.MethodGet, address, out)
 }
 
 // do sends in as JSON, if it is not nil, and decodes the answer into out, if it is not nil.

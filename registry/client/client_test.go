@@ -198,6 +198,8 @@ func TestErrors(t *testing.T) {
 		want   string
 	}{
 		{404, detail("no user `a`"), client.IsNotFound, "no user `a` (HTTP 404)"},
+		{404, "404 page not found", client.IsNotFound, "no Crateyard registry answers at http://127.0.0.1:"},
+		{404, "", client.IsNotFound, "/prefix; is that its address, with its port and path? (HTTP 404)"},
 		{409, detail("there is one"), client.IsConflict, "there is one (HTTP 409)"},
 		{401, detail("unknown token"), client.IsUnauthorized, "unknown token (HTTP 401)"},
 		{403, detail("no"), client.IsForbidden, "no (HTTP 403)"},

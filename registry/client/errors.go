@@ -35,6 +35,12 @@ func newError(resp *http.Response, answer []byte) *Error {
 		}
 		e.Detail = strings.Join(details, "; ")
 	}
+	if e.Detail == "" && resp.StatusCode == http.StatusNotFound { // ours says what is not found
+		base := *resp.Request.URL
+		base.User, base.RawQuery = nil, ""
+		address, _, _ := strings.Cut(base.String(), "/api/v1")
+		e.Detail = "no Crateyard registry answers at " + address + "; is that its address, with its port and path?"
+	}
 	if e.Detail == "" {
 		e.Detail = strings.ToLower(http.StatusText(resp.StatusCode))
 	}

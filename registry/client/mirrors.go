@@ -24,13 +24,11 @@ func (c *Client) Mirror(ctx context.Context, name string) (wire.Mirror, error) {
 	return m, err
 }
 
-// HasMirror asks whether there is a mirror, as cargo would: an admin's token is not needed, and none where everybody may read.
-func (c *Client) HasMirror(ctx context.Context, name string) (bool, error) {
-	err := c.get(ctx, strings.TrimSuffix(c.base, "/api/v1")+"/mirrors"+segment(name)+"/config.json", nil)
-	if IsNotFound(err) {
-		return false, nil
-	}
-	return err == nil, err
+// MirrorUpstream asks which index a mirror is of, as cargo would: an admin's token is not needed, and none where everybody may read. IsNotFound of the
+// error says that there is no such mirror; empty: the server is of a version that does not say.
+func (c *Client) MirrorUpstream(ctx context.Context, name string) (index string, err error) {
+	h, err := c.get(ctx, strings.TrimSuffix(c.base, "/api/v1")+"/mirrors"+segment(name)+"/config.json", nil)
+	return h.Get(wire.UpstreamHeader), err
 }
 
 // PutMirror makes a mirror, or makes it what change says from now on. To put what is there already changes nothing.

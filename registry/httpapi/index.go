@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/index"
 )
 
@@ -16,6 +17,9 @@ var (
 	gzipEncoding  = []string{"gzip"}
 	applicationJS = []string{"application/json"}
 )
+
+// gitRefs is what git asks for first.
+const gitRefs = "info/refs"
 
 // serveIndex answers for config.json and the files of crates. 404, and nothing else, means "no such crate" to cargo.
 func (a *API) serveIndex(w *response, r *http.Request) error {
@@ -30,6 +34,9 @@ func (a *API) serveIndex(w *response, r *http.Request) error {
 	f, err := a.files.get(r.Context(), p)
 	if err == nil && f.restricted {
 		err = a.maySee(w, r, f.crateID, p[strings.LastIndexByte(p, '/')+1:])
+	}
+	if err != nil && p == gitRefs {
+		return fault.New(fault.NotFound, "git asks for this address, which is that of a sparse index: write sparse+%s/index/ in cargo's configuration", a.URL)
 	}
 	if err != nil {
 		return err

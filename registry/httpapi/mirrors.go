@@ -10,6 +10,7 @@ import (
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/mirror"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 // mirrorPrefix begins the path of all that mirrors serve: {prefix}{mirror}/ is a sparse index, and its archives lie below it.
@@ -41,7 +42,8 @@ func (a *API) serveMirrorIndex(w *response, r *http.Request) error {
 		h := w.Header()
 		h["Content-Type"], h["Cache-Control"] = applicationJS, noCache
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
-		_, _ = w.Write(body) // the client is gone when this fails
+		h[wire.UpstreamHeader] = []string{m.Spec.Upstream.Index} // what cargo's configuration must name, for who is no admin
+		_, _ = w.Write(body)                                     // the client is gone when this fails
 		return nil
 	}
 	name, ok := mirror.IndexName(path)

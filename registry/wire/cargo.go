@@ -30,6 +30,9 @@ const CratesIOIndex = "sparse+https://index." + "crates.io" + "/"
 // MirrorIndexURL is what cargo calls a mirror of a registry at url.
 func MirrorIndexURL(url, mirror string) string { return "sparse+" + url + "/mirrors/" + mirror + "/" }
 
+// UpstreamHeader is the header of a mirror's config.json that names the index of the registry which is mirrored.
+const UpstreamHeader = "Crateyard-Upstream"
+
 // MirrorConfig gives the lines for ~/.cargo/config.toml that have cargo take the crates of an upstream, a sparse index or empty for crates.io, from a
 // mirror of a registry at url. The mirror is named as a registry, too, because cargo finds a token for a private one by that.
 func MirrorConfig(upstream, mirror, url string) string {

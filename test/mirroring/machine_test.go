@@ -50,6 +50,8 @@ func newMachine(t *testing.T) *machine {
 	m.program("crateyard", `case "$1 $2 $*" in
 "mirror create "*--upstream*) ;;
 "mirror create "*) exec `+bin+` "$@" --upstream `+index+` ;;
+"cargo-config --mirror "*--upstream*) ;;
+"cargo-config --mirror "*) exec `+bin+` "$@" --upstream `+wire.CratesIOIndex+` ;;
 esac
 exec `+bin+` "$@"`)
 	sysroot, err := exec.Command("rustc", "--print", "sysroot").Output()
