@@ -212,6 +212,7 @@ func TestSearchCrates(t *testing.T) {
 		{"keyword=" + url.QueryEscape("core' OR '1'='1"), "", []string{"meta.total=0"}},
 		{"letter=" + url.QueryEscape("\U0010FFFF"), "", []string{"meta.total=0"}},
 		{"letter=%25", "", []string{"meta.total=0"}},
+		{"q=" + strings.Join(strings.Split("abcdefghijklmnopq", ""), "+"), "", []string{"errors.#.detail=the search has 17 different words, the limit is 16"}},
 		{"q=" + strings.Repeat("a", 201), "", []string{"errors.#.detail=the search text has 201 bytes, the limit is 200"}},
 		{"sort=size;drop", "", []string{"meta.total=4"}}, // net/url drops such a parameter whole
 		{"sort=" + url.QueryEscape("downloads, 1"), "", []string{`errors.#.detail=sort must be relevance, downloads, recent-downloads, recent-updates, new or alpha, not "downloads, 1"`}},
