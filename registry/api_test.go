@@ -153,7 +153,7 @@ func TestCategorySlugs(t *testing.T) {
 		t.Errorf("%d slugs", n)
 	}
 	y.call("GET", "/api/v1/categories/os::acme-apis", "", nil).says(t, "category.category=os::acme-apis", "category.crates_cnt=1", "category.parent_categories.#.category=Operating systems")
-	y.call("GET", "/api/v1/categories/os", "", nil).says(t, "category.crates_cnt=0", "category.subcategories.#.crates_cnt=1,0,0,0,0,0,0")
+	y.call("GET", "/api/v1/categories/os", "", nil).says(t, "category.crates_cnt=1", "category.subcategories.#.crates_cnt=1,0,0,0,0,0,0")
 }
 
 func TestSearchCrates(t *testing.T) {
@@ -187,6 +187,7 @@ func TestSearchCrates(t *testing.T) {
 		{"q=secret", y.admin, []string{"meta.total=1"}},
 		{"keyword=Core&sort=alpha", "", []string{"crates.#.name=acme-core,acme_http"}},
 		{"keyword=hidden", "", []string{"meta.total=0"}},
+		{"category=parsing::binary", "", []string{"meta.total=0"}},
 		{"category=parsing", "", []string{"crates.#.name=acme-core", "crates.#.max_version=2.0.0-beta.1"}},
 		{"letter=A&sort=alpha", "", []string{"crates.#.name=acme-core,acme_http"}},
 		{"letter=n&q=new", "", []string{"crates.#.name=new"}},

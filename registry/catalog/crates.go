@@ -151,35 +151,6 @@ func (c *Catalog) Dependents(ctx context.Context, name string, userID int64, rol
 	return page, total, err
 }
 
-// Label is a keyword or category with the number of crates that have it.
-type Label struct {
-	Name   string
-	Crates int
-}
-
-// Keywords lists keywords, the most used first; Categories does so with categories. Each gives one page and the total.
-func (c *Catalog) Keywords(ctx context.Context, limit, offset int) (page []Label, total int, err error) {
-	return c.labels(ctx, "crate_keywords", "keyword", limit, offset)
-}
-
-// Categories is like Keywords.
-func (c *Catalog) Categories(ctx context.Context, limit, offset int) (page []Label, total int, err error) {
-	return c.labels(ctx, "crate_categories", "category", limit, offset)
-}
-
-// labels counts crates that everybody may see.
-func (c *Catalog) labels(ctx context.Context, table, column string, limit, offset int) (page []Label, total int, err error) {
-	from := " FROM " + table + " l JOIN crates c ON c.id = l.crate_id WHERE c.deleted_at IS NULL AND NOT c.restricted AND " + listed
-	if err := c.ro.QueryRowContext(ctx, "SELECT count(DISTINCT l."+column+")"+from).Scan(&total); err != nil {
-		return nil, 0, err
-	}
-	page, err = collect(ctx, c.ro, func(r *sql.Rows) (l Label, err error) {
-		err = r.Scan(&l.Name, &l.Crates)
-		return l, err
-	}, "SELECT l."+column+", count(*)"+from+" GROUP BY l."+column+" ORDER BY count(*) DESC, l."+column+" LIMIT ? OFFSET ?", limit, offset)
-	return page, total, err
-}
-
 // Counts are the sizes that status, summary and metrics show.
 type Counts struct{ Crates, Versions, Users, Downloads int64 }
 

@@ -20,7 +20,7 @@ type Query struct {
 	Text     string   // words, each the beginning of one in a crate's name, keywords or description; empty: all crates
 	Keyword  string   // exact; empty: any
 	Keywords []string // exact, all of them; empty: any
-	Category string   // exact slug; empty: any
+	Category string   // slug; those below it count, too; empty: any
 	Letter   string   // the name begins with it; empty: any
 	Names    []string // in any spelling, one of them; empty: any
 	Owner    int64    // id of a user who owns it, in person or through a group; 0: any
@@ -87,7 +87,9 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 		add("c.canonical IN (SELECT value ->> 0 FROM json_each(?))", jsonRows(canonicals(s.Names)))
 	}
 	if s.Category != "" {
-		add("c.id IN (SELECT k.crate_id FROM crate_categories k WHERE k.category = ?)", strings.ToLower(s.Category))
+		slug := strings.ToLower(s.Category)
+		from, to := below(slug)
+		add("c.id IN (SELECT k.crate_id FROM crate_categories k WHERE k.category = ? OR (k.category >= ? AND k.category < ?))", slug, from, to)
 	}
 	if s.Letter != "" {
 		letter := crate.Canonical(s.Letter)
