@@ -134,7 +134,7 @@ func TestAuditActionsOfVersions(t *testing.T) {
 	if strings.Contains(a.body, "127.0.0.1\"") || strings.Contains(a.body, "token") {
 		t.Error(a.body)
 	}
-	y.must(200, "DELETE", "/api/v1/users/alice", y.admin, nil)
+	y.must(200, "DELETE", "/api/v1/users/alice?force=true", y.admin, nil)
 	actions(path+"/1.0.0", "version", "publish,yank,unyank", "alice,admin,alice", "0,1,0")
 }
 
