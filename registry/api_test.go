@@ -298,6 +298,9 @@ func TestDownloadsAreCounted(t *testing.T) {
 	z.must(200, "GET", "/api/v1/summary", "", nil).says(t, "num_downloads=3", "most_downloaded.#.downloads=3,0,0,0")
 	z.must(200, "GET", "/api/v1/crates?sort=recent-downloads&per_page=1", "", nil).says(t, "crates.#.name=acme-core")
 	z.must(200, "GET", "/api/v1/crates/acme-core/reverse_dependencies?per_page=1", "", nil).says(t, "dependencies.#.downloads=0,0,0")
+	z.must(200, "PUT", "/api/v1/crates/acme-core/access", y.alice, wire.SetAccess{Restricted: new(true)})
+	z.must(200, "GET", "/api/v1/summary", "", nil).says(t, "num_downloads=0")
+	z.must(200, "GET", "/api/v1/summary", y.alice, nil).says(t, "num_downloads=3")
 }
 
 func TestYankWithMessage(t *testing.T) {

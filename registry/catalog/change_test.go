@@ -428,6 +428,30 @@ func TestRestricted(t *testing.T) {
 	})
 }
 
+// What nobody may know of is not in the sum of downloads, either.
+func TestVisibleDownloads(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		publishWith(t, c, "open", "1.0.0", nil)
+		publishWith(t, c, "secret", "1.0.0", func(p *Publication) { p.Restricted = true })
+		publishWith(t, c, "gone", "1.0.0", nil)
+		if err := c.AddDownloads(t.Context(), map[int64]int64{1: 3, 2: 40, 3: 500}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.DeleteCrate(t.Context(), Actor{}, "gone", ""); err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			user int64
+			role string
+			want int64
+		}{{0, "", 503}, {99, "publisher", 503}, {1, "publisher", 543}, {0, "admin", 543}} {
+			if n, err := c.VisibleDownloads(t.Context(), tc.user, tc.role); err != nil || n != tc.want {
+				t.Errorf("user %d, %s: %d, %v; want %d", tc.user, tc.role, n, err, tc.want)
+			}
+		}
+	})
+}
+
 func TestDailyDownloads(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Catalog) {
 		now := time.Now()

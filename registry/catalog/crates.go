@@ -151,13 +151,20 @@ func (c *Catalog) Dependents(ctx context.Context, name string, userID int64, rol
 	return page, total, err
 }
 
-// Counts are the sizes that status, summary and metrics show.
-type Counts struct{ Crates, Versions, Users, Downloads int64 }
+// Counts are the sizes that the status shows.
+type Counts struct{ Crates, Versions, Users int64 }
 
 // Counts counts what the catalog holds.
 func (c *Catalog) Counts(ctx context.Context) (n Counts, err error) {
 	err = c.ro.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM crates WHERE deleted_at IS NULL),
 		(SELECT count(*) FROM versions v JOIN crates c ON c.id = v.crate_id WHERE v.deleted_at IS NULL AND c.deleted_at IS NULL),
-		(SELECT count(*) FROM users), (SELECT CAST(coalesce(sum(downloads), 0) AS BIGINT) FROM crates)`).Scan(&n.Crates, &n.Versions, &n.Users, &n.Downloads)
+		(SELECT count(*) FROM users)`).Scan(&n.Crates, &n.Versions, &n.Users)
+	return n, err
+}
+
+// VisibleDownloads counts the downloads of the crates that a user, by id and role, may see. Those of deleted crates are in it, so that it never
+// falls when one goes; who may see a deleted crate is as it was.
+func (c *Catalog) VisibleDownloads(ctx context.Context, userID int64, role string) (n int64, err error) {
+	err = c.ro.QueryRowContext(ctx, "SELECT CAST(coalesce(sum(c.downloads), 0) AS BIGINT) FROM crates c WHERE "+visible, userID, role).Scan(&n)
 	return n, err
 }
