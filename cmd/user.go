@@ -121,14 +121,18 @@ func newUserUpdateCommand(cf *clientFlags) *cobra.Command {
 }
 
 func newUserDeleteCommand(cf *clientFlags) *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "Delete a user and its tokens; its crates stay", Args: args(cobra.ExactArgs(1)),
+		Long: `delete takes a user and its tokens out of the registry. What it published stays. A user who is the last individual owner of a crate is not
+deleted: add another owner first (cargo owner --add), or suspend the user. With --force it is, and administrators alone can change the owners
+of such crates from then on.`,
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := cf.client()
 			if err != nil {
 				return err
 			}
-			d, err := c.DeleteUser(cmd.Context(), a[0])
+			d, err := c.DeleteUser(cmd.Context(), a[0], force)
 			if err != nil {
 				return err
 			}
@@ -140,4 +144,6 @@ func newUserDeleteCommand(cf *clientFlags) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "also when crates are left that nobody owns in person")
+	return cmd
 }

@@ -359,7 +359,7 @@ func TestAuditOfWhatGoesAlong(t *testing.T) {
 	if err := c.DeleteGroup(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.DeleteUser(t.Context(), "bob"); err != nil {
+	if _, err := c.DeleteUser(t.Context(), "bob", true); err != nil {
 		t.Fatal(err)
 	}
 	for action, want := range map[string]string{"group.delete": `"owns":["one"]`, "user.delete": `"owns":["one","two"]`} {

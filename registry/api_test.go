@@ -134,7 +134,7 @@ func TestAuditActionsOfVersions(t *testing.T) {
 	if strings.Contains(a.body, "127.0.0.1\"") || strings.Contains(a.body, "token") {
 		t.Error(a.body)
 	}
-	y.must(200, "DELETE", "/api/v1/users/alice", y.admin, nil)
+	y.must(200, "DELETE", "/api/v1/users/alice?force=true", y.admin, nil)
 	actions(path+"/1.0.0", "version", "publish,yank,unyank", "alice,admin,alice", "0,1,0")
 }
 
@@ -153,7 +153,7 @@ func TestCategorySlugs(t *testing.T) {
 		t.Errorf("%d slugs", n)
 	}
 	y.call("GET", "/api/v1/categories/os::acme-apis", "", nil).says(t, "category.category=os::acme-apis", "category.crates_cnt=1", "category.parent_categories.#.category=Operating systems")
-	y.call("GET", "/api/v1/categories/os", "", nil).says(t, "category.crates_cnt=0", "category.subcategories.#.crates_cnt=1,0,0,0,0,0,0")
+	y.call("GET", "/api/v1/categories/os", "", nil).says(t, "category.crates_cnt=1", "category.subcategories.#.crates_cnt=1,0,0,0,0,0,0")
 }
 
 func TestSearchCrates(t *testing.T) {
@@ -187,6 +187,7 @@ func TestSearchCrates(t *testing.T) {
 		{"q=secret", y.admin, []string{"meta.total=1"}},
 		{"keyword=Core&sort=alpha", "", []string{"crates.#.name=acme-core,acme_http"}},
 		{"keyword=hidden", "", []string{"meta.total=0"}},
+		{"category=parsing::binary", "", []string{"meta.total=0"}},
 		{"category=parsing", "", []string{"crates.#.name=acme-core", "crates.#.max_version=2.0.0-beta.1"}},
 		{"letter=A&sort=alpha", "", []string{"crates.#.name=acme-core,acme_http"}},
 		{"letter=n&q=new", "", []string{"crates.#.name=new"}},
@@ -212,6 +213,7 @@ func TestSearchCrates(t *testing.T) {
 		{"keyword=" + url.QueryEscape("core' OR '1'='1"), "", []string{"meta.total=0"}},
 		{"letter=" + url.QueryEscape("\U0010FFFF"), "", []string{"meta.total=0"}},
 		{"letter=%25", "", []string{"meta.total=0"}},
+		{"q=" + strings.Join(strings.Split("abcdefghijklmnopq", ""), "+"), "", []string{"errors.#.detail=the search has 17 different words, the limit is 16"}},
 		{"q=" + strings.Repeat("a", 201), "", []string{"errors.#.detail=the search text has 201 bytes, the limit is 200"}},
 		{"sort=size;drop", "", []string{"meta.total=4"}}, // net/url drops such a parameter whole
 		{"sort=" + url.QueryEscape("downloads, 1"), "", []string{`errors.#.detail=sort must be relevance, downloads, recent-downloads, recent-updates, new or alpha, not "downloads, 1"`}},
@@ -296,6 +298,9 @@ func TestDownloadsAreCounted(t *testing.T) {
 	z.must(200, "GET", "/api/v1/summary", "", nil).says(t, "num_downloads=3", "most_downloaded.#.downloads=3,0,0,0")
 	z.must(200, "GET", "/api/v1/crates?sort=recent-downloads&per_page=1", "", nil).says(t, "crates.#.name=acme-core")
 	z.must(200, "GET", "/api/v1/crates/acme-core/reverse_dependencies?per_page=1", "", nil).says(t, "dependencies.#.downloads=0,0,0")
+	z.must(200, "PUT", "/api/v1/crates/acme-core/access", y.alice, wire.SetAccess{Restricted: new(true)})
+	z.must(200, "GET", "/api/v1/summary", "", nil).says(t, "num_downloads=0")
+	z.must(200, "GET", "/api/v1/summary", y.alice, nil).says(t, "num_downloads=3")
 }
 
 func TestYankWithMessage(t *testing.T) {

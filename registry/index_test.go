@@ -225,7 +225,7 @@ func TestRightsLostDuringUpload(t *testing.T) {
 			return c.DeleteToken(t.Context(), tokens[0].ID)
 		},
 		"deleted": func(y *yard, c *client.Client) error {
-			_, err := c.DeleteUser(t.Context(), "alice")
+			_, err := c.DeleteUser(t.Context(), "alice", true)
 			return err
 		},
 	} {

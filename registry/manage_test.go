@@ -210,8 +210,15 @@ func TestGroupsOwnCrates(t *testing.T) {
 	y.refused(403, "you don't own it", "PUT", "/api/v1/crates/new", dora, y.upload(release{name: "acme-core", version: "3.0.1"}))
 
 	// The last owner of a crate cannot go unless it is an admin who deletes the user.
-	y.must(200, "DELETE", "/api/v1/users/alice", y.admin, nil).says(t, "ownerless_crates.#=acme-core,acme_http,new,old")
+	for _, query := range []string{"", "?force=false"} {
+		y.refused(409, "user `alice` is the last individual owner of crates `acme-core`, `acme_http`, `new` and 1 more; add another owner first, or delete the user with force=true (crateyard user delete --force)",
+			"DELETE", "/api/v1/users/alice"+query, y.admin, nil)
+	}
+	y.refused(400, "force must be true or false", "DELETE", "/api/v1/users/alice?force=yes", y.admin, nil)
+	y.must(200, "GET", "/api/v1/me", y.alice, nil) // nothing of it was done
+	y.must(200, "DELETE", "/api/v1/users/alice?force=true", y.admin, nil).says(t, "ownerless_crates.#=acme-core,acme_http,new,old")
 	y.refused(409, "group `platform` is the only owner of crate `acme-core`", "DELETE", "/api/v1/groups/platform", y.admin, nil)
+	y.refused(400, "cannot remove the last owner", "DELETE", c+"/owners", y.admin, names("group:platform"))
 	y.must(200, "PUT", c+"/owners", y.admin, names("dora"))
 	y.must(204, "DELETE", "/api/v1/groups/platform", y.admin, nil)
 	y.must(200, "GET", c+"/owners", "", nil).says(t, "users.#.login=dora")

@@ -89,7 +89,7 @@ func TestOpenAPIHoldsForEveryOperation(t *testing.T) {
 		{"GET", "/api/v1/tokens?user=u", y.admin, nil, 200, nil},
 		{"GET", "/api/v1/tokens", y.admin, nil, 200, nil},
 		{"DELETE", "/api/v1/tokens/6", y.admin, nil, 204, nil},
-		{"DELETE", "/api/v1/users/u", y.admin, nil, 200, nil},
+		{"DELETE", "/api/v1/users/u?force=false", y.admin, nil, 200, nil},
 		{"GET", "/api/v1/audit?limit=5&since=2020-01-01T00:00:00Z", y.admin, nil, 200, nil},
 		{"GET", "/api/v1/audit", y.admin, nil, 200, []string{"Accept", "application/x-ndjson"}},
 		{"GET", "/api/v1/audit?format=jsonl", y.admin, nil, 200, nil},

@@ -101,7 +101,7 @@ func (s *scope) finalize(ctx context.Context) error {
 		err = s.revokeAll(ctx)
 	} else {
 		var deleted wire.DeletedUser
-		if deleted, err = s.server.DeleteUser(ctx, s.user.UserName()); len(deleted.Ownerless) > 0 {
+		if deleted, err = s.server.DeleteUser(ctx, s.user.UserName(), true); len(deleted.Ownerless) > 0 {
 			s.apply.Say(s.user, "OwnerlessCrates", "Deleted user %s; these crates have no owner now, and only an admin can change them: %s",
 				s.user.UserName(), strings.Join(deleted.Ownerless, ", "))
 		}

@@ -141,7 +141,13 @@ func TestDeleteUser(t *testing.T) {
 		if _, err := c.CreateToken(t.Context(), Actor{}, Token{UserName: "alice", Name: "t"}, [32]byte{1}); err != nil {
 			t.Fatal(err)
 		}
-		ownerless, err := c.DeleteUser(t.Context(), Actor{}, "alice")
+		if _, err := c.DeleteUser(t.Context(), Actor{}, "alice", false); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "last individual owner of crate `alone`;") {
+			t.Errorf("the last owner: %v", err)
+		}
+		if _, _, err := c.TokenByHash(t.Context(), [32]byte{1}); err != nil {
+			t.Errorf("the token of a user who was not deleted: %v", err)
+		}
+		ownerless, err := c.DeleteUser(t.Context(), Actor{}, "alice", true)
 		if err != nil || strings.Join(ownerless, " ") != "alone" {
 			t.Errorf("%v %v", ownerless, err)
 		}

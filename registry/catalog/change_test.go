@@ -252,7 +252,7 @@ func TestVersionActions(t *testing.T) {
 		yank(first, "1.1.0", true)
 		by := fmt.Sprint("bob ", first.UserID)
 		told("1.0.0 crate.yank "+by, "1.0.0 crate.unyank crateyard 0", "1.1.0 crate.yank "+by)
-		if _, err := c.DeleteUser(t.Context(), Actor{}, "bob"); err != nil {
+		if _, err := c.DeleteUser(t.Context(), Actor{}, "bob", false); err != nil {
 			t.Fatal(err)
 		}
 		told("1.0.0 crate.yank bob 0", "1.0.0 crate.unyank crateyard 0", "1.1.0 crate.yank bob 0")
@@ -349,6 +349,48 @@ func TestGroups(t *testing.T) {
 	})
 }
 
+// A crate always has an owner, unless the last in person is deleted by force, and no group; then groups that own it stay until it has another.
+func TestLastOwners(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		for _, name := range []string{"one", "two", "three", "four", "five"} {
+			publishWith(t, c, name, "1.0.0", nil)
+		}
+		if _, err := c.CreateUser(t.Context(), Actor{}, User{Name: "bob", Role: "publisher", Groups: []string{"x", "y"}}); err != nil {
+			t.Fatal(err)
+		}
+		remove := func(logins ...string) error {
+			return c.RemoveOwners(t.Context(), Actor{}, "one", logins, anyone)
+		}
+		refused := func(err error, kind fault.Kind, want string) {
+			t.Helper()
+			if fault.KindOf(err) != kind || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v; want %q", err, want)
+			}
+		}
+		if err := c.AddOwners(t.Context(), Actor{}, "one", []string{"group:x", "group:y"}, anyone); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.DeleteUser(t.Context(), Actor{}, "alice", false)
+		refused(err, fault.Conflict, "last individual owner of crates `five`, `four`, `one` and 2 more; add another owner")
+		if ownerless, err := c.DeleteUser(t.Context(), Actor{}, "alice", true); err != nil || len(ownerless) != 5 {
+			t.Errorf("%q, %v", ownerless, err)
+		}
+		refused(remove("group:x", "group:y"), fault.Invalid, "cannot remove the last owner")
+		if err := remove("group:x"); err != nil {
+			t.Error(err)
+		}
+		refused(remove("group:y"), fault.Invalid, "cannot remove the last owner")
+		refused(c.DeleteGroup(t.Context(), Actor{}, "y"), fault.Conflict, "group `y` is the only owner of crate `one`;")
+		if err := c.AddOwners(t.Context(), Actor{}, "one", []string{"bob"}, anyone); err != nil {
+			t.Error(err)
+		}
+		if err := remove("group:y"); err != nil {
+			t.Error(err)
+		}
+		refused(remove("bob"), fault.Invalid, "individual owners")
+	})
+}
+
 // A restricted crate is seen by owners, readers and admins.
 func TestRestricted(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Catalog) {
@@ -383,6 +425,30 @@ func TestRestricted(t *testing.T) {
 			t.Fatal(err)
 		}
 		see(bob.ID, "reader", false)
+	})
+}
+
+// What nobody may know of is not in the sum of downloads, either.
+func TestVisibleDownloads(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		publishWith(t, c, "open", "1.0.0", nil)
+		publishWith(t, c, "secret", "1.0.0", func(p *Publication) { p.Restricted = true })
+		publishWith(t, c, "gone", "1.0.0", nil)
+		if err := c.AddDownloads(t.Context(), map[int64]int64{1: 3, 2: 40, 3: 500}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.DeleteCrate(t.Context(), Actor{}, "gone", ""); err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			user int64
+			role string
+			want int64
+		}{{0, "", 503}, {99, "publisher", 503}, {1, "publisher", 543}, {0, "admin", 543}} {
+			if n, err := c.VisibleDownloads(t.Context(), tc.user, tc.role); err != nil || n != tc.want {
+				t.Errorf("user %d, %s: %d, %v; want %d", tc.user, tc.role, n, err, tc.want)
+			}
+		}
 	})
 }
 

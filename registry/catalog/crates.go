@@ -151,42 +151,20 @@ func (c *Catalog) Dependents(ctx context.Context, name string, userID int64, rol
 	return page, total, err
 }
 
-// Label is a keyword or category with the number of crates that have it.
-type Label struct {
-	Name   string
-	Crates int
-}
-
-// Keywords lists keywords, the most used first; Categories does so with categories. Each gives one page and the total.
-func (c *Catalog) Keywords(ctx context.Context, limit, offset int) (page []Label, total int, err error) {
-	return c.labels(ctx, "crate_keywords", "keyword", limit, offset)
-}
-
-// Categories is like Keywords.
-func (c *Catalog) Categories(ctx context.Context, limit, offset int) (page []Label, total int, err error) {
-	return c.labels(ctx, "crate_categories", "category", limit, offset)
-}
-
-// labels counts crates that everybody may see.
-func (c *Catalog) labels(ctx context.Context, table, column string, limit, offset int) (page []Label, total int, err error) {
-	from := " FROM " + table + " l JOIN crates c ON c.id = l.crate_id WHERE c.deleted_at IS NULL AND NOT c.restricted AND " + listed
-	if err := c.ro.QueryRowContext(ctx, "SELECT count(DISTINCT l."+column+")"+from).Scan(&total); err != nil {
-		return nil, 0, err
-	}
-	page, err = collect(ctx, c.ro, func(r *sql.Rows) (l Label, err error) {
-		err = r.Scan(&l.Name, &l.Crates)
-		return l, err
-	}, "SELECT l."+column+", count(*)"+from+" GROUP BY l."+column+" ORDER BY count(*) DESC, l."+column+" LIMIT ? OFFSET ?", limit, offset)
-	return page, total, err
-}
-
-// Counts are the sizes that status, summary and metrics show.
-type Counts struct{ Crates, Versions, Users, Downloads int64 }
+// Counts are the sizes that the status shows.
+type Counts struct{ Crates, Versions, Users int64 }
 
 // Counts counts what the catalog holds.
 func (c *Catalog) Counts(ctx context.Context) (n Counts, err error) {
 	err = c.ro.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM crates WHERE deleted_at IS NULL),
 		(SELECT count(*) FROM versions v JOIN crates c ON c.id = v.crate_id WHERE v.deleted_at IS NULL AND c.deleted_at IS NULL),
-		(SELECT count(*) FROM users), (SELECT CAST(coalesce(sum(downloads), 0) AS BIGINT) FROM crates)`).Scan(&n.Crates, &n.Versions, &n.Users, &n.Downloads)
+		(SELECT count(*) FROM users)`).Scan(&n.Crates, &n.Versions, &n.Users)
+	return n, err
+}
+
+// VisibleDownloads counts the downloads of the crates that a user, by id and role, may see. Those of deleted crates are in it, so that it never
+// falls when one goes; who may see a deleted crate is as it was.
+func (c *Catalog) VisibleDownloads(ctx context.Context, userID int64, role string) (n int64, err error) {
+	err = c.ro.QueryRowContext(ctx, "SELECT CAST(coalesce(sum(c.downloads), 0) AS BIGINT) FROM crates c WHERE "+visible, userID, role).Scan(&n)
 	return n, err
 }

@@ -129,6 +129,9 @@ func (c *Catalog) setMembers(ctx context.Context, tx *tx, by Actor, g Group, use
 // DeleteGroup deletes a group; what it owned it owns no longer. A group that owns a crate alone is a Conflict.
 func (c *Catalog) DeleteGroup(ctx context.Context, by Actor, name string) error {
 	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		if err := tx.lockGroupCrates(ctx, name); err != nil {
+			return nil, err
+		}
 		if err := tx.lock(ctx, lockGroups, 0); err != nil {
 			return nil, err
 		}
@@ -138,12 +141,12 @@ func (c *Catalog) DeleteGroup(ctx context.Context, by Actor, name string) error 
 		}
 		alone, err := collect(ctx, tx, scanString, `SELECT c.name FROM crates c JOIN group_owners o ON o.crate_id = c.id WHERE o.group_id = ? AND c.deleted_at IS NULL
 			AND NOT EXISTS (SELECT 1 FROM owners x WHERE x.crate_id = c.id)
-			AND NOT EXISTS (SELECT 1 FROM group_owners y WHERE y.crate_id = c.id AND y.group_id <> o.group_id) ORDER BY c.name LIMIT 3`, g.ID)
+			AND NOT EXISTS (SELECT 1 FROM group_owners y WHERE y.crate_id = c.id AND y.group_id <> o.group_id) ORDER BY c.name`, g.ID)
 		if err != nil {
 			return nil, err
 		}
 		if len(alone) > 0 {
-			return nil, fault.New(fault.Conflict, "group `%s` is the only owner of crate `%s`; give it another owner first", name, alone[0])
+			return nil, fault.New(fault.Conflict, "group `%s` is the only owner of %s; add another owner first", name, someCrates(alone))
 		}
 		owns, err := owned(ctx, tx, ownerTable[true], g.ID)
 		if err != nil {

@@ -64,6 +64,16 @@ func (t *tx) lockUserAndCrates(ctx context.Context, name string) error {
 	return err
 }
 
+// lockGroupCrates has the crates that a group owns stay as they are until the transaction ends.
+func (t *tx) lockGroupCrates(ctx context.Context, name string) error {
+	if !t.stmts.d.shared {
+		return nil
+	}
+	_, err := t.ExecContext(ctx, `SELECT c.id FROM crates c JOIN group_owners o ON o.crate_id = c.id JOIN groups g ON g.id = o.group_id
+		WHERE g.name = ? ORDER BY c.id FOR NO KEY UPDATE OF c`, name)
+	return err
+}
+
 // lockUser has a user stay as it is until the transaction ends.
 func (t *tx) lockUser(ctx context.Context, name string) error {
 	if !t.stmts.d.shared {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -81,7 +82,7 @@ func (c *Catalog) AddOwners(ctx context.Context, by Actor, name string, logins [
 }
 
 // RemoveOwners takes users and groups from the owners of a crate, all or none. The last user among them stays: groups cannot change
-// owners, so nobody but an admin could mend a crate without one.
+// owners, so nobody but an admin could mend a crate without one. So does the last group of a crate that has no user any more.
 func (c *Catalog) RemoveOwners(ctx context.Context, by Actor, name string, logins []string, allow func(Standing) error) error {
 	return c.changeOwners(ctx, by, name, logins, allow, func(tx *tx, crateID int64, o Owner) error {
 		is, err := has(ctx, tx, ownerTable[o.Group], crateID, o)
@@ -91,15 +92,21 @@ func (c *Catalog) RemoveOwners(ctx context.Context, by Actor, name string, login
 		if !is {
 			return fault.New(fault.Invalid, "`%s` is not an owner", o.Login())
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+ownerTable[o.Group].in+" WHERE crate_id = ? AND "+ownerTable[o.Group].id+" = ?", crateID, o.ID); err != nil || o.Group {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+ownerTable[o.Group].in+" WHERE crate_id = ? AND "+ownerTable[o.Group].id+" = ?", crateID, o.ID); err != nil {
 			return err
 		}
-		var one int
-		err = tx.QueryRowContext(ctx, "SELECT 1 FROM owners WHERE crate_id = ? LIMIT 1", crateID).Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.Invalid, "cannot remove all individual owners of a crate; add another owner first")
+		var user, group bool // one is left
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM owners WHERE crate_id = ?), EXISTS (SELECT 1 FROM group_owners WHERE crate_id = ?)",
+			crateID, crateID).Scan(&user, &group); err != nil {
+			return err
 		}
-		return err
+		switch {
+		case !o.Group && !user:
+			return fault.New(fault.Invalid, "cannot remove all individual owners of a crate; add another owner first")
+		case !user && !group:
+			return fault.New(fault.Invalid, "cannot remove the last owner of a crate; add another owner first")
+		}
+		return nil
 	})
 }
 
@@ -110,6 +117,21 @@ var (
 	ownerTable  = map[bool]table{false: {"owners", "user_id"}, true: {"group_owners", "group_id"}}
 	readerTable = map[bool]table{false: {"readers", "user_id"}, true: {"group_readers", "group_id"}}
 )
+
+// namedCrates is how many crates an error names.
+const namedCrates = 3
+
+// someCrates names crates in an error, the first few of many.
+func someCrates(names []string) string {
+	list := "`" + strings.Join(names[:min(len(names), namedCrates)], "`, `") + "`"
+	switch more := len(names) - namedCrates; {
+	case len(names) == 1:
+		return "crate " + list
+	case more > 0:
+		return fmt.Sprintf("crates %s and %d more", list, more)
+	}
+	return "crates " + list
+}
 
 // owned names the crates that a user or a group owns, by name. It is never nil.
 func owned(ctx context.Context, q querier, t table, id int64) ([]string, error) {

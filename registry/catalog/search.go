@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -8,7 +9,10 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/fault"
 )
 
 // Query is a search.
@@ -16,7 +20,7 @@ type Query struct {
 	Text     string   // words, each the beginning of one in a crate's name, keywords or description; empty: all crates
 	Keyword  string   // exact; empty: any
 	Keywords []string // exact, all of them; empty: any
-	Category string   // exact slug; empty: any
+	Category string   // slug; those below it count, too; empty: any
 	Letter   string   // the name begins with it; empty: any
 	Names    []string // in any spelling, one of them; empty: any
 	Owner    int64    // id of a user who owns it, in person or through a group; 0: any
@@ -51,10 +55,12 @@ const visible = `(NOT c.restricted OR EXISTS (SELECT 1 FROM crate_users vu WHERE
 // listed is the condition under which a crate c stands in lists: it has a version left. Where one is not yanked, max_version tells.
 const listed = "(c.max_version <> '" + noVersion + "' OR EXISTS (SELECT 1 FROM versions lv WHERE lv.crate_id = c.id AND lv.deleted_at IS NULL))"
 
-// maxWords bounds the words of a search; the rest is passed over.
-const maxWords = 8
+// maxWords bounds the different words of a search, see longest: each is one more table for the database to put in order, and PostgreSQL takes
+// longer over that than over the search.
+const maxWords = 16
 
-// Search finds crates: one whose name is the text comes first, whatever the order. It gives one page and the total.
+// Search finds crates: one whose name is the text comes first, whatever the order. It gives one page and the total. More words than a
+// search takes are fault.Invalid.
 func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int, err error) {
 	s.Text, s.Keyword, s.Category, s.Letter = searchable(s.Text), searchable(s.Keyword), searchable(s.Category), searchable(s.Letter)
 	s.Keywords, s.Names = allSearchable(s.Keywords), allSearchable(s.Names)
@@ -64,8 +70,12 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 	if strings.TrimSpace(s.Text) != "" && len(words) == 0 {
 		return nil, 0, nil // nothing in it that a crate could have
 	}
-	for _, w := range words[:min(len(words), maxWords)] {
-		add("c.id IN (SELECT w.crate_id FROM crate_words w WHERE w.word >= ? AND w.word < ?)", w, w+"\U0010FFFF")
+	asked := longest(words)
+	if len(asked) > maxWords {
+		return nil, 0, fault.New(fault.Invalid, "the search has %d different words, the limit is %d", len(asked), maxWords)
+	}
+	for _, w := range asked {
+		add("c.id IN (SELECT w.crate_id FROM crate_words w WHERE w.word >= ? AND w.word < ?)", w, w+behindAll)
 	}
 	if s.Keyword != "" {
 		s.Keywords = append([]string{s.Keyword}, s.Keywords...)
@@ -77,11 +87,13 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 		add("c.canonical IN (SELECT value ->> 0 FROM json_each(?))", jsonRows(canonicals(s.Names)))
 	}
 	if s.Category != "" {
-		add("c.id IN (SELECT k.crate_id FROM crate_categories k WHERE k.category = ?)", strings.ToLower(s.Category))
+		slug := strings.ToLower(s.Category)
+		from, to := below(slug)
+		add("c.id IN (SELECT k.crate_id FROM crate_categories k WHERE k.category = ? OR (k.category >= ? AND k.category < ?))", slug, from, to)
 	}
 	if s.Letter != "" {
 		letter := crate.Canonical(s.Letter)
-		add("c.canonical >= ? AND c.canonical < ?", letter, letter+"\U0010FFFF")
+		add("c.canonical >= ? AND c.canonical < ?", letter, letter+behindAll)
 	}
 	if s.Owner != 0 {
 		add("c.id IN (SELECT o.crate_id FROM crate_users o WHERE o.user_id = ? AND o.owner = 1)", s.Owner)
@@ -155,8 +167,9 @@ func saveSearchTerms(ctx context.Context, tx *tx, id int64, isNew bool, name, de
 	return nil
 }
 
-// maxCrateWords bounds the words that one crate is found by; a description has a thousand characters at most.
-const maxCrateWords = 200
+// maxCrateWords bounds the words that one crate is found by. What a publish may say has fewer: a description has a thousand characters at
+// most, which is 500 words. An import is not held to that.
+const maxCrateWords = 1000
 
 // crateWords are the words that a crate is found by: those of name, keywords and description, and the name and keywords as
 // they stand.
@@ -172,9 +185,26 @@ func crateWords(name, description, keywords string) []string {
 // maxWordLen bounds one word, in bytes; longer ones are cut, here and in a search alike.
 const maxWordLen = 64
 
-// splitWords gives the words of a text in lower case: letters and digits of any script, with their marks.
+// behindAll makes of a text one that stands behind all that begin with it.
+const behindAll = "\U0010FFFF"
+
+// longest gives the words of a search that say something: each once, none that another one begins with, the longest first, which are
+// those that the fewest crates have.
+func longest(words []string) []string {
+	words = slices.Sorted(slices.Values(words))
+	var out []string
+	for i, w := range words {
+		if i+1 == len(words) || !strings.HasPrefix(words[i+1], w) { // what begins with it comes right behind it
+			out = append(out, w)
+		}
+	}
+	slices.SortStableFunc(out, func(x, y string) int { return cmp.Compare(len(y), len(x)) })
+	return out
+}
+
+// splitWords gives the words of a text in lower case and composed (NFC): letters and digits of any script, with their marks.
 func splitWords(text string) []string {
-	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
+	words := strings.FieldsFunc(norm.NFC.String(strings.ToLower(text)), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
 	})
 	for i, w := range words {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/crateyard/crateyard/registry/fault"
 )
 
 // Whatever text somebody searches for is ordinary input, in each field: it finds something or nothing, and never fails.
@@ -26,6 +28,48 @@ func TestSearchTakesAnyText(t *testing.T) {
 		for text, found := range map[string]int{"foo(": 1, "!foo": 1, "  foo   bar ": 1, "foo%": 1, "foo % bar": 1, "NAÏVE": 1, "中": 1, "文": 0, "ﬁsh": 1, "%": 0, "%oo": 0, "foo\x00": 1, "foo\xff": 1} {
 			if _, total, err := c.Search(t.Context(), Query{Text: text, Limit: 10}); err != nil || total != found {
 				t.Errorf("%q: %d, %v; want %d", text, total, err, found)
+			}
+		}
+	})
+}
+
+// All words of a crate are found, and all words of a search count.
+func TestSearchTakesAllWords(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		var long []string
+		for i := range 330 { // about as many as a description can have
+			long = append(long, fmt.Sprintf("%02x", i))
+		}
+		publishWith(t, c, "long", "1.0.0", describe(strings.Join(long, " ")))
+		publishWith(t, c, "short", "1.0.0", describe(strings.Join(long[:30], " ")))
+		for text, want := range map[string]int{
+			long[0]: 2, long[250]: 1, long[329]: 1,
+			strings.Join(long[:16], " "): 2, strings.Join(long[20:36], " "): 1, strings.Join(long[100:116], " "): 1,
+			strings.Join(long[:12], " ") + " nosuchword": 0, "nosuchword " + strings.Join(long[:12], " "): 0,
+			strings.Join(long[:8], " ") + " " + long[329]: 1,
+			strings.Repeat("00 ", 60) + "short":           1, "s sh sho shor short": 1,
+		} {
+			page, total, err := c.Search(t.Context(), Query{Text: text, Limit: 10})
+			if err != nil || total != want || len(page) != want {
+				t.Errorf("%q: %d, %v; want %d", text, total, err, want)
+			}
+		}
+		_, _, err := c.Search(t.Context(), Query{Text: strings.Join(long[:17], " "), Limit: 10})
+		if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "17 different words, the limit is 16") {
+			t.Errorf("17 words: %v", err)
+		}
+	})
+}
+
+// A letter with its mark is found in both ways to write it, whichever way it was published in.
+func TestSearchComposes(t *testing.T) {
+	const composed, decomposed = "caf\u00e9", "cafe\u0301"
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		publishWith(t, c, "one", "1.0.0", describe("a "+composed))
+		publishWith(t, c, "two", "1.0.0", describe("a "+decomposed))
+		for _, text := range []string{composed, decomposed, strings.ToUpper(composed), strings.ToUpper(decomposed), "caf"} {
+			if _, total, err := c.Search(t.Context(), Query{Text: text, Limit: 10}); err != nil || total != 2 {
+				t.Errorf("%q: %d, %v", text, total, err)
 			}
 		}
 	})

@@ -115,9 +115,9 @@ func (c *Catalog) UpdateUser(ctx context.Context, by Actor, name string, edit fu
 	return u, err
 }
 
-// DeleteUser deletes a user with its tokens and ownerships, and names the crates that nobody owns in person now: their owners can be
-// changed by an admin only, until the admin adds one.
-func (c *Catalog) DeleteUser(ctx context.Context, by Actor, name string) (ownerless []string, err error) {
+// DeleteUser deletes a user with its tokens and ownerships. A user who owns crates in person as nobody else does is a Conflict, and with force
+// those crates are named: their owners can be changed by an admin only, until the admin adds one.
+func (c *Catalog) DeleteUser(ctx context.Context, by Actor, name string, force bool) (ownerless []string, err error) {
 	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if err := tx.lockUserAndCrates(ctx, name); err != nil {
 			return nil, err
@@ -130,6 +130,10 @@ func (c *Catalog) DeleteUser(ctx context.Context, by Actor, name string) (ownerl
 			AND NOT EXISTS (SELECT 1 FROM owners x WHERE x.crate_id = c.id AND x.user_id <> o.user_id) ORDER BY c.name`, u.ID)
 		if err != nil {
 			return nil, err
+		}
+		if len(ownerless) > 0 && !force {
+			return nil, fault.New(fault.Conflict, "user `%s` is the last individual owner of %s; add another owner first, or delete the user with force=true (crateyard user delete --force): then only an administrator can give them one",
+				name, someCrates(ownerless))
 		}
 		before := u.state()
 		if before["owns"], err = owned(ctx, tx, ownerTable[false], u.ID); err != nil {

@@ -67,7 +67,14 @@ func TestRequests(t *testing.T) {
 			return err
 		}},
 		{"DELETE /prefix/api/v1/users/a", `{"ownerless_crates":["x"]}`, "", func(ctx context.Context, c *client.Client) error {
-			_, err := c.DeleteUser(ctx, "a")
+			_, err := c.DeleteUser(ctx, "a", false)
+			return err
+		}},
+		{"DELETE /prefix/api/v1/users/a?force=true", `{"ownerless_crates":["x"]}`, "", func(ctx context.Context, c *client.Client) error {
+			d, err := c.DeleteUser(ctx, "a", true)
+			if len(d.Ownerless) != 1 {
+				return fmt.Errorf("deleted %+v, %w", d, err)
+			}
 			return err
 		}},
 		{"GET /prefix/api/v1/tokens?user=a%26b", `{"tokens":[]}`, "", func(ctx context.Context, c *client.Client) error {

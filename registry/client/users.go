@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -35,9 +36,14 @@ func (c *Client) UpdateUser(ctx context.Context, name string, change wire.Update
 	return u, err
 }
 
-// DeleteUser removes a user and its tokens; what it published stays. The answer names crates that are left without an owner.
-func (c *Client) DeleteUser(ctx context.Context, name string) (wire.DeletedUser, error) {
+// DeleteUser removes a user and its tokens; what it published stays. IsConflict of the error says that crates would be left that nobody owns in
+// person; with force they are, and the answer names them.
+func (c *Client) DeleteUser(ctx context.Context, name string, force bool) (wire.DeletedUser, error) {
+	q := url.Values{}
+	if force {
+		q.Set("force", "true")
+	}
 	var d wire.DeletedUser
-	err := c.do(ctx, http.MethodDelete, "/users"+segment(name), nil, &d)
+	err := c.do(ctx, http.MethodDelete, "/users"+segment(name)+query(q), nil, &d)
 	return d, err
 }

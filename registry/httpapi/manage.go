@@ -136,12 +136,25 @@ func (a *API) serveDeleteUser(w *response, r *http.Request) error {
 	if name == auth.BootstrapUser {
 		return fault.New(fault.Forbidden, "user `%s` holds the bootstrap token and cannot be deleted", name)
 	}
-	ownerless, err := a.Catalog.DeleteUser(r.Context(), a.actor(w), name)
+	force, err := flag(r, "force")
+	if err != nil {
+		return err
+	}
+	ownerless, err := a.Catalog.DeleteUser(r.Context(), a.actor(w), name, force)
 	if err != nil {
 		return err
 	}
 	a.changed(w, "Deleted user", "name", name, "ownerless", len(ownerless))
 	return w.json(http.StatusOK, wire.DeletedUser{Ownerless: append([]string{}, ownerless...)})
+}
+
+// flag reads a part of the query that is true or false; left out, it is false.
+func flag(r *http.Request, name string) (bool, error) {
+	switch s := r.URL.Query().Get(name); s {
+	case "true", "false", "":
+		return s == "true", nil
+	}
+	return false, fault.New(fault.Invalid, "%s must be true or false", name)
 }
 
 func tokenWire(t catalog.Token) wire.Token {

@@ -259,11 +259,11 @@ func (a *API) serveSummary(w *response, r *http.Request) error {
 }
 
 func (a *API) summary(ctx context.Context, id int64, role string) (object, error) {
-	n, err := a.Catalog.Counts(ctx)
+	downloads, err := a.Catalog.VisibleDownloads(ctx, id, role)
 	if err != nil {
 		return nil, err
 	}
-	out := object{"num_downloads": n.Downloads}
+	out := object{"num_downloads": downloads} // of crates that who asks may see, as all else here
 	for key, sort := range map[string]string{"new_crates": "new", "most_downloaded": "downloads", "most_recently_downloaded": "recent-downloads",
 		"just_updated": "recent-updates"} {
 		found, total, err := a.Catalog.Search(ctx, catalog.Query{Sort: sort, Limit: summaryLength, UserID: id, Role: role})
