@@ -166,8 +166,8 @@ func TestOperatorFollowsTheCluster(t *testing.T) {
 	})
 	h.eventually("all that the lockfile names", func() bool { return h.served(up, "one@1.0.0") && h.served(up, "one@1.1.0") })
 	h.must(h.client.Delete(t.Context(), get(h, "deps", &v1alpha1.CrateMirror{})))
-	h.eventually("another mirror in its place", func() bool {
-		return meta.IsStatusConditionTrue(get(h, "other", &v1alpha1.CrateMirror{}).Status.Conditions, v1alpha1.ReadyCondition)
+	h.eventually("another mirror in its place", func() bool { // Ready is for who reaches its upstream, crates.io
+		return meta.IsStatusConditionTrue(get(h, "other", &v1alpha1.CrateMirror{}).Status.Conditions, v1alpha1.RegistryReadyCondition)
 	})
 
 	h.eventually("quiet", func() bool {
