@@ -85,7 +85,12 @@ wait_ready() {
 }
 wait_ready registry/acme
 wait_ready registryuser/ci
-wait_ready cratemirror/deps
+# A machine that does not reach crates.io has a mirror that says so, and everything else works.
+step "Waiting until the registry has cratemirror/deps"
+kubectl -n crateyard-demo wait --for=condition=RegistryReady --timeout=120s cratemirror/deps ||
+  { kubectl -n crateyard-demo describe cratemirror/deps >&2; die "cratemirror/deps is not at the registry; its conditions above say why"; }
+kubectl -n crateyard-demo wait --for=condition=Ready --timeout=10s cratemirror/deps 2>/dev/null ||
+  step "The mirror is not ready: $(kubectl -n crateyard-demo get cratemirror deps -o 'jsonpath={.status.conditions[?(@.type=="Ready")].message}')"
 kubectl -n crateyard-demo get cratemirrors,registries,registryusers
 
 step "Forwarding $address to the registry"

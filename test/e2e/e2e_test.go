@@ -55,7 +55,7 @@ func samplesBecomeReady(t *testing.T, c *cluster) {
 		t.Errorf("a Registry took %.1f s from apply to Ready with its image on the node, and should take %s at most", took.Seconds(), applyToReady)
 	}
 	c.waitReady(t, "registryuser/ci")
-	c.waitReady(t, "cratemirror/deps")
+	c.kubectl(t, "-n", namespace, "wait", "--for=condition=RegistryReady", "--timeout=120s", "cratemirror/deps") // Ready is for who reaches crates.io
 	c.forward(t)
 }
 
