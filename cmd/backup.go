@@ -29,7 +29,7 @@ s3://BUCKET/PREFIX; ?endpoint=https://…&region=…&pathStyle=true may stand be
 	}
 	b.add(cmd)
 	recheck := func(cmd *cobra.Command) *cobra.Command {
-		cmd.Flags().BoolVar(&b.recheck, "recheck", false, "read again all that the target has, and copy anew what is damaged there (else a thirtieth a day)")
+		cmd.Flags().BoolVar(&b.recheck, "recheck", false, "read again all that the target has, and copy anew what is damaged there (else a thirtieth, another one each day)")
 		return cmd
 	}
 	recheck(cmd)

@@ -97,6 +97,8 @@ func newCargoConfigCommand() *cobra.Command {
 			case upstream != "":
 			case of == "": // it cannot be asked, or does not say
 				note(cmd, "%s cannot be asked what mirror %s is of, so these lines are for one of crates.io; --upstream says another", a, mirror)
+			case !strings.HasPrefix(of, "sparse+http"):
+				return fmt.Errorf("%s says that mirror %s is of %.200q, which is no sparse index; say --upstream", a, mirror, of)
 			default:
 				upstream = of
 			}

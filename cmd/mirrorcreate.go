@@ -68,7 +68,7 @@ nothing says another upstream, that one stays, with its certificates and its tok
 			}
 			full.Upstream.CABundle = string(data)
 		}
-		change := wire.MirrorChange{Spec: *full}
+		var change wire.MirrorChange
 		if tokenFile != "" {
 			data, err := os.ReadFile(tokenFile)
 			if err != nil {
@@ -87,13 +87,13 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		switch old, err := c.Mirror(cmd.Context(), a[0]); {
 		case err == nil:
 			keepUpstream(full, old.Spec)
-			change.Spec = *full
 			for _, text := range lost(old.Spec, *full) {
 				note(cmd, "mirror %s %s: create says all that a mirror is", a[0], text)
 			}
 		case !client.IsNotFound(err):
 			return err
 		}
+		change.Spec = *full
 		m, err := c.PutMirror(cmd.Context(), a[0], change)
 		if err != nil {
 			return err

@@ -239,6 +239,7 @@ func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
 		b, err := OpenBackends(ctx, &s.config, BackendOptions{Log: s.log, Observer: observer})
 		if err == nil {
 			if err = b.claim(ctx, &s.config); err == nil {
+				s.gate.Goes()
 				return b, nil
 			}
 			err = errors.Join(err, b.Close())

@@ -209,7 +209,7 @@ const (
 	answerTimeout = 5 * time.Minute // for a client to take an answer
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
-	stopTimeout   = 40 * time.Second // for what is in flight after the drain delay; with it below Kubernetes' grace period of 60 s
+	stopTimeout   = 35 * time.Second // for what is in flight after the drain delay; with it, the preStop wait and the last flush below Kubernetes' grace period of 60 s
 	flushEvery    = 10 * time.Second // of download counts and last-used times
 	flushTimeout  = 10 * time.Second
 	lookEvery     = 15 * time.Second // at catalog and storage

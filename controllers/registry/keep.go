@@ -22,6 +22,9 @@ func (s *scope) keepData(ctx context.Context) error {
 	}
 	for obj, name := range map[client.Object]string{&corev1.PersistentVolumeClaim{}: names.Data(s.registry.Name), &corev1.Secret{}: names.AdminSecret(s.registry.Name)} {
 		err := s.Client.Get(ctx, s.key(name), obj)
+		if apierrors.IsNotFound(err) && s.registry.Status.AdminTokenSecretName != "" { // the cache has what carries our labels, which somebody may have taken off
+			err = s.Live.Get(ctx, s.key(name), obj)
+		}
 		if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(obj, s.registry) {
 			continue
 		}

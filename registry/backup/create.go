@@ -31,7 +31,7 @@ type Catalog interface {
 // copyWorkers is how many blobs are copied at a time.
 const copyWorkers = 4
 
-// recheckIn is in how many days daily backups have read all blobs of their target again.
+// recheckIn is in how many days daily backups have read all blobs of their target again. Each day has a part of its own, which all backups of the day read.
 const recheckIn = 30
 
 // clockSlack is by how much the clocks of a server and of a backup may differ.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/crateyard/crateyard/registry/fault"
 )
@@ -51,6 +52,15 @@ func checkOnce(dec *json.Decoder) error {
 	return nil
 }
 
+// foldRune gives one rune for all that encoding/json takes for one in the name of a field.
+func foldRune(r rune) rune {
+	least := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	return least
+}
+
 func checkValue(dec *json.Decoder) error {
 	open, err := dec.Token()
 	if err != nil {
@@ -67,7 +77,7 @@ func checkValue(dec *json.Decoder) error {
 				return err
 			}
 			key, _ := token.(string) // Decode has found it sound
-			if folded := strings.ToLower(key); keys[folded] {
+			if folded := strings.Map(foldRune, key); keys[folded] {
 				return fmt.Errorf("key %.80q comes twice", key)
 			} else {
 				keys[folded] = true

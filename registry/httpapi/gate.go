@@ -33,8 +33,11 @@ func NewGate(publicURL string) *Gate {
 	return g
 }
 
-// Waits says what the server waits for, in words for clients. From here on no request is held.
+// Waits says what the server waits for, in words for clients. Meanwhile no request is held.
 func (g *Gate) Waits(why string) { g.why.Store(&why) }
+
+// Goes says that the server waits for nothing any longer.
+func (g *Gate) Goes() { g.why.Store(nil) }
 
 // Open lets all through to h, those that are held first. It is called once.
 func (g *Gate) Open(h http.Handler) {

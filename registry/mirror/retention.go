@@ -139,12 +139,13 @@ func (m *Manager) clean(ctx context.Context) error {
 // sweep removes what the catalog does not know of: see removeUnknown.
 func (m *Manager) sweep(ctx context.Context) error {
 	err := upkeep.Hold(ctx, m.Catalog, "mirrors/sweep", m.Holder, func(ctx context.Context) error {
+		var errs []error
 		for name, mirror := range m.all() {
 			if err := mirror.adoptRest(ctx); err != nil {
-				return fmt.Errorf("mirror %s: %w", name, err)
+				errs = append(errs, fmt.Errorf("mirror %s: %w", name, err))
 			}
 		}
-		return m.removeUnknown(ctx, storage.MirrorsPrefix, orphanAge)
+		return errors.Join(append(errs, m.removeUnknown(ctx, storage.MirrorsPrefix, orphanAge))...)
 	})
 	if errors.Is(err, upkeep.ErrHeld) {
 		return nil

@@ -137,6 +137,11 @@ func (m *Mirror) adoptRest(ctx context.Context) error {
 		}
 		for _, row := range rows {
 			name, num = row.Name, row.Num
+			if m.pinnedOnly() { // a bundle may bring the index of this upstream yet
+				if e, err := m.known(ctx, row.Name, row.Num); err == nil && len(e.lines) == 0 {
+					continue
+				}
+			}
 			kept, err := m.adopt(ctx, row)
 			if fault.KindOf(err) == fault.Unavailable {
 				return nil // the next time

@@ -24,6 +24,8 @@ type Scrubber struct {
 	// Passed is called at the end of each pass. Progress is called now and then.
 	Passed, Progress func(*Report)
 	Every            time.Duration // least time between the beginnings of two passes; 0: a day
+
+	suspected func() []string // what others found damaged since the last pass; nil: nothing
 }
 
 // Run scrubs until ctx ends. Where a pass cannot go on, it waits and goes on from there.
@@ -67,6 +69,9 @@ func (s *Scrubber) pass(ctx context.Context, report *Report) error {
 		err := c.Run(ctx, report)
 		if err == nil || ctx.Err() != nil {
 			c.forgetMended(ctx, report)
+			if s.suspected != nil {
+				c.addSuspected(ctx, report, s.suspected())
+			}
 			return ctx.Err()
 		}
 		if err := sleep(ctx, scrubRetry); err != nil {
@@ -83,9 +88,27 @@ func (c *Checker) forgetMended(ctx context.Context, report *Report) {
 			continue
 		}
 		found, err := c.lookAt(ctx, f.Key)
-		if err == nil && !slices.ContainsFunc(found, func(still Finding) bool { return still.Kind == f.Kind }) {
+		if err == nil && !slices.ContainsFunc(found, func(still Finding) bool { return still.Kind.Damage() }) {
 			f.Repaired = "meanwhile"
 			report.Repaired++
+		}
+	}
+}
+
+// addSuspected looks again at what others found damaged while a pass went on, which may have read it before it was.
+func (c *Checker) addSuspected(ctx context.Context, report *Report, keys []string) {
+	for _, key := range keys {
+		if slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Key == key }) {
+			continue
+		}
+		found, err := c.lookAt(ctx, key)
+		if err != nil {
+			continue // a download of it tells again
+		}
+		for _, f := range found {
+			if f.Kind.Damage() && f.Kind != Unreadable {
+				report.add(f)
+			}
 		}
 	}
 }

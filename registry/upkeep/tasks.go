@@ -3,6 +3,8 @@ package upkeep
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -43,11 +45,22 @@ func (r *Runner) Damaged(f Finding) {
 	})
 }
 
+// suspected gives the keys of what was found damaged since the scrub last went over everything.
+func (r *Runner) suspected() (keys []string) {
+	r.note(ScrubName, func(st *Status) {
+		if r.since.Equal(st.LastSucceeded) {
+			keys = slices.Sorted(maps.Keys(r.damaged))
+		}
+	})
+	return keys
+}
+
 // scrubAgain is how soon another replica takes over from one that stopped scrubbing.
 const scrubAgain = time.Minute
 
 // ScrubTask is the scrub. Each of its runs lasts as long as the replica does; Status.Last is of the last whole pass.
 func ScrubTask(s Scrubber, r *Runner) Task {
+	s.suspected = r.suspected
 	found, passed := s.Found, s.Passed
 	s.Found = func(f Finding) {
 		r.Damaged(f)

@@ -119,11 +119,11 @@ func (a *Applier) record(owner client.Object, kind, reason, text string) {
 	a.Events.Eventf(owner, nil, kind, reason, action, "%s", text)
 }
 
-// settling is how long what was just made may be about to work: a server that starts, or a Registry that is applied behind its mirror.
+// settling is how long what was just made may be about to work, such as a server that starts.
 const settling = 30 * time.Second
 
 // early are the reasons that nobody is warned of so soon. Where one holds on, the warning comes with the looks that follow.
-var early = map[string]bool{v1alpha1.ReasonNotReady: true, v1alpha1.ReasonRegistryNotFound: true}
+var early = map[string]bool{v1alpha1.ReasonNotReady: true}
 
 // Warn records a warning when Ready has become false for a reason that asks for somebody's attention.
 func (a *Applier) Warn(owner client.Object, before, after []metav1.Condition) {

@@ -23,7 +23,7 @@ func TestWarn(t *testing.T) {
 		{v1alpha1.ReasonNotReady, v1alpha1.ReasonNotReady, 40 * time.Second, true},
 		{v1alpha1.ReasonNotReady, v1alpha1.ReasonNotReady, time.Hour, false},
 		{v1alpha1.ReasonNotReady, v1alpha1.ReasonStarting, time.Hour, true},
-		{v1alpha1.ReasonRegistryNotFound, "", time.Second, false},
+		{v1alpha1.ReasonRegistryNotFound, "", time.Second, true},
 		{v1alpha1.ReasonRegistryNotFound, "", time.Hour, true},
 		{v1alpha1.ReasonImagePullFailed, "", time.Second, true},
 		{v1alpha1.ReasonImagePullFailed, v1alpha1.ReasonImagePullFailed, 40 * time.Second, false},
