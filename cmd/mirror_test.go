@@ -25,6 +25,7 @@ type mirrorServer struct {
 
 	deleted int    // how often
 	answer  string // to what commands ask
+	none    bool   // there is no mirror before one is put
 }
 
 func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
@@ -41,6 +42,10 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 			return
 		case r.URL.Path != "/api/v1/mirrors/m":
 			http.NotFound(w, r)
+			return
+		case r.Method == http.MethodGet && s.none:
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"errors":[{"detail":"there is no such mirror"}]}`))
 			return
 		case r.Method == http.MethodDelete:
 			s.deleted++
@@ -110,6 +115,15 @@ func TestMirrorCreateAgain(t *testing.T) {
 	out, told, err := s.run("mirror", "create", "m", "--spec", policy, "--upstream", "crates-io")
 	if err != nil || s.m.Spec.Upstream.Index != wire.CratesIOIndex || s.m.Spec.Upstream.CABundle != "" || !strings.Contains(told, "note: mirror `m` is of another registry") || strings.Contains(out, "--upstream") {
 		t.Errorf("%v %+v\n%s%s", err, s.m.Spec.Upstream, out, told)
+	}
+}
+
+// The name that cargo has for crates.io is one for a new mirror, too.
+func TestMirrorCreateOfCratesIO(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	s.none = true
+	if _, _, err := s.run("mirror", "create", "m", "--upstream", "crates-io"); err != nil || s.m.Spec.Upstream.Index != wire.CratesIOIndex {
+		t.Errorf("%v %+v", err, s.m.Spec.Upstream)
 	}
 }
 

@@ -44,6 +44,11 @@ func TestGate(t *testing.T) {
 			t.Errorf("%s: %+v", path, a)
 		}
 	}
+	g.Goes()
+	g.holds = time.Millisecond
+	if a := ask("/index"); a.status != 503 || strings.Contains(a.text, "disk") {
+		t.Errorf("it waits no longer, and says %+v", a)
+	}
 	g.Open(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "served "+r.URL.Path) }))
 	if a := ask("/late"); a != (answer{200, "served /late"}) {
 		t.Errorf("%+v", a)

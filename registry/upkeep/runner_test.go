@@ -146,6 +146,31 @@ func TestScrubOfWhatIsRepairedMeanwhile(t *testing.T) {
 	}
 }
 
+// What is damaged while a pass goes on is damaged at its end: a blob that it had read by then, and one that is missing now and had wrong bytes before.
+func TestScrubOfWhatIsDamagedMeanwhile(t *testing.T) {
+	y := upkeeptest.Small(t)
+	read, damaged := upkeeptest.Key(y.Publish("a-read", "1.0.0")), upkeeptest.Key(y.Publish("b-damaged", "1.0.0"))
+	y.Replace(damaged, flip)
+	r := &upkeep.Runner{Log: slog.New(slog.DiscardHandler), Tasks: []upkeep.Task{{Name: upkeep.ScrubName}}}
+	ctx, cancel := context.WithCancel(t.Context())
+	task := upkeep.ScrubTask(upkeep.Scrubber{Catalog: y.Catalog, Store: y.Store, Found: func(f upkeep.Finding) {
+		if f.Key != damaged {
+			return
+		}
+		if err := y.Store.Delete(ctx, damaged); err != nil {
+			t.Error(err)
+		}
+		y.Replace(read, flip)
+		r.Damaged(upkeep.Finding{Kind: upkeep.WrongDigest, Key: read, Crate: "a-read", Version: "1.0.0"}) // as of a download
+	}, Passed: func(*upkeep.Report) { cancel() }}, r)
+	if _, err := task.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if st := r.Status(); len(st) != 1 || st[0].Last.Problems != 2 {
+		t.Errorf("%+v", st)
+	}
+}
+
 func TestLimit(t *testing.T) {
 	data := bytes.Repeat([]byte("x"), 300<<10)
 	begin := time.Now()
