@@ -19,6 +19,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/conn"
 	"github.com/crateyard/crateyard/registry/crate"
 	"github.com/crateyard/crateyard/registry/gitindex"
 	"github.com/crateyard/crateyard/registry/httpapi"
@@ -55,6 +56,7 @@ type Server struct {
 	publicServer, opsServer *http.Server
 	publicFailed, opsFailed chan error
 	gate                    *httpapi.Gate // of the public listener
+	conns                   *conn.Listener
 }
 
 // Open prepares a server: it takes the data folder, opens catalog and storage, migrates the catalog, and listens. It waits for backends
@@ -156,10 +158,11 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	s.waiting.Store(&starting)
 	s.gate = httpapi.NewGate(s.config.URL)
 	s.publicServer = &http.Server{Handler: s.gate, ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ConnContext: httpapi.ConnContext,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	s.publicFailed = make(chan error, 1)
-	go func() { s.publicFailed <- s.publicServer.Serve(httpapi.GatherListener{Listener: s.public}) }()
+	s.conns = conn.Listen(s.public, s.publicServer)
+	go func() { s.publicFailed <- s.publicServer.Serve(s.conns) }()
 	if s.ops != nil {
 		s.opsServer = &http.Server{Handler: s.opsHandler(), ReadHeaderTimeout: headerTimeout}
 		s.opsFailed = make(chan error, 1)
@@ -225,7 +228,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		func() float64 { return s.catalog.FeedLag().Seconds() })
 	s.metrics.Gauge("crateyard_clock_offset_seconds", "How far the clock of the catalog's database was ahead of this server's at the last look.",
 		func() float64 { return s.catalog.ClockOffset().Seconds() })
-	s.gate.Open(s.api.Handler())
+	handler := s.api.Handler()
+	s.gate.Open(handler)
+	s.conns.Answer(s.api.IndexPath(), handler)
 	s.waiting.Store(nil)
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
@@ -262,6 +267,7 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) stop(work *sync.WaitGroup) error {
 	delay := time.Duration(s.config.DrainDelay)
 	s.log.Info("Stopping; publishes in flight finish first", "serves_on_for", delay.String())
+	s.conns.Stop()
 	s.api.Stop()
 	time.Sleep(delay) // whoever does not know yet that this server ends sends it publishes, too, and cargo does not repeat one
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -275,7 +281,7 @@ func (s *Server) stop(work *sync.WaitGroup) error {
 	case <-drained:
 	case <-ctx.Done():
 	}
-	err := s.publicServer.Shutdown(ctx)
+	err := errors.Join(s.conns.Drain(ctx), s.publicServer.Shutdown(ctx))
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests did not end in %s: %w", stopTimeout, err), s.publicServer.Close())
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/conn"
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/storage"
@@ -82,8 +83,8 @@ func (a *API) sendBlob(w *response, r *http.Request, blob storage.Blob, key, sha
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)); err != nil {
 		return err
 	}
-	if size > serverBuffer && plainGet(r) {
-		gather(r.Context())
+	if size > conn.ServerBuffer && plainGet(r) {
+		conn.Gather(r.Context())
 	}
 	if s, ok := blob.(storage.Streamer); ok && plainGet(r) {
 		h := w.Header()

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/crateyard/crateyard/registry/conn"
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/index"
 )
@@ -63,8 +64,8 @@ func sendIndexFile(w *response, r *http.Request, f *index.File) {
 		return
 	}
 	h["Content-Type"], h["Content-Length"] = textPlain, fh.Length
-	if len(body) > serverBuffer && r.Method == http.MethodGet {
-		gather(r.Context())
+	if len(body) > conn.ServerBuffer && r.Method == http.MethodGet {
+		conn.Gather(r.Context())
 	}
 	_, _ = w.Write(body) // the client is gone when this fails
 }

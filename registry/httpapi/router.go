@@ -37,12 +37,21 @@ type router struct {
 
 func newRouter(a *API) *router {
 	rt := &router{api: a, mux: http.NewServeMux(), ids: newRequestIDs()}
-	if u, err := url.Parse(a.URL); err == nil {
-		rt.base = strings.TrimSuffix(u.Path, "/")
-	}
+	rt.base = a.basePath()
 	rt.pool.New = func() any { return &response{} }
 	return rt
 }
+
+func (a *API) basePath() string {
+	u, err := url.Parse(a.URL)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(u.Path, "/")
+}
+
+// IndexPath begins the paths of all index files, as clients ask for them.
+func (a *API) IndexPath() string { return a.basePath() + indexPrefix }
 
 // route is one entry of the table in API.Handler with its counters, which are looked up once and not per request.
 type route struct {

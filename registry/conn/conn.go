@@ -1,0 +1,87 @@
+// Package conn is the connections of the public address, below net/http's server: answers of two writes leave in one system call and one packet
+// (gather.go), and the requests that a registry gets most, those for index files, are answered where they arrive (arrive.go).
+package conn
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Listener gives a server its connections.
+type Listener struct {
+	net.Listener
+	server *http.Server
+
+	arrivals atomic.Pointer[arrivals]
+	stopped  atomic.Bool
+	inFlight atomic.Int64 // answers that are under way
+	clock    clock
+}
+
+// Listen gives a server the connections of l. It takes the server's hooks ConnContext and ConnState.
+func Listen(l net.Listener, server *http.Server) *Listener {
+	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
+	server.ConnState = func(c net.Conn, state http.ConnState) {
+		if own, ok := c.(*Conn); ok && state == http.StateIdle {
+			own.handed = false
+		}
+	}
+	return &Listener{Listener: l, server: server}
+}
+
+// Accept waits for a connection.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		return &Conn{TCPConn: tcp, listener: l}, err
+	}
+	return c, err
+}
+
+// arrivals are the requests that are answered where they arrive.
+type arrivals struct {
+	prefix  string // of their paths
+	handler http.Handler
+}
+
+// Answer has a handler answer plain GET requests for paths that begin with prefix, from now on, without the server. The contexts of these requests do not
+// end when the client goes away, so the handler must be one that answers soon. Its answers hold no trailers and are not flushed.
+func (l *Listener) Answer(prefix string, h http.Handler) { l.arrivals.Store(&arrivals{prefix, h}) }
+
+// Stop has the server answer all requests that arrive from now on.
+func (l *Listener) Stop() { l.stopped.Store(true) }
+
+// Drain waits, after Stop, for the answers under way: the server knows nothing of them when it closes idle connections.
+func (l *Listener) Drain(ctx context.Context) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for l.inFlight.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.New("clients did not take what they had asked of the index")
+		}
+	}
+	return nil
+}
+
+// Conn is a connection. It embeds the TCP connection, so that files still go out with sendfile(2). One goroutine at a time reads, and one writes the
+// writes of one answer, so the fields need no lock.
+type Conn struct {
+	*net.TCPConn
+	listener *Listener
+
+	gathering bool
+	held      []byte
+
+	handed   bool      // the server has a request, or a part of one
+	left     bool      // the connection is the server's for good
+	remote   string    // the other end
+	deadline time.Time // when the deadlines were set last; zero: never
+}
+
+type connKey struct{}

@@ -1,0 +1,129 @@
+package conn
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// writer is the http.ResponseWriter of a request that is answered where it arrives. It sends what the server would send.
+type writer struct {
+	conn   *net.TCPConn
+	header http.Header
+	date   []string
+	status int // 0: not said yet
+	length int // that the handler says the body has; -1: it does not
+	sent   int // of the body
+	head   bytes.Buffer
+	body   bytes.Buffer // of unknown length, until all of it is there
+	parts  [2][]byte
+	both   net.Buffers
+	err    error
+}
+
+func (w *writer) begin(c *net.TCPConn, date []string) {
+	clear(w.header)
+	w.head.Reset()
+	w.body.Reset()
+	w.conn, w.date, w.status, w.length, w.sent, w.err = c, date, 0, -1, 0, nil
+}
+
+// Header gives the headers, to be set before the status is written.
+func (w *writer) Header() http.Header { return w.header }
+
+// WriteHeader says what the status is. One below 200 is not sent.
+func (w *writer) WriteHeader(status int) {
+	if w.status != 0 || status < http.StatusOK {
+		return
+	}
+	w.status = status
+	if said := w.header["Content-Length"]; len(said) == 1 {
+		if n, err := strconv.Atoi(said[0]); err == nil {
+			w.length = n
+		}
+	}
+}
+
+// Write sends a part of the body, with the headers when it is the first.
+func (w *writer) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	switch {
+	case w.err != nil:
+		return 0, w.err
+	case !hasBody(w.status):
+		return 0, http.ErrBodyNotAllowed
+	case w.length < 0:
+		return w.body.Write(p)
+	case w.sent+len(p) > w.length:
+		return 0, http.ErrContentLength
+	}
+	w.send(p)
+	w.sent += len(p)
+	return len(p), w.err
+}
+
+func hasBody(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// send sends a part of the body, with the headers in front where they are not sent yet.
+func (w *writer) send(p []byte) {
+	if w.head.Len() > 0 {
+		_, w.err = w.conn.Write(p)
+		return
+	}
+	w.header["Date"] = w.date
+	w.head.WriteString("HTTP/1.1 ")
+	w.head.Write(strconv.AppendInt(w.head.AvailableBuffer(), int64(w.status), 10))
+	w.head.WriteByte(' ')
+	w.head.WriteString(http.StatusText(w.status))
+	w.head.Write(crlf)
+	_ = w.header.Write(&w.head) // to memory
+	w.head.Write(crlf)
+	w.parts = [2][]byte{w.head.Bytes(), p}
+	w.both = w.parts[:]
+	_, w.err = w.both.WriteTo(w.conn)
+}
+
+// errShort is a body that is shorter than was said: the client sees it when the connection ends.
+var errShort = errors.New("the answer is shorter than its Content-Length")
+
+// finish sends what is not sent yet. Its error ends the connection.
+func (w *writer) finish() error {
+	w.WriteHeader(http.StatusOK)
+	switch {
+	case w.length < 0 && hasBody(w.status):
+		w.header["Content-Length"] = []string{strconv.Itoa(w.body.Len())}
+		w.send(w.body.Bytes())
+	case w.length >= 0 && w.sent < w.length && hasBody(w.status):
+		return errShort
+	case w.head.Len() == 0:
+		w.send(nil)
+	}
+	if w.err == nil && w.header.Get("Connection") == "close" {
+		return io.EOF
+	}
+	return w.err
+}
+
+// clock keeps the Date header of the current second.
+type clock struct{ last atomic.Pointer[second] }
+
+type second struct {
+	unix int64
+	date []string
+}
+
+func (c *clock) date(now time.Time) []string {
+	s := c.last.Load()
+	if s == nil || s.unix != now.Unix() {
+		s = &second{now.Unix(), []string{now.UTC().Format(http.TimeFormat)}}
+		c.last.Store(s)
+	}
+	return s.date
+}
