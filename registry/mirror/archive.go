@@ -56,18 +56,8 @@ func (m *Mirror) Archive(ctx context.Context, name, num string, open bool) (*Arc
 		}
 	}
 	if row != nil {
-		a := &Archive{SHA256: row.SHA256, Size: row.Size, Key: storage.MirrorKey(m.Name(), name, num, row.SHA256)}
-		if !open {
-			return m.given(a, name, num), nil
-		}
-		if a.Blob, err = m.Store.Open(ctx, a.Key); err == nil {
-			return m.given(a, name, num), nil
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		m.Log.Warn("A stored archive of a mirror is gone from the storage; it is fetched again", "mirror", m.Name(), "key", a.Key)
-		if err := m.lost(ctx, *row); err != nil {
-			return nil, err
+		if a, err := m.fromStore(ctx, row, open); a != nil || err != nil {
+			return a, err
 		}
 	}
 	l, err := m.version(ctx, name, num)
@@ -75,14 +65,38 @@ func (m *Mirror) Archive(ctx context.Context, name, num string, open bool) (*Arc
 		return nil, err
 	}
 	f, err := m.fetch(l, catalog.NotPinned)
-	if errors.Is(err, errStored) {
-		return m.Archive(ctx, name, num, open)
+	if errors.Is(err, errStored) { // meanwhile; that it may be given out is known already
+		row, err = m.stored(ctx, name, num)
+		if row != nil {
+			if a, err := m.fromStore(ctx, row, open); a != nil || err != nil {
+				return a, err
+			}
+		}
+		if err == nil {
+			err = fault.New(fault.Unavailable, "`%s` %s of mirror `%s` was removed while it was asked for; try again", name, num, m.Name())
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	m.Metrics.Served(m.Name(), "crate", miss)
 	return &Archive{SHA256: l.Cksum, Fetch: f}, nil
+}
+
+// fromStore gives a stored archive, or nil when the storage does not have it any longer.
+func (m *Mirror) fromStore(ctx context.Context, row *catalog.MirrorCrate, open bool) (*Archive, error) {
+	a := &Archive{SHA256: row.SHA256, Size: row.Size, Key: storage.MirrorKey(m.Name(), row.Name, row.Num, row.SHA256)}
+	if !open {
+		return m.given(a, row.Name, row.Num), nil
+	}
+	var err error
+	if a.Blob, err = m.Store.Open(ctx, a.Key); err == nil {
+		return m.given(a, row.Name, row.Num), nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	m.Log.Warn("A stored archive of a mirror is gone from the storage; it is fetched again", "mirror", m.Name(), "key", a.Key)
+	return nil, m.lost(ctx, *row)
 }
 
 func (m *Mirror) given(a *Archive, name, num string) *Archive {
