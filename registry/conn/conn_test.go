@@ -119,16 +119,19 @@ func (s *server) talk(t testing.TB, pause time.Duration, parts ...string) heard 
 		}
 		done <- heard{answers(t, all), reset}
 	}()
+	var unheard error // a write that fails takes the error that reads would have had
 	for i, p := range parts {
 		if i > 0 {
 			time.Sleep(pause) // so that parts arrive in reads of their own; nothing depends on it
 		}
-		if _, err := io.WriteString(c, p); err != nil {
+		if _, unheard = io.WriteString(c, p); unheard != nil {
 			break // the server ended the connection
 		}
 	}
-	_ = c.(*net.TCPConn).CloseWrite()
-	return <-done
+	unheard = errors.Join(unheard, c.(*net.TCPConn).CloseWrite())
+	h := <-done
+	h.reset = h.reset || unheard != nil
+	return h
 }
 
 var (
