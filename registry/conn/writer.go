@@ -71,6 +71,9 @@ func hasBody(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
+// smallBody is what is copied behind the headers more cheaply than it is gathered.
+const smallBody = 1 << 10
+
 // send sends a part of the body, with the headers in front where they are not sent yet.
 func (w *writer) send(p []byte) {
 	if w.head.Len() > 0 {
@@ -85,6 +88,11 @@ func (w *writer) send(p []byte) {
 	w.head.Write(crlf)
 	_ = w.header.Write(&w.head) // to memory
 	w.head.Write(crlf)
+	if len(p) <= smallBody {
+		w.head.Write(p)
+		_, w.err = w.conn.Write(w.head.Bytes())
+		return
+	}
 	w.parts = [2][]byte{w.head.Bytes(), p}
 	w.both = w.parts[:]
 	_, w.err = w.both.WriteTo(w.conn)

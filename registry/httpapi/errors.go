@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -34,13 +33,14 @@ var statuses = map[fault.Kind]int{
 // cause goes to the log alone.
 func (a *API) fail(w *response, r *http.Request, err error) {
 	w.err = err
-	status := statuses[fault.KindOf(err)]
-	detail := fmt.Sprintf("internal error; the server's log has the cause under request %s", w.requestID)
+	status, detail := http.StatusInternalServerError, ""
 	var wait time.Duration
 	if fe, ok := errors.AsType[*fault.Error](err); ok && fe.Kind != fault.Internal {
-		detail, wait = fe.Detail, fe.Wait
+		status, detail, wait = statuses[fe.Kind], fe.Detail, fe.Wait
 	} else if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		status, detail = 499, "the client went away" // nginx's code for it, for the log; nobody reads the answer
+	} else {
+		detail = "internal error; the server's log has the cause under request " + w.requestID
 	}
 	if status >= 500 {
 		a.Log.Error("Request failed", "request", w.requestID, "method", r.Method, "path", r.URL.Path, "error", err)
@@ -50,11 +50,11 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 		return
 	}
 	h := w.Header()
-	h.Set("X-Request-Id", w.requestID)
-	for _, name := range []string{"Etag", "Content-Encoding", "Content-Length", "Cache-Control", "Last-Modified"} {
-		h.Del(name)
+	for _, name := range []string{"Etag", "Content-Encoding", "Content-Length", "Last-Modified"} {
+		delete(h, name)
 	}
-	h.Set("Cache-Control", "no-store") // a proxy that remembers "no such crate" would hide the publish that follows
+	h["X-Request-Id"] = []string{w.requestID}
+	h["Cache-Control"] = noStore // a proxy that remembers "no such crate" would hide the publish that follows
 	switch status {
 	case http.StatusUnauthorized:
 		if strings.HasPrefix(r.URL.Path, gitPrefix) {
@@ -71,10 +71,11 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 		_ = w.json(status, wire.Errors{Errors: []wire.Detail{{Detail: detail}}}) // two strings always marshal
 		return
 	}
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
+	body := []byte(detail + "\n")
+	h["Content-Type"], h["X-Content-Type-Options"] = textPlain, noSniff
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, detail+"\n") // the client is gone when this fails
+	_, _ = w.Write(body) // the client is gone when this fails
 }
 
 // servePages answers for all that has no route of its own: pages, and whatever does not exist.

@@ -14,6 +14,8 @@ import (
 var (
 	textPlain     = []string{"text/plain; charset=utf-8"}
 	noCache       = []string{"no-cache"} // ask again each time: the ETag makes that cheap
+	noStore       = []string{"no-store"}
+	noSniff       = []string{"nosniff"}
 	acceptVary    = []string{"Accept-Encoding"}
 	gzipEncoding  = []string{"gzip"}
 	applicationJS = []string{"application/json"}
