@@ -92,7 +92,7 @@ var steps = []step{
 	(*scope).finishRestore,
 	(*scope).askServer,
 	(*scope).askPods,
-	(*scope).revokeOrphans,
+	(*scope).removeDeparted,
 }
 
 // Reconcile brings one Registry closer to its spec.

@@ -34,6 +34,7 @@ type facts struct {
 	volumeTrouble string
 
 	adminToken            string
+	departed              bool // users went while there was no Registry
 	applied               bool // all children
 	serviceMonitorMissing bool // asked for, and the cluster does not know the kind
 

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/departed"
 	"github.com/crateyard/crateyard/controllers/internal/names"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
 )
@@ -92,6 +93,7 @@ func (s *scope) ensureAdminToken(ctx context.Context) error {
 		return err
 	}
 	s.facts.adminToken = strings.TrimSpace(string(secret.Data[tokenKey]))
+	s.facts.departed = len(departed.Users(secret)) > 0
 	if why := weakness(s.facts.adminToken); why != "" {
 		return outcome.Stall(v1alpha1.ReasonAdminTokenInvalid, "Secret %s: %s; put a better one under the key %q, or delete the Secret to get a new token", key.Name, why, tokenKey)
 	}
