@@ -60,7 +60,8 @@ type MirrorPolicySpec struct {
 
 	// MaxCrateSize is the largest crate file that may enter, such as 20Mi. Left out, it is the server's own limit.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Ki')) >= 0",message="maxCrateSize must be at least 1Ki"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self))",message="it must be a number with a unit that Kubernetes knows: write 20Gi (1024³ bytes each) or 20G (1000³), with no B behind it"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('1Ki')) >= 0",message="maxCrateSize must be at least 1Ki"
 	MaxCrateSize *resource.Quantity `json:"maxCrateSize,omitempty"`
 
 	// Advisories says what becomes of versions that have known weaknesses. Left out, nobody looks.
