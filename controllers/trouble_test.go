@@ -290,6 +290,47 @@ func TestIngressComesAndGoes(t *testing.T) {
 	}
 }
 
+// Ready does not wait for an Ingress, and does not keep still about one either.
+func TestReadyTellsOfItsIngress(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{Ingress: &v1alpha1.IngressSpec{Host: "crates.example.com"}})
+	h.registry("acme")
+	h.bindVolume("acme")
+	h.runPods("acme")
+	h.startServer("acme")
+	ready := func() (c, ingress metav1.Condition) {
+		h.Helper()
+		r, _ := h.registry("acme")
+		return h.want(r, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded), *meta.FindStatusCondition(r.Status.Conditions, v1alpha1.IngressReadyCondition)
+	}
+	c, _ := ready()
+	h.wantContains(c, "serves http://crates.example.com; its Ingress has no address yet, and IngressReady says what to look at")
+	setURL := func(url string) {
+		r := get(h, "acme", &v1alpha1.Registry{})
+		r.Spec.URL = url
+		h.must(h.client.Update(t.Context(), r))
+		h.registry("acme")
+		h.runPods("acme")
+	}
+	setURL("https://crates.acme.dev:8443/team")
+	c, in := ready()
+	h.wantContains(c, "serves https://crates.acme.dev:8443/team, whose host is not that of spec.ingress")
+	h.wantContains(in, "cargo asks crates.acme.dev, the host of spec.url, which the Ingress does not answer for: set spec.ingress.host to it")
+	ingress := get(h, "acme", &networkingv1.Ingress{})
+	ingress.Status.LoadBalancer.Ingress = []networkingv1.IngressLoadBalancerIngress{{Hostname: "lb.example.com"}}
+	h.must(h.client.Status().Update(t.Context(), ingress))
+	_, in = ready()
+	if in.Status != metav1.ConditionTrue {
+		t.Errorf("IngressReady = %+v", in)
+	}
+	h.wantContains(in, "crates.example.com must lead there; cargo asks crates.acme.dev")
+	setURL("https://Crates.Example.com:8443")
+	c, in = ready()
+	if c.Message != "serves https://Crates.Example.com:8443" || strings.Contains(in.Message, "cargo asks") {
+		t.Errorf("with one host there is nothing to say: %q, %q", c.Message, in.Message)
+	}
+}
+
 func TestServiceMonitorWithoutItsCRD(t *testing.T) {
 	h := newHarness(t)
 	h.makeRegistry("acme", v1alpha1.RegistrySpec{Monitoring: v1alpha1.MonitoringSpec{ServiceMonitor: v1alpha1.Enabled}})

@@ -106,7 +106,7 @@ func summarize(r *v1alpha1.Registry, f facts, err error, causes []metav1.Conditi
 	if err == nil && replicas(r) == 0 {
 		return []metav1.Condition{conditions.False(v1alpha1.ReadyCondition, v1alpha1.ReasonStopped, "stopped, because spec.replicas is 0; all data is kept")}
 	}
-	ready := fmt.Sprintf("serves %s", DesiredURL(r))
+	ready := fmt.Sprintf("serves %s", DesiredURL(r)) + ingressNote(r, f)
 	if takesOver(r) {
 		ready += "; remove the annotation " + v1alpha1.TakeOverAnnotation + ", which has done its work"
 	}
