@@ -125,6 +125,9 @@ func TestChart(t *testing.T) {
 				if err := h.client.Create(t.Context(), u, client.FieldValidation("Strict")); err != nil {
 					t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
 				}
+				if text, err := yaml.Marshal(u.Object); err != nil || u.GetKind() == "Role" && strings.Contains(string(text), "storageclasses") {
+					t.Errorf("Role %s names what is in no namespace (%v)", u.GetName(), err)
+				}
 			}
 			want := append([]string{"CustomResourceDefinition", "CustomResourceDefinition", "CustomResourceDefinition", "ServiceAccount", "Service", "Deployment",
 				"Role", "RoleBinding", "ClusterRole", "ClusterRole"}, mode.kinds...)
@@ -202,7 +205,8 @@ func TestChartRefuses(t *testing.T) {
 	}
 }
 
-// TestOperatorMayDelete only what it prunes; what has an owner is deleted by the garbage collector.
+// TestOperatorMayDelete only what it prunes; what has an owner is deleted by the garbage collector. It deletes no volume, either, but must have the
+// right to, where OwnerReferencesPermissionEnforcement is on, to take one's owner away or give it one.
 func TestOperatorMayDelete(t *testing.T) {
 	var may []string
 	for _, u := range kustomize(t, "../config/rbac") {
@@ -223,7 +227,7 @@ func TestOperatorMayDelete(t *testing.T) {
 		}
 	}
 	slices.Sort(may)
-	if want := []string{"ingresses", "poddisruptionbudgets", "secrets", "servicemonitors"}; !slices.Equal(may, want) {
+	if want := []string{"ingresses", "persistentvolumeclaims", "poddisruptionbudgets", "secrets", "servicemonitors"}; !slices.Equal(may, want) {
 		t.Errorf("the operator may delete %v, want %v", may, want)
 	}
 }

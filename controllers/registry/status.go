@@ -30,6 +30,7 @@ type facts struct {
 	larger       *resource.Quantity // what the spec asks for, when the volume has more
 	growth       string             // why the volume did not become as large as the spec asks for; empty: it did
 	storageClass string             // why no volume can come of the storage class
+	classUnread  bool               // the operator may not read storage classes
 	// volumeTrouble is what the cluster said last about why the volume does not come.
 	volumeTrouble string
 
@@ -215,6 +216,9 @@ func volumeReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 		return condition(conditions.False(typ, v1alpha1.ReasonStorageClassMissing, f.storageClass))
 	}
 	waits := fmt.Sprintf("PersistentVolumeClaim %s waits for a volume; `kubectl describe pvc %s` says what its provisioner does", name, name)
+	if f.classUnread {
+		waits += "; whether its storage class exists, the operator may not look (`kubectl get storageclasses`)"
+	}
 	return condition(conditions.False(typ, v1alpha1.ReasonVolumePending, join(waits, f.volumeTrouble)))
 }
 

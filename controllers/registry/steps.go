@@ -227,7 +227,7 @@ func (s *scope) observeWorkload(ctx context.Context) error {
 		s.facts.podTrouble = s.findPodTrouble(ctx)
 	}
 	if needsVolume(s.registry) && (s.facts.volume == nil || s.facts.volume.Status.Phase == corev1.ClaimPending) {
-		s.facts.storageClass = s.checkStorageClass(ctx)
+		s.facts.storageClass, s.facts.classUnread = s.checkStorageClass(ctx)
 		s.facts.volumeTrouble = s.findVolumeTrouble(ctx)
 	}
 	return nil
