@@ -20,13 +20,13 @@ import (
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.sync.failed`
 // +kubebuilder:printcolumn:name="Size",type=string,JSONPath=`.status.size`
 // +kubebuilder:printcolumn:name="Synced",type=date,JSONPath=`.status.sync.lastSuccessful`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Crates",type=integer,priority=1,JSONPath=`.status.crates`
 // +kubebuilder:printcolumn:name="Suspend",type=boolean,priority=1,JSONPath=`.spec.suspend`
 // +kubebuilder:printcolumn:name="Last Sync",type=date,priority=1,JSONPath=`.status.sync.endedAt`
 // +kubebuilder:printcolumn:name="Next Sync",type=string,priority=1,JSONPath=`.status.sync.nextAt`
 // +kubebuilder:printcolumn:name="Index",type=string,priority=1,JSONPath=`.status.indexURL`
-// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Status",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="has(self.spec.name) || size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",message="metadata.name is the mirror's name in addresses, at most 63 lower-case letters, digits and dashes; set spec.name, or choose another"
 // +kubebuilder:validation:XValidation:rule="has(self.spec.name) || self.metadata.name != 'crates-io'",message="cargo calls crates.io itself crates-io, and could not tell a mirror of that name from it; set spec.name, or choose another"

@@ -167,8 +167,8 @@ func (s *scope) applyChildren(ctx context.Context) error {
 
 // transient reports whether trying again may help.
 func transient(err error) bool {
-	_, stalled := outcome.IsStalled(err)
-	return !stalled && !apierrors.IsForbidden(err)
+	wait, waits := outcome.IsWait(err)
+	return !isStalled(err) && (!waits || wait.Reason != v1alpha1.ReasonForbidden && wait.Reason != v1alpha1.ReasonQuotaExceeded)
 }
 
 // applyVolumeAsItIs applies the volume in the size that it has.
