@@ -155,6 +155,11 @@ func TestUserThatWentWhileItsRegistryWasGone(t *testing.T) {
 	if now := string(h.secret("again-t").Data["token"]); !h.works(now) {
 		t.Error("the token of a RegistryUser that was made again does not work")
 	}
+	s := h.secret("acme-admin")
+	s.Annotations["crateyard.dev/departed-users"] = "admin,nobody"
+	h.must(h.client.Update(t.Context(), s))
+	r, _ = h.registry("acme")
+	h.want(r, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 	if note := h.secret("acme-admin").Annotations["crateyard.dev/departed-users"]; note != "" {
 		t.Errorf("still noted as departed: %s", note)
 	}

@@ -87,7 +87,7 @@ func (s *scope) noteCreated(ctx context.Context) error {
 
 // userGoes reports whether the user at the registry goes with this object.
 func (s *scope) userGoes() bool {
-	return s.user.Spec.DeletionPolicy != v1alpha1.DeletionRetain && s.user.Annotations[names.CreatedUserAnnotation] != ""
+	return s.user.UserName() != reservedName && s.user.Spec.DeletionPolicy != v1alpha1.DeletionRetain && s.user.Annotations[names.CreatedUserAnnotation] != ""
 }
 
 // finalize takes back what this object made. Where the registry is gone nobody can be asked; should its data come back,
