@@ -153,6 +153,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"no crate size", "CrateMirror", "deps", mirror + "policy: {maxCrateSize: '0'}}", "maxCrateSize must be at least 1Ki"},
 		{"advisories of nowhere", "CrateMirror", "deps", mirror + "policy: {advisories: {action: Warn}}}", "spec.policy.advisories.source"},
 		{"advisories over ssh", "CrateMirror", "deps", mirror + "policy: {advisories: {source: 'git@github.com:rustsec/advisory-db'}}}", "source must be the https address of a git repository"},
+		{"advisories at a port that there is not", "CrateMirror", "deps", mirror + "policy: {advisories: {source: 'https://a.example:99999/db'}}}", "source must be the https address of a git repository"},
 		{"severity", "CrateMirror", "deps", mirror + "policy: {advisories: {source: /db, minimumSeverity: Worst}}}", "Unsupported value"},
 		{"exception without reason", "CrateMirror", "deps", mirror + "policy: {advisories: {source: /db, exceptions: [{id: RUSTSEC-2020-0071, reason: ' '}]}}}", "reason must say why"},
 		{"exception twice", "CrateMirror", "deps", mirror + "policy: {advisories: {source: /db, exceptions: [{id: A, reason: a}, {id: A, reason: b}]}}}", "Duplicate value"},
