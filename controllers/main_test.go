@@ -33,6 +33,8 @@ func run(m *testing.M) int {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	api := &envtest.Environment{CRDDirectoryPaths: []string{"../config/crd/bases"}, ErrorIfCRDPathMissing: true}
+	// As on OpenShift: who sets an owner that must wait for a child must be allowed to finalize it, and who changes an owner to delete the child.
+	api.ControlPlane.GetAPIServer().Configure().Append("enable-admission-plugins", "OwnerReferencesPermissionEnforcement")
 	var err error
 	if config, err = api.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "starting the API server:", err)

@@ -28,14 +28,20 @@ import (
 // harness's namespace.
 func (h *harness) startOperator() {
 	h.Helper()
-	var mu sync.Mutex
 	for _, u := range kustomize(h.T, "../config/rbac") {
 		if u.GetKind() == "ClusterRole" || u.GetKind() == "ClusterRoleBinding" {
 			h.must(client.IgnoreAlreadyExists(h.client.Create(h.Context(), u)))
 		}
 	}
+	h.startOperatorAs("system:serviceaccount:crateyard-system:crateyard-operator", controllers.Options{})
+}
+
+// startOperatorAs runs the operator with the rights of a user.
+func (h *harness) startOperatorAs(user string, options controllers.Options) {
+	h.Helper()
+	var mu sync.Mutex
 	limited := rest.CopyConfig(config)
-	limited.Impersonate.UserName = "system:serviceaccount:crateyard-system:crateyard-operator"
+	limited.Impersonate.UserName = user
 	probe, err := client.New(limited, client.Options{})
 	h.must(err)
 	if err := probe.List(h.Context(), &corev1.NodeList{}); !apierrors.IsForbidden(err) {
@@ -57,13 +63,14 @@ func (h *harness) startOperator() {
 		NewCache: cache.New,
 	})
 	h.must(err)
-	address := func(r *v1alpha1.Registry) string {
+	options.Image, options.Version = "crateyard:test", "test"
+	options.Address = func(r *v1alpha1.Registry) string {
 		mu.Lock()
 		defer mu.Unlock()
 		return h.urls[r.Name]
 	}
 	ctx, stop := context.WithCancel(h.Context())
-	h.must(controllers.Setup(ctx, mgr, controllers.Options{Image: "crateyard:test", Version: "test", Address: address}))
+	h.must(controllers.Setup(ctx, mgr, options))
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
 	h.Cleanup(func() {
@@ -87,6 +94,43 @@ func (h *harness) eventually(what string, ask func() bool) {
 
 func (h *harness) exists(name string, obj client.Object) bool {
 	return h.client.Get(h.Context(), h.key(name), obj) == nil
+}
+
+// With the chart's Roles alone the operator works in their namespaces, and says what it cannot see.
+func TestOperatorWithRoles(t *testing.T) {
+	h := newHarness(t)
+	for _, u := range helm(t, h.ns, "--set", "watchNamespaces={"+h.ns+"}") {
+		if u.GetKind() == "Role" || u.GetKind() == "RoleBinding" {
+			h.must(h.client.Create(t.Context(), u))
+		}
+	}
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{Storage: v1alpha1.StorageSpec{Filesystem: v1alpha1.FilesystemStorage{StorageClassName: "fast"}}})
+	token := "cy_0123456789012345678901234567890123456789"
+	h.urls["acme"] = startServer(t, "acme", token)
+	h.startOperatorAs("system:serviceaccount:"+h.ns+":"+h.ns+"-crateyard", controllers.Options{Namespaces: []string{h.ns}})
+	h.makeUser("ci", nil)
+	h.eventually("the volume's troubles", func() bool {
+		c := meta.FindStatusCondition(get(h, "acme", &v1alpha1.Registry{}).Status.Conditions, v1alpha1.StorageReadyCondition)
+		return c != nil && c.Reason == v1alpha1.ReasonVolumePending && strings.Contains(c.Message, "whether its storage class exists, the operator may not look")
+	})
+	h.eventually("the admin Secret", func() bool {
+		s := &corev1.Secret{}
+		if !h.exists("acme-admin", s) {
+			return false
+		}
+		s.Data["token"] = []byte(token)
+		return h.client.Update(t.Context(), s) == nil
+	})
+	h.bindVolume("acme")
+	h.eventually("a user that is ready", func() bool {
+		d := &appsv1.Deployment{}
+		if h.exists("acme", d) && d.Status.ObservedGeneration != d.Generation {
+			d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
+			_ = h.client.Status().Update(t.Context(), d) // a conflict: the next round does it
+		}
+		u := &v1alpha1.RegistryUser{}
+		return h.exists("ci", u) && meta.IsStatusConditionTrue(u.Status.Conditions, v1alpha1.ReadyCondition)
+	})
 }
 
 func TestOperatorFollowsTheCluster(t *testing.T) {
@@ -169,6 +213,19 @@ func TestOperatorFollowsTheCluster(t *testing.T) {
 	h.eventually("another mirror in its place", func() bool { // Ready is for who reaches its upstream, crates.io
 		return meta.IsStatusConditionTrue(get(h, "other", &v1alpha1.CrateMirror{}).Status.Conditions, v1alpha1.RegistryReadyCondition)
 	})
+
+	for _, policy := range []v1alpha1.DeletionPolicy{v1alpha1.DeletionDelete, v1alpha1.DeletionRetain} {
+		h.eventually("deletionPolicy "+string(policy), func() bool {
+			r := get(h, "acme", &v1alpha1.Registry{})
+			if r.Spec.DeletionPolicy != policy {
+				r.Spec.DeletionPolicy = policy
+				_ = h.client.Update(t.Context(), r) // a conflict: the next round does it
+				return false
+			}
+			owned := policy == v1alpha1.DeletionDelete
+			return metav1.IsControlledBy(get(h, "acme-data", &corev1.PersistentVolumeClaim{}), r) == owned && metav1.IsControlledBy(h.secret("acme-admin"), r) == owned
+		})
+	}
 
 	h.eventually("quiet", func() bool {
 		before := h.writes.Load()

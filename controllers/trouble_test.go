@@ -238,6 +238,57 @@ func TestVolumeWithoutItsLabels(t *testing.T) {
 	}
 }
 
+// setQuota makes a quota, and plays the controller that measures what is used.
+func (h *harness) setQuota(name string, hard, used corev1.ResourceList) {
+	h.Helper()
+	q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: h.ns, Name: name}, Spec: corev1.ResourceQuotaSpec{Hard: hard}}
+	h.must(h.client.Create(h.Context(), q))
+	q.Status = corev1.ResourceQuotaStatus{Hard: hard, Used: used}
+	h.must(h.client.Status().Update(h.Context(), q))
+}
+
+// A quota that is full is told as what it is, and looked at again by itself.
+func TestQuotaThatIsFull(t *testing.T) {
+	h := newHarness(t)
+	one, none := resource.MustParse("1Gi"), resource.MustParse("0")
+	h.setQuota("small", corev1.ResourceList{"requests.storage": one}, corev1.ResourceList{"requests.storage": none})
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
+	tries := func(reason string) {
+		h.Helper()
+		h.eventually("a quota that the API server knows of", func() bool { // it may let the first writes through
+			r, result := h.registry("acme")
+			c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ReadyCondition)
+			return c != nil && c.Reason == reason && result.RequeueAfter > 0 && result.RequeueAfter <= time.Minute
+		})
+	}
+	tries(v1alpha1.ReasonQuotaExceeded)
+	c := meta.FindStatusCondition(get(h, "acme", &v1alpha1.Registry{}).Status.Conditions, v1alpha1.ReadyCondition)
+	for _, part := range []string{"applying PersistentVolumeClaim acme-data: a quota of the namespace does not allow it; raise the quota", "`kubectl describe quota`", "requested: requests.storage=10Gi"} {
+		h.wantContains(*c, part)
+	}
+	h.wantSaid("Warning QuotaExceeded")
+	h.must(h.client.Delete(t.Context(), &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: h.ns, Name: "small"}}))
+	tries(v1alpha1.ReasonVolumePending)
+}
+
+// A stranger sees in a list what works and, where something does not, what it is about.
+func TestListsTellReasons(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
+	h.registry("acme")
+	h.makeUser("ci", nil)
+	h.user("ci")
+	h.makeMirror("deps", v1alpha1.CrateMirrorSpec{})
+	h.mirror("deps")
+	for resource, want := range map[string]string{"registries": "VolumePending", "registryusers": "RegistryNotReady", "cratemirrors": "RegistryNotReady"} {
+		if got := h.columns(resource, map[string]int{"registries": 6, "registryusers": 7, "cratemirrors": 10}[resource]); !strings.Contains(got, " False ") || !strings.Contains(got, want) {
+			t.Errorf("%s shows %s, want False and %s", resource, got, want)
+		}
+	}
+	u, _ := h.user("ci")
+	h.wantContains(h.want(u, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotReady), "Registry acme is not ready: VolumePending; `kubectl describe registry acme` says more")
+}
+
 func TestVolumeThatDoesNotCome(t *testing.T) {
 	h := newHarness(t)
 	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
@@ -287,6 +338,47 @@ func TestIngressComesAndGoes(t *testing.T) {
 	}
 	if err := h.client.Get(t.Context(), h.key("acme"), &networkingv1.Ingress{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the Ingress is still there: %v", err)
+	}
+}
+
+// Ready does not wait for an Ingress, and does not keep still about one either.
+func TestReadyTellsOfItsIngress(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{Ingress: &v1alpha1.IngressSpec{Host: "crates.example.com"}})
+	h.registry("acme")
+	h.bindVolume("acme")
+	h.runPods("acme")
+	h.startServer("acme")
+	ready := func() (c, ingress metav1.Condition) {
+		h.Helper()
+		r, _ := h.registry("acme")
+		return h.want(r, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded), *meta.FindStatusCondition(r.Status.Conditions, v1alpha1.IngressReadyCondition)
+	}
+	c, _ := ready()
+	h.wantContains(c, "serves http://crates.example.com; its Ingress has no address yet, and IngressReady says what to look at")
+	setURL := func(url string) {
+		r := get(h, "acme", &v1alpha1.Registry{})
+		r.Spec.URL = url
+		h.must(h.client.Update(t.Context(), r))
+		h.registry("acme")
+		h.runPods("acme")
+	}
+	setURL("https://crates.acme.dev:8443/team")
+	c, in := ready()
+	h.wantContains(c, "serves https://crates.acme.dev:8443/team, whose host is not that of spec.ingress")
+	h.wantContains(in, "cargo asks crates.acme.dev, the host of spec.url, which the Ingress does not answer for: set spec.ingress.host to it")
+	ingress := get(h, "acme", &networkingv1.Ingress{})
+	ingress.Status.LoadBalancer.Ingress = []networkingv1.IngressLoadBalancerIngress{{Hostname: "lb.example.com"}}
+	h.must(h.client.Status().Update(t.Context(), ingress))
+	_, in = ready()
+	if in.Status != metav1.ConditionTrue {
+		t.Errorf("IngressReady = %+v", in)
+	}
+	h.wantContains(in, "crates.example.com must lead there; cargo asks crates.acme.dev")
+	setURL("https://Crates.Example.com:8443")
+	c, in = ready()
+	if c.Message != "serves https://Crates.Example.com:8443" || strings.Contains(in.Message, "cargo asks") {
+		t.Errorf("with one host there is nothing to say: %q, %q", c.Message, in.Message)
 	}
 }
 

@@ -56,10 +56,28 @@ func TestSchemaRefuses(t *testing.T) {
 		{"negative replicas", "Registry", "acme", "{replicas: -1}", "greater than or equal to 0"},
 		{"url with slash at its end", "Registry", "acme", "{url: 'https://a.example/'}", "no slash at its end"},
 		{"url without scheme", "Registry", "acme", "{url: 'a.example'}", "url must begin with https://"},
+		{"url with a port that there is not", "Registry", "acme", "{url: 'https://a.example:65536'}", "a port of at most 65535"},
+		{"url with port 0", "Registry", "acme", "{url: 'https://a.example:0'}", "a port of at most 65535"},
+		{"url with a label of nothing", "Registry", "acme", "{url: 'https://a..example'}", "name a host"},
+		{"alias with a port that there is not", "Registry", "acme", "{aliases: ['https://a.example:99999']}", "a port of at most 65535"},
+		{"allowed registry with a label of nothing", "Registry", "acme", "{access: {allowedRegistries: ['https://a..example/index/']}}", "such as sparse+https://"},
+		{"endpoint with a port that there is not", "Registry", "acme", "{storage: {s3: {bucket: crates, endpoint: 'https://s3.example.com:70000'}}}", "endpoint must look like"},
+		{"storage class", "Registry", "acme", "{storage: {filesystem: {storageClassName: Fast SSD}}}", "spec.storage.filesystem.storageClassName"},
+		{"ingress class", "Registry", "acme", "{ingress: {host: a.example, className: NGINX}}", "spec.ingress.className"},
+		{"certificate's Secret", "Registry", "acme", "{ingress: {host: a.example, tlsSecretName: a/b}}", "spec.ingress.tlsSecretName"},
+		{"pull Secret", "Registry", "acme", "{imagePullSecrets: [{name: A_B}]}", "spec.imagePullSecrets[0].name"},
+		{"pull Secret with a long name", "Registry", "acme", "{imagePullSecrets: [{name: " + strings.Repeat("a", 254) + "}]}", "spec.imagePullSecrets[0].name"},
+		{"key that no Secret has", "Registry", "acme", "{catalog: {postgres: {uriSecretRef: {name: pg, key: ..}}}}", "spec.catalog.postgres.uriSecretRef.key"},
+		{"node label", "Registry", "acme", "{nodeSelector: {disk: -fast}}", "spec.nodeSelector.disk"},
 		{"url with userinfo", "Registry", "acme", "{url: 'https://me:secret@a.example'}", "spec.url"},
 		{"long name", "Registry", strings.Repeat("a", 53), "{}", "at most 52"},
 		{"name that no Service can have", "Registry", "1acme", "{}", "the first a letter"},
 		{"size zero", "Registry", "acme", "{storage: {filesystem: {size: '0'}}}", "size must be more than 1Mi"},
+		{"size in GB", "Registry", "acme", "{storage: {filesystem: {size: 20GB}}}", "is invalid: spec.storage.filesystem.size: Invalid value: \"20GB\": it must be a number with a unit that Kubernetes knows: write 20Gi (1024³ bytes each) or 20G (1000³), with no B behind it"},
+		{"cache in MB", "Registry", "acme", "{storage: {s3: {bucket: crates, cacheSize: 500MB}}}", "with no B behind it"},
+		{"crates in MiB", "Registry", "acme", "{limits: {crateSize: 20MiB}}", "with no B behind it"},
+		{"rate in words", "Registry", "acme", "{scrub: {rate: fast}}", "with no B behind it"},
+		{"memory in MB", "Registry", "acme", "{resources: {limits: {memory: 512MB}}}", "write 512Mi or 512M, with no B behind it"},
 		{"large crates", "Registry", "acme", "{limits: {crateSize: 1Gi}}", "crateSize must lie between 1Ki and 512Mi"},
 		{"misspelt switch", "Registry", "acme", "{access: {anonymousRead: 'off'}}", "Unsupported value"},
 		{"service type", "Registry", "acme", "{service: {type: ExternalName}}", "Unsupported value"},
@@ -94,6 +112,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"weeks", "RegistryUser", "ci", user + "expiresAfter: 12w, rotateBefore: 1h}]}", "use hours: 2160h for 90 days"},
 		{"pattern", "RegistryUser", "ci", user + "crates: ['*-sys']}]}", "spec.tokens[0].crates[0]"},
 		{"two tokens of one name", "RegistryUser", "ci", "{registryRef: {name: acme}, tokens: [{name: a}, {name: a}]}", "Duplicate value"},
+		{"Secret of a token", "RegistryUser", "ci", user + "secretName: a..b}]}", "spec.tokens[0].secretName"},
 		{"two tokens in one Secret", "RegistryUser", "ci", "{registryRef: {name: acme}, tokens: [{name: a, secretName: s}, {name: b, secretName: s}]}", "secretName stands twice"},
 
 		{"mirror of nobody", "CrateMirror", "deps", "{}", "registryRef"},
@@ -134,9 +153,13 @@ func TestSchemaRefuses(t *testing.T) {
 		{"no crate size", "CrateMirror", "deps", mirror + "policy: {maxCrateSize: '0'}}", "maxCrateSize must be at least 1Ki"},
 		{"advisories of nowhere", "CrateMirror", "deps", mirror + "policy: {advisories: {action: Warn}}}", "spec.policy.advisories.source"},
 		{"advisories over ssh", "CrateMirror", "deps", mirror + "policy: {advisories: {source: 'git@github.com:rustsec/advisory-db'}}}", "source must be the https address of a git repository"},
+		{"advisories at a port that there is not", "CrateMirror", "deps", mirror + "policy: {advisories: {source: 'https://a.example:99999/db'}}}", "source must be the https address of a git repository"},
 		{"severity", "CrateMirror", "deps", mirror + "policy: {advisories: {source: /db, minimumSeverity: Worst}}}", "Unsupported value"},
 		{"exception without reason", "CrateMirror", "deps", mirror + "policy: {advisories: {source: /db, exceptions: [{id: RUSTSEC-2020-0071, reason: ' '}]}}}", "reason must say why"},
 		{"exception twice", "CrateMirror", "deps", mirror + "policy: {advisories: {source: /db, exceptions: [{id: A, reason: a}, {id: A, reason: b}]}}}", "Duplicate value"},
+		{"upstream with a port that there is not", "CrateMirror", "deps", mirror + "upstream: {index: 'sparse+https://a.example:65999/index/'}}", "index must be a sparse index"},
+		{"cache in GB", "CrateMirror", "deps", mirror + "retention: {maxSize: 50GB}}", "with no B behind it"},
+		{"crate size in MB", "CrateMirror", "deps", mirror + "policy: {maxCrateSize: 20MB}}", "with no B behind it"},
 		{"no cache", "CrateMirror", "deps", mirror + "retention: {maxSize: '0'}}", "maxSize must be at least 1Mi"},
 		{"cache for no time", "CrateMirror", "deps", mirror + "retention: {unusedFor: 1m}}", "unusedFor must be at least 1h"},
 		{"kept from nothing", "CrateMirror", "deps", mirror + "retention: {keepPinned: true}}", "keepPinned needs maxSize or unusedFor"},
@@ -149,6 +172,35 @@ func TestSchemaRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What Kubernetes itself takes must not be refused.
+func TestSchemaTakes(t *testing.T) {
+	long := strings.Repeat("a", 250) + ".bc"
+	for name, spec := range map[string]string{
+		"names with dots":        "{imagePullSecrets: [{name: docker.io-1}, {name: " + long + "}], ingress: {host: a.b.example, className: a.nginx, tlsSecretName: tls.a.example}, storage: {filesystem: {storageClassName: topolvm.io-fast}}}",
+		"keys":                   "{catalog: {postgres: {uriSecretRef: {name: pg.app, key: .dockerconfigjson}, caSecretRef: {name: pg, key: CA_1-x.crt}}}}",
+		"addresses":              "{url: 'https://crates-1.acme.dev:65535/a/b', aliases: ['http://localhost:1', 'http://10.0.0.1:8080', 'https://A.example'], access: {allowedRegistries: [crates-io, 'sparse+https://a.example:443/i/', 'https://a']}}",
+		"quantities":             "{storage: {filesystem: {size: 0.5Ti}}, limits: {crateSize: 20e6}, scrub: {rate: 1048576}, resources: {requests: {cpu: 1, memory: 1e9}, limits: {cpu: 1500m, memory: 0.5Gi, example.com/gpu: '1'}}}",
+		"many secrets and hosts": "{imagePullSecrets: [" + numbered("{name: s%d}", 16) + "], aliases: [" + numbered("'https://a%d.example:8443/x'", 16) + "]}",
+		"labels":                 "{nodeSelector: {a: '', b: x_1.y, kubernetes.io/arch: amd64}}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			if err := h.client.Create(t.Context(), h.object("Registry", "acme", spec), client.FieldValidation("Strict")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// numbered lists n times a text with a number in it.
+func numbered(text string, n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf(text, i))
+	}
+	return strings.Join(list, ", ")
 }
 
 // patterns lists n names that begin so.

@@ -23,13 +23,15 @@ type FilesystemStorage struct {
 	// +optional
 	// +default="10Gi"
 	// +kubebuilder:default="10Gi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('1Mi'))",message="size must be more than 1Mi"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self))",message="it must be a number with a unit that Kubernetes knows: write 20Gi (1024³ bytes each) or 20G (1000³), with no B behind it"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('1Mi'))",message="size must be more than 1Mi"
 	Size *resource.Quantity `json:"size,omitempty"`
 
 	// StorageClassName is the class of the volume. Left out, it is the cluster's default class. It cannot change.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	StorageClassName string `json:"storageClassName,omitempty"`
 
 	// AccessMode of the volume. ReadWriteMany lets pods on several nodes share it, where the storage class allows that; with
@@ -65,7 +67,8 @@ type S3Storage struct {
 	// CacheSize bounds the copies of crate files that each pod keeps of what it sends: in its scratch folder, which is larger by as much,
 	// or on the volume where there is one, of which the last tenth stays free. 0: none. Left out, it is 1Gi.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) == 0 || quantity(string(self)).compareTo(quantity('1Mi')) >= 0 && quantity(string(self)).compareTo(quantity('10Ti')) <= 0",message="cacheSize must be 0, for no cache, or lie between 1Mi and 10Ti"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self))",message="it must be a number with a unit that Kubernetes knows: write 20Gi (1024³ bytes each) or 20G (1000³), with no B behind it"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('0')) == 0 || quantity(string(self)).compareTo(quantity('1Mi')) >= 0 && quantity(string(self)).compareTo(quantity('10Ti')) <= 0)",message="cacheSize must be 0, for no cache, or lie between 1Mi and 10Ti"
 	CacheSize *resource.Quantity `json:"cacheSize,omitempty"`
 }
 
@@ -89,7 +92,7 @@ type S3Location struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~/]*)?$')",message="endpoint must look like https://s3.example.com, without a user or a password in it; those belong in the Secret of credentialsSecretRef"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[-A-Za-z0-9._~/]*)?$')",message="endpoint must look like https://s3.example.com, without a user or a password in it; those belong in the Secret of credentialsSecretRef"
 	Endpoint string `json:"endpoint,omitempty"`
 
 	// Prefix before all keys, such as team/crates. Left out, the whole bucket is the registry's.

@@ -20,13 +20,13 @@ import (
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.sync.failed`
 // +kubebuilder:printcolumn:name="Size",type=string,JSONPath=`.status.size`
 // +kubebuilder:printcolumn:name="Synced",type=date,JSONPath=`.status.sync.lastSuccessful`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Crates",type=integer,priority=1,JSONPath=`.status.crates`
 // +kubebuilder:printcolumn:name="Suspend",type=boolean,priority=1,JSONPath=`.spec.suspend`
 // +kubebuilder:printcolumn:name="Last Sync",type=date,priority=1,JSONPath=`.status.sync.endedAt`
 // +kubebuilder:printcolumn:name="Next Sync",type=string,priority=1,JSONPath=`.status.sync.nextAt`
 // +kubebuilder:printcolumn:name="Index",type=string,priority=1,JSONPath=`.status.indexURL`
-// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Status",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="has(self.spec.name) || size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",message="metadata.name is the mirror's name in addresses, at most 63 lower-case letters, digits and dashes; set spec.name, or choose another"
 // +kubebuilder:validation:XValidation:rule="has(self.spec.name) || self.metadata.name != 'crates-io'",message="cargo calls crates.io itself crates-io, and could not tell a mirror of that name from it; set spec.name, or choose another"
@@ -173,7 +173,7 @@ type MirrorUpstreamSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^sparse[+]https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~]+)*/$')",message="index must be a sparse index with a slash at its end, such as sparse+https://crates.example.com/index/, without a user or a password in it; a token belongs in the Secret of tokenSecretRef"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^sparse[+]https?://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[-A-Za-z0-9._~]+)*/$')",message="index must be a sparse index with a slash at its end, such as sparse+https://crates.example.com/index/, without a user or a password in it; a token belongs in the Secret of tokenSecretRef"
 	Index string `json:"index,omitempty"`
 
 	// MaxAge is how long an index file is served without asking upstream whether it has changed. Left out, it is 5m.
@@ -254,7 +254,8 @@ type LockfileSource struct {
 type MirrorRetentionSpec struct {
 	// MaxSize is the most that all crate files of the mirror may have together, such as 50Gi.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Mi')) >= 0",message="maxSize must be at least 1Mi"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self))",message="it must be a number with a unit that Kubernetes knows: write 20Gi (1024³ bytes each) or 20G (1000³), with no B behind it"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('1Mi')) >= 0",message="maxSize must be at least 1Mi"
 	MaxSize *resource.Quantity `json:"maxSize,omitempty"`
 
 	// UnusedFor is for how long nobody asked for a version that is removed, such as 2160h.

@@ -60,7 +60,8 @@ type MirrorPolicySpec struct {
 
 	// MaxCrateSize is the largest crate file that may enter, such as 20Mi. Left out, it is the server's own limit.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Ki')) >= 0",message="maxCrateSize must be at least 1Ki"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self))",message="it must be a number with a unit that Kubernetes knows: write 20Gi (1024³ bytes each) or 20G (1000³), with no B behind it"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('1Ki')) >= 0",message="maxCrateSize must be at least 1Ki"
 	MaxCrateSize *resource.Quantity `json:"maxCrateSize,omitempty"`
 
 	// Advisories says what becomes of versions that have known weaknesses. Left out, nobody looks.
@@ -88,7 +89,7 @@ type MirrorAdvisoriesSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(/|https?://[A-Za-z0-9])') && !self.contains('@')",message="source must be the https address of a git repository, without a user or a password, or a folder that begins with /"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(/|https?://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/|$))') && !self.contains('@')",message="source must be the https address of a git repository, without a user or a password, or a folder that begins with /"
 	Source string `json:"source"`
 
 	// Action on such a version: Deny, or Warn, which serves it and says so in the log and in metrics.

@@ -7,6 +7,7 @@ import "k8s.io/apimachinery/pkg/api/resource"
 
 // LabelValue is the value of a label.
 // +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
 type LabelValue string
 
 // AnnotationValue is the value of an annotation.
@@ -18,11 +19,13 @@ type ResourceRequirements struct {
 	// Requests are what the scheduler sets aside, such as cpu: 50m and memory: 64Mi.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="!('memory' in self) || isQuantity(string(self['memory']))",message="memory must be a number with a unit that Kubernetes knows: write 512Mi or 512M, with no B behind it"
 	Requests map[string]resource.Quantity `json:"requests,omitempty"`
 
 	// Limits are the most that the container gets.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="!('memory' in self) || isQuantity(string(self['memory']))",message="memory must be a number with a unit that Kubernetes knows: write 512Mi or 512M, with no B behind it"
 	Limits map[string]resource.Quantity `json:"limits,omitempty"`
 }
 

@@ -98,13 +98,13 @@ type RateLimit struct {
 // RegistryAddress is what all addresses of a registry begin with.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=512
-// +kubebuilder:validation:Pattern=`^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~]+)*$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[-A-Za-z0-9._~]+)*$')",message="it must begin with https:// or http://, name a host, have a port of at most 65535 if any, and no slash at its end and no user, query or fragment, such as https://crates.acme.dev"
 type RegistryAddress string
 
 // RegistryLocation is crates-io, or the index of a registry as cargo is given it.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=512
-// +kubebuilder:validation:XValidation:rule="self.matches('^(crates-io|(sparse[+])?https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~/]*)?)$')",message="it must be crates-io, or a registry's index as cargo is given it, such as sparse+https://crates.example.com/index/"
+// +kubebuilder:validation:XValidation:rule="self.matches('^(crates-io|(sparse[+])?https?://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[-A-Za-z0-9._~/]*)?)$')",message="it must be crates-io, or a registry's index as cargo is given it, such as sparse+https://crates.example.com/index/"
 type RegistryLocation string
 
 // CIDR is a range of IP addresses.

@@ -16,6 +16,10 @@ const (
 	ReasonNameTaken = "NameTaken"
 	// ReasonRefused: the API server refuses an object that the operator would make.
 	ReasonRefused = "Refused"
+	// ReasonQuotaExceeded: a quota of the namespace has no room for an object that the operator would make.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonForbidden: a policy of the cluster forbids the operator something, or it lacks a right.
+	ReasonForbidden = "Forbidden"
 	// ReasonPaused: spec.reconciliation is Disabled.
 	ReasonPaused = "ReconciliationDisabled"
 	// ReasonUnknown: the operator did not get so far as to find out.

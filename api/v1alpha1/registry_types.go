@@ -62,7 +62,7 @@ type RegistrySpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~]+)*$')",message="url must begin with https:// or http://, name a host, and have no slash at its end and no user, query or fragment, such as https://crates.acme.dev"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[-A-Za-z0-9._~]+)*$')",message="url must begin with https:// or http://, name a host, have a port of at most 65535 if any, and no slash at its end and no user, query or fragment, such as https://crates.acme.dev"
 	// +kubebuilder:validation:XValidation:rule="!self.endsWith('.git') && !self.contains('/.')",message="url cannot end in .git (cargo before 1.96 confuses such addresses, CVE-2026-5222) nor have a path element that begins with a dot"
 	URL string `json:"url,omitempty"`
 
@@ -85,7 +85,7 @@ type RegistrySpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
-	ImagePullSecrets []LocalReference `json:"imagePullSecrets,omitempty"`
+	ImagePullSecrets []SecretReference `json:"imagePullSecrets,omitempty"`
 
 	// Replicas is how many pods serve the registry. 0 stops it and keeps all it holds. More than 1 need catalog.postgres, and
 	// storage.s3 or a volume that many nodes can mount.
@@ -221,7 +221,8 @@ type AccessSpec struct {
 type LimitsSpec struct {
 	// CrateSize is the largest .crate file that is accepted. Left out, it is 10Mi, as on crates.io.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('512Mi')) <= 0",message="crateSize must lie between 1Ki and 512Mi"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self))",message="it must be a number with a unit that Kubernetes knows: write 20Gi (1024³ bytes each) or 20G (1000³), with no B behind it"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('512Mi')) <= 0",message="crateSize must lie between 1Ki and 512Mi"
 	CrateSize *resource.Quantity `json:"crateSize,omitempty"`
 }
 
@@ -253,12 +254,14 @@ type IngressSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	ClassName string `json:"className,omitempty"`
 
 	// TLSSecretName is the Secret with the host's certificate. With it, the registry's address begins with https.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	TLSSecretName string `json:"tlsSecretName,omitempty"`
 
 	// Annotations on the Ingress. The size that ingress-nginx lets through is set to fit spec.limits.crateSize.

@@ -60,7 +60,8 @@ type SweepSpec struct {
 type ScrubSpec struct {
 	// Rate in bytes a second. 0: not at all. Left out, it is 1Mi.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) >= 0 && quantity(string(self)).compareTo(quantity('10Gi')) <= 0",message="rate must lie between 0, for never, and 10Gi"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self))",message="it must be a number with a unit that Kubernetes knows: write 20Gi (1024³ bytes each) or 20G (1000³), with no B behind it"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('0')) >= 0 && quantity(string(self)).compareTo(quantity('10Gi')) <= 0",message="rate must lie between 0, for never, and 10Gi"
 	Rate *resource.Quantity `json:"rate,omitempty"`
 }
 

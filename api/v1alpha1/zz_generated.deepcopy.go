@@ -744,7 +744,7 @@ func (in *RegistrySpec) DeepCopyInto(out *RegistrySpec) {
 	}
 	if in.ImagePullSecrets != nil {
 		in, out := &in.ImagePullSecrets, &out.ImagePullSecrets
-		*out = make([]LocalReference, len(*in))
+		*out = make([]SecretReference, len(*in))
 		copy(*out, *in)
 	}
 	if in.Replicas != nil {

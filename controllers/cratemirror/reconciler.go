@@ -23,8 +23,7 @@ import (
 	api "github.com/crateyard/crateyard/registry/client"
 )
 
-// +kubebuilder:rbac:groups=crateyard.dev,resources=cratemirrors,verbs=get;list;patch;watch
-// +kubebuilder:rbac:groups=crateyard.dev,resources=cratemirrors/finalizers,verbs=update
+// +kubebuilder:rbac:groups=crateyard.dev,resources=cratemirrors,verbs=list;patch;watch
 // +kubebuilder:rbac:groups=crateyard.dev,resources=cratemirrors/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;secrets,verbs=get;list;watch
 

@@ -63,7 +63,7 @@ func (p Params) podSpec() *corev1ac.PodSpecApplyConfiguration {
 		spec.WithTopologySpreadConstraints(p.spread("kubernetes.io/hostname"), p.spread("topology.kubernetes.io/zone"))
 	}
 	for _, s := range p.Registry.Spec.ImagePullSecrets {
-		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(s.Name))
+		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(string(s.Name)))
 	}
 	for k, v := range p.Registry.Spec.NodeSelector {
 		spec.WithNodeSelector(map[string]string{k: string(v)})

@@ -70,24 +70,24 @@ func (s *scope) optional() []optionalChild {
 	return list
 }
 
-// checkStorageClass says why no volume can come of the Registry's storage class; empty when nothing speaks against it, or
-// when the operator may not look.
-func (s *scope) checkStorageClass(ctx context.Context) string {
+// checkStorageClass says why no volume can come of the Registry's storage class; empty when nothing speaks against it. unread reports that the
+// operator may not look, as where it has Roles alone.
+func (s *scope) checkStorageClass(ctx context.Context) (why string, unread bool) {
 	if name := s.registry.Spec.Storage.Filesystem.StorageClassName; name != "" {
 		err := s.Live.Get(ctx, client.ObjectKey{Name: name}, &storagev1.StorageClass{})
 		if apierrors.IsNotFound(err) {
-			return fmt.Sprintf("there is no StorageClass %s; make it, or delete this Registry and PersistentVolumeClaim %s, which holds nothing, and make the Registry with another spec.storage.filesystem.storageClassName", name, names.Data(s.registry.Name))
+			return fmt.Sprintf("there is no StorageClass %s; make it, or delete this Registry and PersistentVolumeClaim %s, which holds nothing, and make the Registry with another spec.storage.filesystem.storageClassName", name, names.Data(s.registry.Name)), false
 		}
-		return ""
+		return "", apierrors.IsForbidden(err)
 	}
 	classes := &storagev1.StorageClassList{}
 	if err := s.Live.List(ctx, classes); err != nil {
-		return ""
+		return "", apierrors.IsForbidden(err)
 	}
 	for _, c := range classes.Items {
 		if c.Annotations[defaultClassAnnotation] == "true" {
-			return ""
+			return "", false
 		}
 	}
-	return "the cluster has no default StorageClass; mark one as default, or name one in spec.storage.filesystem.storageClassName"
+	return "the cluster has no default StorageClass; mark one as default, or name one in spec.storage.filesystem.storageClassName", false
 }

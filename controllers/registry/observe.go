@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,7 +49,7 @@ func ingressReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 		return &c
 	}
 	if address := ingressAddress(f.ingress); address != "" {
-		c := conditions.True(typ, v1alpha1.ReasonAddressAssigned, fmt.Sprintf("Ingress %s has the address %s; %s must lead there", r.Name, address, r.Spec.Ingress.Host))
+		c := conditions.True(typ, v1alpha1.ReasonAddressAssigned, fmt.Sprintf("Ingress %s has the address %s; %s must lead there%s", r.Name, address, r.Spec.Ingress.Host, otherHost(r)))
 		return &c
 	}
 	class := "the cluster's default class, since spec.ingress.className is empty"
@@ -55,8 +57,31 @@ func ingressReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 		class = "class " + r.Spec.Ingress.ClassName
 	}
 	c := conditions.False(typ, v1alpha1.ReasonAddressPending, fmt.Sprintf(
-		"Ingress %s has no address yet; look whether an ingress controller runs for %s (`kubectl get ingressclasses`), and at `kubectl describe ingress %s`", r.Name, class, r.Name))
+		"Ingress %s has no address yet; look whether an ingress controller runs for %s (`kubectl get ingressclasses`), and at `kubectl describe ingress %s`%s", r.Name, class, r.Name, otherHost(r)))
 	return &c
+}
+
+// otherHost says that the Ingress answers for another host than cargo asks, which is as it should be only behind a proxy that names the
+// Ingress's; empty when the hosts are one.
+func otherHost(r *v1alpha1.Registry) string {
+	u, err := url.Parse(r.Spec.URL)
+	if r.Spec.URL == "" || err != nil || strings.EqualFold(u.Hostname(), r.Spec.Ingress.Host) {
+		return ""
+	}
+	return fmt.Sprintf("; cargo asks %s, the host of spec.url, which the Ingress does not answer for: set spec.ingress.host to it, unless a proxy before the Ingress turns one into the other", u.Hostname())
+}
+
+// ingressNote is what Ready adds of an Ingress that may keep the address that it names from working.
+func ingressNote(r *v1alpha1.Registry, f facts) string {
+	switch {
+	case r.Spec.Ingress == nil:
+		return ""
+	case otherHost(r) != "":
+		return ", whose host is not that of spec.ingress; IngressReady says more"
+	case ingressAddress(f.ingress) == "":
+		return "; its Ingress has no address yet, and IngressReady says what to look at"
+	}
+	return ""
 }
 
 // ingressAddress gives the first address that an ingress controller wrote; empty when there is none.

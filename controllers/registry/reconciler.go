@@ -22,13 +22,17 @@ import (
 	"github.com/crateyard/crateyard/controllers/internal/schedule"
 )
 
-// +kubebuilder:rbac:groups=crateyard.dev,resources=registries,verbs=get;list;watch
+// What is read from the cache alone needs no get. The finalizers are for owner references that block the owner's deletion, and delete on
+// persistentvolumeclaims for a change of spec.deletionPolicy, which gives the volume an owner or takes it: a cluster with the admission plugin
+// OwnerReferencesPermissionEnforcement asks for both. The operator itself deletes no volume.
+
+// +kubebuilder:rbac:groups=crateyard.dev,resources=registries,verbs=list;watch
 // +kubebuilder:rbac:groups=crateyard.dev,resources=registries/finalizers,verbs=update
 // +kubebuilder:rbac:groups=crateyard.dev,resources=registries/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps;secrets;serviceaccounts;services,verbs=create;get;list;patch;watch
-// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=create;get;list;patch;watch
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=create;get;list;patch;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=monitoring.coreos.com,resources=servicemonitors,verbs=create;delete;get;list;patch;watch
@@ -92,7 +96,7 @@ var steps = []step{
 	(*scope).finishRestore,
 	(*scope).askServer,
 	(*scope).askPods,
-	(*scope).revokeOrphans,
+	(*scope).removeDeparted,
 }
 
 // Reconcile brings one Registry closer to its spec.

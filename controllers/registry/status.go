@@ -30,10 +30,12 @@ type facts struct {
 	larger       *resource.Quantity // what the spec asks for, when the volume has more
 	growth       string             // why the volume did not become as large as the spec asks for; empty: it did
 	storageClass string             // why no volume can come of the storage class
+	classUnread  bool               // the operator may not read storage classes
 	// volumeTrouble is what the cluster said last about why the volume does not come.
 	volumeTrouble string
 
 	adminToken            string
+	departed              bool // users went while there was no Registry
 	applied               bool // all children
 	serviceMonitorMissing bool // asked for, and the cluster does not know the kind
 
@@ -105,7 +107,7 @@ func summarize(r *v1alpha1.Registry, f facts, err error, causes []metav1.Conditi
 	if err == nil && replicas(r) == 0 {
 		return []metav1.Condition{conditions.False(v1alpha1.ReadyCondition, v1alpha1.ReasonStopped, "stopped, because spec.replicas is 0; all data is kept")}
 	}
-	ready := fmt.Sprintf("serves %s", DesiredURL(r))
+	ready := fmt.Sprintf("serves %s", DesiredURL(r)) + ingressNote(r, f)
 	if takesOver(r) {
 		ready += "; remove the annotation " + v1alpha1.TakeOverAnnotation + ", which has done its work"
 	}
@@ -214,6 +216,9 @@ func volumeReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 		return condition(conditions.False(typ, v1alpha1.ReasonStorageClassMissing, f.storageClass))
 	}
 	waits := fmt.Sprintf("PersistentVolumeClaim %s waits for a volume; `kubectl describe pvc %s` says what its provisioner does", name, name)
+	if f.classUnread {
+		waits += "; whether its storage class exists, the operator may not look (`kubectl get storageclasses`)"
+	}
 	return condition(conditions.False(typ, v1alpha1.ReasonVolumePending, join(waits, f.volumeTrouble)))
 }
 

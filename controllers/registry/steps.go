@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/departed"
 	"github.com/crateyard/crateyard/controllers/internal/names"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
 )
@@ -92,6 +93,7 @@ func (s *scope) ensureAdminToken(ctx context.Context) error {
 		return err
 	}
 	s.facts.adminToken = strings.TrimSpace(string(secret.Data[tokenKey]))
+	s.facts.departed = len(departed.Users(secret)) > 0
 	if why := weakness(s.facts.adminToken); why != "" {
 		return outcome.Stall(v1alpha1.ReasonAdminTokenInvalid, "Secret %s: %s; put a better one under the key %q, or delete the Secret to get a new token", key.Name, why, tokenKey)
 	}
@@ -165,8 +167,8 @@ func (s *scope) applyChildren(ctx context.Context) error {
 
 // transient reports whether trying again may help.
 func transient(err error) bool {
-	_, stalled := outcome.IsStalled(err)
-	return !stalled && !apierrors.IsForbidden(err)
+	wait, waits := outcome.IsWait(err)
+	return !isStalled(err) && (!waits || wait.Reason != v1alpha1.ReasonForbidden && wait.Reason != v1alpha1.ReasonQuotaExceeded)
 }
 
 // applyVolumeAsItIs applies the volume in the size that it has.
@@ -225,7 +227,7 @@ func (s *scope) observeWorkload(ctx context.Context) error {
 		s.facts.podTrouble = s.findPodTrouble(ctx)
 	}
 	if needsVolume(s.registry) && (s.facts.volume == nil || s.facts.volume.Status.Phase == corev1.ClaimPending) {
-		s.facts.storageClass = s.checkStorageClass(ctx)
+		s.facts.storageClass, s.facts.classUnread = s.checkStorageClass(ctx)
 		s.facts.volumeTrouble = s.findVolumeTrouble(ctx)
 	}
 	return nil

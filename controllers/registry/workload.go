@@ -12,6 +12,7 @@ import (
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
 	"github.com/crateyard/crateyard/controllers/internal/names"
+	"github.com/crateyard/crateyard/controllers/internal/outcome"
 )
 
 // finding is what a check found: a reason, a message of ours that says what to do, and the words of whoever said it, which may
@@ -100,7 +101,7 @@ func podTrouble(pod *corev1.Pod, storageClass string) finding {
 			if storageClass != "" {
 				return finding{v1alpha1.ReasonStorageClassMissing, storageClass, ""}
 			}
-			return finding{v1alpha1.ReasonUnschedulable, "no node fits the pod", c.Message}
+			return finding{v1alpha1.ReasonUnschedulable, "no node fits the pod; make room, or change spec.resources, spec.nodeSelector or spec.tolerations", c.Message}
 		}
 	}
 	for _, c := range pod.Status.InitContainerStatuses {
@@ -130,7 +131,7 @@ func waiting(c corev1.ContainerStatus) finding {
 		}
 		return finding{v1alpha1.ReasonCrashLooping, "the server ends again and again; `kubectl logs --previous` of its pod says why", lastWords(c)}
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-		return finding{v1alpha1.ReasonContainerConfigInvalid, "the container cannot be made", said}
+		return finding{v1alpha1.ReasonContainerConfigInvalid, "the kubelet cannot make the container; mend what it names", said}
 	}
 	return finding{}
 }
@@ -158,16 +159,27 @@ func words(t *corev1.ContainerStateTerminated) string {
 // deploymentTrouble finds pods that could not even be made, and those that have been starting for too long. That they do so because the server waits for
 // something, the server says itself.
 func deploymentTrouble(r *v1alpha1.Registry, f facts) finding {
+	for _, c := range f.deployment.Status.Conditions { // before the deadline, which passes when no pod can be made, too
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			return podsRefused(c.Message)
+		}
+	}
 	runs := slices.ContainsFunc(f.pods, func(pod corev1.Pod) bool { return running(&pod) })
 	for _, c := range f.deployment.Status.Conditions {
 		if c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse && c.Reason == "ProgressDeadlineExceeded" && !runs {
 			return finding{v1alpha1.ReasonProgressDeadlineExceeded, fmt.Sprintf("the pod does not start; `kubectl describe pods -l %s=%s` says why", names.RegistryLabel, r.Name), f.podTrouble}
 		}
-		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
-			return finding{v1alpha1.ReasonPodsRefused, "the API server refuses the pod", c.Message}
-		}
 	}
 	return finding{}
+}
+
+// podsRefused says what to do about a pod that the API server does not let in.
+func podsRefused(said string) finding {
+	what := "the API server refuses the pod; change the policy or limit range that it names, or spec.resources"
+	if outcome.IsQuota(said) {
+		what = "a quota of the namespace has no room for the pod; raise the quota, free what it counts, or lower spec.resources (`kubectl describe quota`)"
+	}
+	return finding{v1alpha1.ReasonPodsRefused, what, said}
 }
 
 func running(pod *corev1.Pod) bool {

@@ -24,6 +24,9 @@ func buildSecret(user *v1alpha1.RegistryUser, reg *v1alpha1.Registry, spec v1alp
 		names.IssuedAtAnnotation: h.issuedAt.UTC().Format(time.RFC3339),
 		names.DigestAnnotation:   digest(h.token),
 	}
+	if !h.createdAt.IsZero() {
+		annotations[names.CreatedAtAnnotation] = h.createdAt.UTC().Format(time.RFC3339)
+	}
 	if !h.expiresAt.IsZero() {
 		annotations[names.ExpiresAtAnnotation] = h.expiresAt.UTC().Format(time.RFC3339)
 	}

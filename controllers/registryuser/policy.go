@@ -59,6 +59,9 @@ type held struct {
 	token     string
 	issuedAt  time.Time
 	expiresAt time.Time // zero: never
+	// createdAt is when the registry says that it made the token; zero in Secrets of earlier versions. With the id it tells one token from any
+	// other: a registry that began anew, or was restored, gives the same ids again.
+	createdAt time.Time
 }
 
 // readSecret reads what a Secret holds. ok is false when somebody edited it: token and digest, or the annotations, do not
@@ -66,13 +69,16 @@ type held struct {
 func readSecret(secret *corev1.Secret) (held, bool) {
 	a := secret.Annotations
 	h := held{token: string(secret.Data["token"])}
-	var err1, err2, err3 error
+	var err1, err2, err3, err4 error
 	h.id, err1 = strconv.ParseInt(a[names.TokenIDAnnotation], 10, 64)
 	h.issuedAt, err2 = time.Parse(time.RFC3339, a[names.IssuedAtAnnotation])
 	if e := a[names.ExpiresAtAnnotation]; e != "" {
 		h.expiresAt, err3 = time.Parse(time.RFC3339, e)
 	}
-	return h, err1 == nil && err2 == nil && err3 == nil && a[names.DigestAnnotation] == digest(h.token)
+	if c := a[names.CreatedAtAnnotation]; c != "" {
+		h.createdAt, err4 = time.Parse(time.RFC3339, c)
+	}
+	return h, err1 == nil && err2 == nil && err3 == nil && err4 == nil && a[names.DigestAnnotation] == digest(h.token)
 }
 
 func digest(token string) string {
@@ -116,6 +122,9 @@ func decide(in input) decision {
 		d.rotates = h.expiresAt.Add(-in.life.rotateBefore)
 	}
 	i := slices.IndexFunc(in.listed, func(t wire.Token) bool { return t.ID == h.id })
+	if i >= 0 && !h.createdAt.IsZero() && h.createdAt.Unix() != in.listed[i].CreatedAt.Unix() {
+		i = -1 // another one, of a registry that began anew
+	}
 	if i >= 0 && !endsAt(in.listed[i], h.expiresAt) { // with a date that is not the token's it would not be replaced in time
 		return decision{issue: "its Secret was edited", lost: true}
 	}

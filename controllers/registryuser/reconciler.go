@@ -20,7 +20,7 @@ import (
 	api "github.com/crateyard/crateyard/registry/client"
 )
 
-// +kubebuilder:rbac:groups=crateyard.dev,resources=registryusers,verbs=get;list;patch;watch
+// +kubebuilder:rbac:groups=crateyard.dev,resources=registryusers,verbs=list;patch;watch
 // +kubebuilder:rbac:groups=crateyard.dev,resources=registryusers/finalizers,verbs=update
 // +kubebuilder:rbac:groups=crateyard.dev,resources=registryusers/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=delete;get;list;patch;watch

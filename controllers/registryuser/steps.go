@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/departed"
 	"github.com/crateyard/crateyard/controllers/internal/names"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
 	"github.com/crateyard/crateyard/controllers/internal/parent"
@@ -84,20 +85,30 @@ func (s *scope) noteCreated(ctx context.Context) error {
 	return s.Client.Patch(ctx, s.user, client.MergeFrom(was), client.FieldOwner(names.FieldOwner))
 }
 
+// userGoes reports whether the user at the registry goes with this object.
+func (s *scope) userGoes() bool {
+	return s.user.UserName() != reservedName && s.user.Spec.DeletionPolicy != v1alpha1.DeletionRetain && s.user.Annotations[names.CreatedUserAnnotation] != ""
+}
+
 // finalize takes back what this object made. Where the registry is gone nobody can be asked; should its data come back,
-// the Registry revokes tokens that no RegistryUser stands for.
+// the Registry removes users that are noted as departed, and revokes tokens that no RegistryUser stands for.
 func (s *scope) finalize(ctx context.Context) error {
 	if !controllerutil.ContainsFinalizer(s.user, names.UserFinalizer) {
 		return nil
 	}
 	err := s.findRegistry(ctx)
 	if parent.Gone(s.registry, err) {
+		if s.userGoes() {
+			if err := departed.Add(ctx, s.Client, s.Live, s.user.Namespace, s.user.Spec.RegistryRef.Name, s.user.UserName()); err != nil {
+				return err
+			}
+		}
 		return s.release(ctx)
 	}
 	if err != nil {
 		return s.held(err)
 	}
-	if s.user.Spec.DeletionPolicy == v1alpha1.DeletionRetain || s.user.Annotations[names.CreatedUserAnnotation] == "" {
+	if !s.userGoes() {
 		err = s.revokeAll(ctx)
 	} else {
 		var deleted wire.DeletedUser

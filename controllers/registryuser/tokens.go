@@ -93,7 +93,7 @@ func (s *scope) issue(ctx context.Context, in input, why decision) (decision, er
 	if err != nil {
 		return why, parent.FromServer(err, "creating token "+in.spec.Name)
 	}
-	h.id, h.token = t.ID, t.Secret
+	h.id, h.token, h.createdAt = t.ID, t.Secret, t.CreatedAt
 	if err := s.writeSecret(ctx, in.spec, h); err != nil {
 		_ = s.server.DeleteToken(ctx, t.ID) // nobody has it; if this fails, too, the next reconcile finds it
 		return why, err

@@ -6,7 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/departed"
+	"github.com/crateyard/crateyard/controllers/internal/names"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
 	"github.com/crateyard/crateyard/controllers/internal/parent"
 	api "github.com/crateyard/crateyard/registry/client"
@@ -34,8 +39,26 @@ func (s *scope) ensureUser(ctx context.Context) error {
 	if ignored(u.Groups, want.Groups) || ignored(u.Claims, want.Claims) {
 		return outcome.Stall(v1alpha1.ReasonServerTooOld, "the server of Registry %s is of a version that keeps no groups and claims of users; update it (its spec.image, or the operator), or remove spec.groups and spec.claims", s.registry.Name)
 	}
+	if err := s.takeBack(ctx); err != nil {
+		return err
+	}
 	s.facts.user = &u
 	return nil
+}
+
+// takeBack makes the user this object's own where it was an earlier RegistryUser's, which went while the Registry was gone.
+func (s *scope) takeBack(ctx context.Context) error {
+	secret := &corev1.Secret{}
+	err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.user.Namespace, Name: names.AdminSecret(s.registry.Name)}, secret)
+	if err != nil || !slices.Contains(departed.Users(secret), s.user.UserName()) {
+		return client.IgnoreNotFound(err)
+	}
+	if s.user.Annotations[names.CreatedUserAnnotation] == "" {
+		if err := s.noteCreated(ctx); err != nil {
+			return outcome.FromAPI(err, "noting that user %s is this object's own", s.user.UserName())
+		}
+	}
+	return departed.Forget(ctx, s.Client, s.Live, s.user.Namespace, s.registry.Name, s.user.UserName())
 }
 
 // updateUser changes what differs, and says what that was.

@@ -26,3 +26,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "crateyard.rules" -}}
 {{ .Files.Get "generated/rules.yaml" }}
 {{- end }}
+
+{{- /* A Role gives no right to what is in no namespace, so one does not say so. */}}
+{{- define "crateyard.rulesInNamespace" -}}
+{{- $rules := list }}
+{{- range (.Files.Get "generated/rules.yaml" | fromYaml).rules }}
+{{- if not (has "storage.k8s.io" .apiGroups) }}{{ $rules = append $rules . }}{{ end }}
+{{- end }}
+{{- toYaml (dict "rules" $rules) }}
+{{- end }}

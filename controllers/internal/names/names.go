@@ -39,9 +39,12 @@ const (
 	ConfigAnnotation = "crateyard.dev/config"
 	// CreatedUserAnnotation on a RegistryUser names the user that was made for it, and goes with it.
 	CreatedUserAnnotation = "crateyard.dev/created-user"
+	// DepartedUsersAnnotation on an admin Secret names users, with commas between, whose RegistryUsers went while the Registry was gone.
+	DepartedUsersAnnotation = "crateyard.dev/departed-users"
 	// TokenIDAnnotation and the others describe the token in a Secret.
 	TokenIDAnnotation   = "crateyard.dev/token-id"
 	IssuedAtAnnotation  = "crateyard.dev/issued-at"
+	CreatedAtAnnotation = "crateyard.dev/created-at" // by the registry's clock
 	ExpiresAtAnnotation = "crateyard.dev/expires-at"
 	DigestAnnotation    = "crateyard.dev/token-sha256"
 )

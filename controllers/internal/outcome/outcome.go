@@ -42,8 +42,8 @@ func WaitFor(after time.Duration, reason, format string, args ...any) error {
 	return &Wait{Reason: reason, Message: fmt.Sprintf(format, args...), After: after}
 }
 
-// FromAPI tells an error of the API server that trying again cannot mend (the object is invalid, or forbidden by a policy)
-// from one that a fresh look mends at once (it changed meanwhile) and from all others.
+// FromAPI tells an error of the API server that trying again cannot mend (the object is invalid) from one that somebody may mend without
+// our hearing of it (a quota, a policy, a right), one that a fresh look mends at once (it changed meanwhile) and from all others.
 func FromAPI(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
@@ -51,6 +51,9 @@ func FromAPI(err error, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
 	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
 		return Stall(v1alpha1.ReasonRefused, "%s: the API server refuses it: %v", what, err)
+	}
+	if apierrors.IsForbidden(err) {
+		return forbidden(err, what)
 	}
 	if apierrors.IsConflict(err) {
 		return WaitFor(time.Second, v1alpha1.ReasonProgressing, "%s: it changed meanwhile", what)

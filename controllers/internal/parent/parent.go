@@ -54,7 +54,7 @@ func (f Finder) Find(ctx context.Context, kind, namespace, name string) (*v1alph
 	case ready == nil:
 		return r, nil, outcome.WaitFor(0, v1alpha1.ReasonRegistryNotReady, "Registry %s is not ready yet", name)
 	case ready.Status != metav1.ConditionTrue && !answers: // whatever else the Registry lacks, users and tokens can be seen to
-		return r, nil, outcome.WaitFor(0, v1alpha1.ReasonRegistryNotReady, "Registry %s is not ready: %s", name, ready.Reason)
+		return r, nil, outcome.WaitFor(0, v1alpha1.ReasonRegistryNotReady, "Registry %s is not ready: %s; `kubectl describe registry %s` says more", name, ready.Reason, name)
 	}
 	server, err := f.connect(ctx, r)
 	return r, server, err
