@@ -55,6 +55,7 @@ func TestPublishRefusesBadUploads(t *testing.T) {
 		"bad kind":                {frame(withDep(`{"name":"x","version_req":"1","kind":"odd"}`), ok), 400, "none of normal, build, dev"},
 		"requirement of all":      {frame(withDep(`{"name":"x","version_req":"*"}`), ok), 400, "takes every version"},
 		"key twice":               {frame(`{"name":"demo","vers":"1.0.0","name":"demo"}`, ok), 400, `metadata: key "name" comes twice`},
+		"dep key of another case": {frame(withDep(`{"Name":"x","Version_Req":"1"}`), ok), 400, `deps: `},
 		"dependency key twice":    {frame(withDep(`{"name":"x","version_req":"1","version_req":"2"}`), ok), 400, `deps[0]: key "version_req" comes twice`},
 		"key of another case":     {frame(`{"Name":"demo","vers":"1.0.0"}`, ok), 400, "name: invalid crate name"},
 		"null for a list":         {frame(`{"name":"demo","vers":"1.0.0","deps":null}`, ok), 400, "deps: null, where cargo sends an array"},
