@@ -216,7 +216,7 @@ func (p *Publisher) receive(f frame, held *holding, meta *crate.Metadata, blob i
 	hash := sha256.New()
 	stored := &storedWriter{w: io.MultiWriter(hash, blob)}
 	limits := p.Limits
-	limits.Hold = held.manifest
+	limits.Hold = held.archive
 	checked, err := crate.CheckArchive(io.TeeReader(archive, stored), meta.Name, meta.Vers, limits)
 	switch {
 	case held.err != nil:
