@@ -328,3 +328,19 @@ func TestCategoriesThatAreNone(t *testing.T) {
 		t.Errorf("%.1000s", a.body)
 	}
 }
+
+// What looks wrong in an archive and breaks no rule is published, and cargo told so; a crate that came from elsewhere was looked at there.
+func TestWarningsOfTheArchive(t *testing.T) {
+	y := open(t, nil)
+	upload := func(version string) []byte {
+		return frame(metadata("demo", version), archive(t, file("demo-"+version+"/Cargo.toml", manifest("demo", version)+"readme = \"README.md\"\npublish = false\n")))
+	}
+	const warnings = `"other":["readme: the Cargo.toml in the archive names \"README.md\", which is no file of the archive",` +
+		`"publish: the Cargo.toml in the archive says that the crate is to be published nowhere","the archive has neither a library nor a program, so that cargo cannot use it"]`
+	if a := y.publish(upload("1.0.0")); a.status != 200 || !strings.Contains(a.body, warnings) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := y.publish(good(t, "sound", "1.0.0")); a.status != 200 || !strings.Contains(a.body, `"other":[]`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}

@@ -45,6 +45,7 @@ type Archive struct {
 	Manifest *Manifest
 	Lib      bool     // it has a library
 	Bins     []string // names of its programs, sorted
+	Odd      []string // what looks wrong and breaks no rule, a line each: cargo lets none of it pass, other tools do
 }
 
 // CheckArchive reads a .crate file to its end and reports the rules that it breaks, one a line, up to a limit. It holds at most the
@@ -127,7 +128,25 @@ func (c *checker) archive(name, version string) *Archive {
 		}
 	}
 	slices.Sort(a.Bins)
+	a.Odd = c.odd(a)
 	return a
+}
+
+// odd tells what a publisher may want to know of an archive that is taken as it is.
+func (c *checker) odd(a *Archive) (lines []string) {
+	m := a.Manifest
+	for _, f := range []struct{ key, path string }{{"readme", m.Readme}, {"license-file", m.LicenseFile}} {
+		if was, _ := c.seen.at(c.prefix + "/" + path.Clean(f.path)); f.path != "" && was != isFile {
+			lines = append(lines, fmt.Sprintf("%s: the Cargo.toml in the archive names %q, which is no file of the archive", f.key, clip(f.path)))
+		}
+	}
+	if m.Unpublished {
+		lines = append(lines, "publish: the Cargo.toml in the archive says that the crate is to be published nowhere")
+	}
+	if !a.Lib && len(a.Bins) == 0 {
+		lines = append(lines, "the archive has neither a library nor a program, so that cargo cannot use it")
+	}
+	return lines
 }
 
 // buffer is what reading an archive needs and what is worth keeping for the next one: some 140 KiB.

@@ -157,6 +157,9 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		return Result{}, broken.refuse()
 	}
 	_, warnings, invalidCategories := p.Policy.check(meta)
+	if who.Imported == nil {
+		warnings = append(warnings, archive.Odd...)
+	}
 	pub.Details = details(meta, archive)
 	if pub.Metadata, err = marshal(meta); err != nil {
 		return Result{}, err
