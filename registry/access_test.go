@@ -3,6 +3,7 @@ package registry_test
 import (
 	"encoding/json"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,44 @@ func TestRestrictedInPrivateRegistry(t *testing.T) {
 	y.must(200, "PUT", "/api/v1/crates/mine/access", y.alice, wire.SetAccess{Restricted: new(true)}).says(t, "restricted=true", "warnings=missing")
 	y.must(401, "GET", "/api/v1/crates/mine", "", nil)
 	y.must(401, "GET", "/api/v1/summary", "", nil)
+}
+
+// What a crate was before it was restricted, or deleted, is in no history of the git index from then on.
+func TestRestrictedCratesLeaveTheGitIndex(t *testing.T) {
+	y := open(t, nil)
+	y.release(y.alice, release{name: "open", version: "1.0.0"})
+	y.release(y.alice, release{name: "acme-secret", version: "1.0.0"})
+	y.release(y.alice, release{name: "acme-gone", version: "1.0.0"})
+	git := func(dir string, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "git", args...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	says := func() string {
+		t.Helper()
+		dir := t.TempDir()
+		git(dir, "clone", "-q", "--bare", y.url+"/git/index", ".")
+		return git(dir, "log", "-p", "--format=%B", "--root")
+	}
+	if s := says(); !strings.Contains(s, "acme-secret") || !strings.Contains(s, "acme-gone") {
+		t.Errorf("%s", s)
+	}
+	a := y.must(200, "PUT", "/api/v1/crates/acme-secret/access", y.alice, wire.SetAccess{Restricted: new(true)})
+	if !strings.Contains(a.body, "the history of the git index begins anew without the crate") {
+		t.Errorf("no word of what was fetched before: %s", a.body)
+	}
+	if s := says(); strings.Contains(s, "acme-secret") || !strings.Contains(s, "acme-gone") {
+		t.Errorf("%s", s)
+	}
+	y.must(204, "DELETE", "/api/v1/crates/acme-gone", y.admin, nil)
+	if s := says(); strings.Contains(s, "acme-") || !strings.Contains(s, `"name":"open"`) {
+		t.Errorf("%s", s)
+	}
 }
 
 // Each change leaves one record that says who made it, with what token, from where, and what was before and after.

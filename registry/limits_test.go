@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -264,6 +265,72 @@ func TestRefusalsCostNothing(t *testing.T) {
 	}
 	if a := y.publish(y.upload(release{name: "other", version: "1.0.0", more: map[string]any{"description": "x"}})); a.status != 429 {
 		t.Errorf("what was given back was more than what was taken: %d: %s", a.status, a.body)
+	}
+}
+
+// A publish of which nothing came counts as little where its archive was too large, or another was faster.
+func TestPublishesInVainCostNothing(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.RateLimits.Mode, c.RateLimits.PublishNew = "Enabled", registry.Rate{Burst: 1, Every: registry.Duration(time.Hour)}
+		c.RateLimits.PublishUpdate = registry.Rate{Burst: 8, Every: registry.Duration(time.Hour)}
+		c.Limits.CrateSize = 64 << 10
+	})
+	for range 3 {
+		if a := y.publish(frame(metadata("demo", "1.0.0"), make([]byte, 65<<10))); a.status != 413 {
+			t.Fatalf("%d: %s", a.status, a.body)
+		}
+	}
+	if a := y.publish(good(t, "demo", "1.0.0")); a.status != 200 {
+		t.Fatalf("%d: %s", a.status, a.body)
+	}
+	body := good(t, "demo", "1.1.0")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() { y.publish(body) })
+	}
+	wg.Wait() // one of them was first, and is all that counts
+	for i := range 7 {
+		if a := y.publish(good(t, "demo", fmt.Sprintf("1.2.%d", i))); a.status != 200 {
+			t.Errorf("%d: %d: %s", i, a.status, a.body)
+		}
+	}
+	if a := y.publish(good(t, "demo", "1.3.0")); a.status != 429 {
+		t.Errorf("what was given back was more than what was taken: %d: %s", a.status, a.body)
+	}
+}
+
+// A yank that is refused, or that changes nothing, does not count.
+func TestYanksInVainCostNothing(t *testing.T) {
+	y := open(t, func(c *registry.Config) {
+		c.RateLimits.Mode, c.RateLimits.Yank = "Enabled", registry.Rate{Burst: 2, Every: registry.Duration(time.Hour)}
+	})
+	if a := y.publish(good(t, "demo", "1.0.0")); a.status != 200 {
+		t.Fatal(a)
+	}
+	bob := y.user(wire.CreateUser{Name: "bob", Role: "publisher"})
+	const yank, unyank, version = "/api/v1/crates/demo/1.0.0/yank", "/api/v1/crates/demo/1.0.0/unyank", "/api/v1/crates/demo/1.0.0"
+	for _, do := range []struct {
+		method, path, token, body string
+		want                      int
+	}{
+		{"PUT", unyank, y.alice, "", 200}, // as it is
+		{"PUT", unyank, y.alice, "", 200},
+		{"DELETE", "/api/v1/crates/demo/9.9.9/yank", y.alice, "", 404},
+		{"DELETE", "/api/v1/crates/demo/9.9.9/yank", y.alice, "", 404},
+		{"PATCH", version, y.alice, `{"version":{"yank_message":"why"}}`, 400},
+		{"PATCH", version, y.alice, `{"version":{"yank_message":"why"}}`, 400},
+		{"DELETE", yank, bob, "", 403},
+		{"DELETE", yank, bob, "", 403},
+		{"DELETE", yank, bob, "", 403},
+		{"DELETE", yank, y.alice, "", 200}, // the first that counts
+		{"DELETE", yank, y.alice, "", 200},
+		{"PATCH", version, y.alice, `{"version":{"yank_message":"why"}}`, 200}, // the second
+		{"PUT", unyank, y.alice, "", 429},
+		{"DELETE", yank, y.alice, "", 429}, // one is turned away before anybody looks
+	} {
+		if a := y.do(do.method, do.path, do.token, strings.NewReader(do.body)); a.status != do.want {
+			t.Errorf("%s %s %s: %d, want %d: %s", do.method, do.path, do.body, a.status, do.want, a.body)
+		}
 	}
 }
 

@@ -55,6 +55,7 @@ func TestPublishRefusesBadUploads(t *testing.T) {
 		"bad kind":                {frame(withDep(`{"name":"x","version_req":"1","kind":"odd"}`), ok), 400, "none of normal, build, dev"},
 		"requirement of all":      {frame(withDep(`{"name":"x","version_req":"*"}`), ok), 400, "takes every version"},
 		"key twice":               {frame(`{"name":"demo","vers":"1.0.0","name":"demo"}`, ok), 400, `metadata: key "name" comes twice`},
+		"dep key of another case": {frame(withDep(`{"Name":"x","Version_Req":"1"}`), ok), 400, `deps: `},
 		"dependency key twice":    {frame(withDep(`{"name":"x","version_req":"1","version_req":"2"}`), ok), 400, `deps[0]: key "version_req" comes twice`},
 		"key of another case":     {frame(`{"Name":"demo","vers":"1.0.0"}`, ok), 400, "name: invalid crate name"},
 		"null for a list":         {frame(`{"name":"demo","vers":"1.0.0","deps":null}`, ok), 400, "deps: null, where cargo sends an array"},
@@ -325,5 +326,21 @@ func TestCategoriesThatAreNone(t *testing.T) {
 	}
 	if a := y.do("GET", "/api/v1/crates/demo", "", nil); !strings.Contains(a.body, `"categories":["acme::tools","gui"]`) {
 		t.Errorf("%.1000s", a.body)
+	}
+}
+
+// What looks wrong in an archive and breaks no rule is published, and cargo told so; a crate that came from elsewhere was looked at there.
+func TestWarningsOfTheArchive(t *testing.T) {
+	y := open(t, nil)
+	upload := func(version string) []byte {
+		return frame(metadata("demo", version), archive(t, file("demo-"+version+"/Cargo.toml", manifest("demo", version)+"readme = \"README.md\"\npublish = false\n")))
+	}
+	const warnings = `"other":["readme: the Cargo.toml in the archive names \"README.md\", which is no file of the archive",` +
+		`"publish: the Cargo.toml in the archive says that the crate is to be published nowhere","the archive has neither a library nor a program, so that cargo cannot use it"]`
+	if a := y.publish(upload("1.0.0")); a.status != 200 || !strings.Contains(a.body, warnings) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := y.publish(good(t, "sound", "1.0.0")); a.status != 200 || !strings.Contains(a.body, `"other":[]`) {
+		t.Errorf("%d %s", a.status, a.body)
 	}
 }

@@ -46,6 +46,10 @@ func TestETagIsOfTheContent(t *testing.T) {
 	if after := look(); len(seen) != 6 || yanked == before || after != before {
 		t.Errorf("%d tags; before the yank %s, then %s, after it was taken back %s", len(seen), before, yanked, after)
 	}
+	y.do("DELETE", "/api/v1/crates/demo/1.0.1/yank", y.alice, nil)
+	if another := look(); another == yanked { // of a file of the same length
+		t.Errorf("two files have the tag %s", another)
+	}
 }
 
 // Nothing that cargo asks is answered with a redirect: before 1.97 cargo follows none on the web API, later ones cannot send an

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -45,9 +46,23 @@ func AllowChange(who *Principal, scope Scope, name string, s catalog.Standing) e
 	case scope == ScopeChangeOwners && s.Owner && !s.InPerson:
 		return fault.New(fault.Forbidden, "only owners in person of `%s` may do this; `%s` owns it through a group", name, who.User)
 	case !s.Owner:
-		return fault.New(fault.Forbidden, "only owners of `%s` may do this, and `%s` is none", name, who.User)
+		return fault.New(fault.Forbidden, "only owners of `%s` may do this, and `%s` is none; %s", name, who.User, askOwners(s.Owners))
 	}
 	return nil
+}
+
+// askOwners says whom to ask, of many owners the first.
+func askOwners(owners []string) string {
+	const most = 5
+	switch more := len(owners) - most; {
+	case len(owners) == 0:
+		return "it has no owner, so ask an administrator of this registry"
+	case more > 0:
+		return fmt.Sprintf("ask one of them: %s and %d more", strings.Join(owners[:most], ", "), more)
+	case len(owners) == 1:
+		return "ask the one that it has: " + owners[0]
+	}
+	return "ask one of them: " + strings.Join(owners, ", ")
 }
 
 // Require reports why who may not use scope on a crate, role before token.

@@ -135,7 +135,7 @@ func testRestoreElsewhere(t *testing.T, y *upkeeptest.Yard) {
 		y.Publish(fmt.Sprintf("crate-%d", i%4), fmt.Sprintf("1.0.%d", i))
 	}
 	yes := true
-	if err := y.Catalog.SetYanked(t.Context(), catalog.Actor{}, "crate-1", "1.0.5", &yes, nil, func(catalog.Standing) error { return nil }); err != nil {
+	if _, err := y.Catalog.SetYanked(t.Context(), catalog.Actor{}, "crate-1", "1.0.5", &yes, nil, func(catalog.Standing) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	m := create(t, creator(y, target))

@@ -61,7 +61,7 @@ func setReaders(ctx context.Context, tx *tx, crateID int64, names []string) ([]O
 		}
 	}
 	for _, login := range names {
-		o, err := ownerByLogin(ctx, tx, login)
+		o, err := ownerToBe(ctx, tx, login)
 		if err != nil {
 			return nil, err
 		}

@@ -57,6 +57,12 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 }
 
 // The highest version is by precedence, not by time, and leaves yanked ones out.
+func setYanked(t *testing.T, c *Catalog, name, num string, yanked bool) error {
+	t.Helper()
+	_, err := c.SetYanked(t.Context(), Actor{}, name, num, &yanked, nil, anyone)
+	return err
+}
+
 func TestMaxVersion(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Catalog) {
 		want := func(max string) {
@@ -67,7 +73,7 @@ func TestMaxVersion(t *testing.T) {
 		}
 		yank := func(num string, yanked bool) {
 			t.Helper()
-			if err := c.SetYanked(t.Context(), Actor{}, "demo", num, &yanked, nil, anyone); err != nil {
+			if _, err := c.SetYanked(t.Context(), Actor{}, "demo", num, &yanked, nil, anyone); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -113,12 +119,12 @@ func TestFollow(t *testing.T) {
 		publish(t, c, "demo", "1.0.0")
 		want("demo:publish")
 		for range 2 {
-			if err := c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", ptr(true), nil, anyone); err != nil {
+			if err := setYanked(t, c, "demo", "1.0.0", true); err != nil {
 				t.Fatal(err)
 			}
 			want("demo:publish demo:yank")
 		}
-		err := c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", ptr(false), nil, func(Standing) error { return fault.New(fault.Forbidden, "no") })
+		_, err := c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", ptr(false), nil, func(Standing) error { return fault.New(fault.Forbidden, "no") })
 		if fault.KindOf(err) != fault.Forbidden {
 			t.Fatal(err)
 		}

@@ -91,16 +91,16 @@ func TestFeedTellsTheIndex(t *testing.T) {
 		publishWith(t, c, "two", "1.0.0", nil)
 		publishWith(t, c, "one", "1.1.0", nil)
 		publishWith(t, c, "three", "1.0.0", func(p *Publication) { p.Restricted = true })
-		do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", ptr(true), nil, anyone))
+		do(setYanked(t, c, "one", "1.0.0", true))
 		same("three")
-		do(c.SetYanked(t.Context(), Actor{}, "one", "1.0.0", ptr(false), nil, anyone))
-		do(c.SetYanked(t.Context(), Actor{}, "one", "1.1.0", ptr(true), nil, anyone))
+		do(setYanked(t, c, "one", "1.0.0", false))
+		do(setYanked(t, c, "one", "1.1.0", true))
 		do(c.DeleteVersion(t.Context(), Actor{}, "one", "1.0.0"))
 		same()
 		_, err := c.SetAccess(t.Context(), Actor{}, "two", yes, nil, anyone)
 		do(err)
 		publishWith(t, c, "two", "1.1.0", nil)
-		do(c.SetYanked(t.Context(), Actor{}, "two", "1.0.0", ptr(true), nil, anyone))
+		do(setYanked(t, c, "two", "1.0.0", true))
 		same("two", "three")
 		_, err = c.SetAccess(t.Context(), Actor{}, "two", no, nil, anyone)
 		do(err)
@@ -227,7 +227,7 @@ func TestVersionActions(t *testing.T) {
 		}
 		yank := func(by Actor, num string, yes bool) {
 			t.Helper()
-			if err := c.SetYanked(t.Context(), by, "demo", num, &yes, nil, anyone); err != nil {
+			if _, err := c.SetYanked(t.Context(), by, "demo", num, &yes, nil, anyone); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -134,6 +134,13 @@ func standing(ctx context.Context, q querier, name string, userID int64, allow f
 		return Crate{}, Standing{}, err
 	}
 	s.Visible = !found.Restricted || known
+	if s.Visible && !s.Owner {
+		owners, err := listOwners(ctx, q, "owners", "group_owners", found.ID)
+		if err != nil {
+			return Crate{}, Standing{}, err
+		}
+		s.Owners = logins(owners)
+	}
 	return found, s, allow(s)
 }
 

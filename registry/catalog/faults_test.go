@@ -215,7 +215,8 @@ func faultOperations(t *testing.T) []operation {
 		{"publish again", false, publish("1.1.0", Details{})},
 		{"publish with other words", false, publish("1.1.0", words)},
 		{"yank", false, func(ctx context.Context, c *Catalog, by Actor, name string) error {
-			return c.SetYanked(ctx, by, name, "1.0.0", ptr(true), nil, anyone)
+			_, err := c.SetYanked(ctx, by, name, "1.0.0", ptr(true), nil, anyone)
+			return err
 		}},
 		{"delete version", false, func(ctx context.Context, c *Catalog, by Actor, name string) error {
 			return c.DeleteVersion(ctx, by, name, "1.0.0")

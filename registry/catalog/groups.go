@@ -47,7 +47,7 @@ func (c *Catalog) Group(ctx context.Context, name string) (Group, error) {
 func groupByName(ctx context.Context, q querier, name string) (Group, error) {
 	g, err := scanGroup(q.QueryRowContext(ctx, "SELECT "+groupColumns+" FROM groups g WHERE g.name = ?", name))
 	if errors.Is(err, sql.ErrNoRows) {
-		return Group{}, fault.New(fault.NotFound, "group `%s` does not exist", name)
+		return Group{}, errNone(ctx, q, "group", name)
 	}
 	if err != nil {
 		return Group{}, err
@@ -60,7 +60,7 @@ func members(ctx context.Context, q querier, groupID int64) ([]string, error) {
 	return collect(ctx, q, scanString, "SELECT u.name FROM group_members m JOIN users u ON u.id = m.user_id WHERE m.group_id = ? ORDER BY u.name", groupID)
 }
 
-// CreateGroup adds a group of users. A name that is taken is a Conflict.
+// CreateGroup adds a group of users. A name that is taken, in any case, is a Conflict.
 func (c *Catalog) CreateGroup(ctx context.Context, by Actor, name string, users []string) (g Group, err error) {
 	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		if err := tx.lock(ctx, lockGroups, 0); err != nil {
@@ -80,7 +80,11 @@ func (c *Catalog) CreateGroup(ctx context.Context, by Actor, name string, users 
 	return g, err
 }
 
+// insertGroup adds a group that is not there; lockGroups is held.
 func (c *Catalog) insertGroup(ctx context.Context, tx *tx, by Actor, name string) (Group, error) {
+	if err := checkNew(ctx, tx, "group", name); err != nil {
+		return Group{}, err
+	}
 	g := Group{Name: name, CreatedAt: c.now().UTC().Truncate(time.Second)}
 	if err := tx.QueryRowContext(ctx, "INSERT INTO groups (name, created_at) VALUES (?, ?) RETURNING id", name, g.CreatedAt.Unix()).Scan(&g.ID); err != nil {
 		return g, err

@@ -20,6 +20,7 @@ const (
 	lockCounts                       // downloads and last-used times, which touch many rows in any order
 	lockClaim                        // whose catalog it is
 	lockMirrors                      // their names
+	lockUsers                        // their names; before lockGroups
 )
 
 // lock takes one of the locks until the transaction ends. key, below 2³¹, tells apart what may go on at the same time.

@@ -67,9 +67,25 @@ func ownerByLogin(ctx context.Context, q querier, login string) (Owner, error) {
 	return Owner{ID: u.ID, Name: u.Name}, err
 }
 
+// ownerToBe is ownerByLogin for one that is to be added: where there is none, the error says how there can be. Which others there are is for
+// administrators to know.
+func ownerToBe(ctx context.Context, q querier, login string) (Owner, error) {
+	o, err := ownerByLogin(ctx, q, login)
+	fe, ok := errors.AsType[*fault.Error](err)
+	if !ok || fe.Kind != fault.NotFound || strings.Contains(fe.Detail, "; ") { // or it has better advice
+		return o, err
+	}
+	what, more := "user", " --role publisher"
+	name, isGroup := strings.CutPrefix(strings.TrimSpace(login), GroupPrefix)
+	if isGroup {
+		what, more = "group", ""
+	}
+	return o, fault.New(fault.NotFound, "%s; an administrator makes it with `crateyard %s create %s%s`, or sees which there are with `crateyard %s list`", fe.Detail, what, name, more, what)
+}
+
 // AddOwners makes users and groups owners of a crate: all of them, or none when one of them does not exist or is an owner already.
 func (c *Catalog) AddOwners(ctx context.Context, by Actor, name string, logins []string, allow func(Standing) error) error {
-	return c.changeOwners(ctx, by, name, logins, allow, func(tx *tx, crateID int64, o Owner) error {
+	return c.changeOwners(ctx, by, name, logins, allow, ownerToBe, func(tx *tx, crateID int64, o Owner) error {
 		is, err := has(ctx, tx, ownerTable[o.Group], crateID, o)
 		if err != nil {
 			return err
@@ -84,7 +100,7 @@ func (c *Catalog) AddOwners(ctx context.Context, by Actor, name string, logins [
 // RemoveOwners takes users and groups from the owners of a crate, all or none. The last user among them stays: groups cannot change
 // owners, so nobody but an admin could mend a crate without one. So does the last group of a crate that has no user any more.
 func (c *Catalog) RemoveOwners(ctx context.Context, by Actor, name string, logins []string, allow func(Standing) error) error {
-	return c.changeOwners(ctx, by, name, logins, allow, func(tx *tx, crateID int64, o Owner) error {
+	return c.changeOwners(ctx, by, name, logins, allow, ownerByLogin, func(tx *tx, crateID int64, o Owner) error {
 		is, err := has(ctx, tx, ownerTable[o.Group], crateID, o)
 		if err != nil {
 			return err
@@ -155,7 +171,7 @@ func insert(ctx context.Context, tx *tx, t table, crateID int64, o Owner) error 
 }
 
 func (c *Catalog) changeOwners(ctx context.Context, by Actor, name string, names []string, allow func(Standing) error,
-	change1 func(tx *tx, crateID int64, o Owner) error) error {
+	find func(ctx context.Context, q querier, login string) (Owner, error), change1 func(tx *tx, crateID int64, o Owner) error) error {
 	return c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
 		found, _, err := c.standing(ctx, tx, name, by.UserID, allow)
 		if err != nil {
@@ -166,7 +182,7 @@ func (c *Catalog) changeOwners(ctx context.Context, by Actor, name string, names
 			return nil, err
 		}
 		for _, login := range slices.Compact(slices.Sorted(slices.Values(names))) {
-			o, err := ownerByLogin(ctx, tx, login)
+			o, err := find(ctx, tx, login)
 			if err != nil {
 				return nil, err
 			}

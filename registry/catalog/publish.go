@@ -48,6 +48,8 @@ type Standing struct {
 	Owner    bool   // the user owns it, in person or through a group
 	InPerson bool   // the user owns it in person
 	Visible  bool   // the user may know of it: it is not restricted, or the user has a standing with it
+	// Owners are the logins of those who own it, asked for where a crate is changed by a user who may know of it and is none of them.
+	Owners []string
 }
 
 // Publish makes a version, its index line and the change visible in one transaction. allow is asked inside it, so that a

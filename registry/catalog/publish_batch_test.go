@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -95,7 +96,7 @@ func TestRightsLostMeanwhile(t *testing.T) {
 	p.Dependencies = nil
 	var asked Standing
 	if err := c.Publish(t.Context(), p, func(s Standing) error { asked = s; return fault.New(fault.Forbidden, "no") }); fault.KindOf(err) != fault.Forbidden ||
-		asked != (Standing{Name: "demo", Exists: true, Owner: true, Visible: true}) {
+		!reflect.DeepEqual(asked, Standing{Name: "demo", Exists: true, Owner: true, Visible: true}) {
 		t.Errorf("%v, asked with %+v", err, asked)
 	}
 	if err := c.DeleteCrate(t.Context(), Actor{}, "demo", ""); err != nil {

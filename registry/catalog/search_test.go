@@ -156,7 +156,7 @@ func TestSearchForgetsDeletedVersions(t *testing.T) {
 		now("one deleted that is not the newest", "beta", "0101011 1 0")
 		remove("0.9.0")
 		now("the newest deleted", "alpha", "1010111 1 1")
-		if err := c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", ptr(true), nil, anyone); err != nil {
+		if err := setYanked(t, c, "demo", "1.0.0", true); err != nil {
 			t.Fatal(err)
 		}
 		now("all yanked", "alpha", "1010111 1 1")

@@ -137,7 +137,8 @@ func TestTextsThatAreNone(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Catalog) {
 		publishWith(t, c, "demo", "1.0.0", nil)
 		for _, bad := range []string{"nul\x00", "\xff"} {
-			errs := map[string]error{"yank": c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", ptr(true), &bad, anyone)}
+			errs := map[string]error{}
+			_, errs["yank"] = c.SetYanked(t.Context(), Actor{}, "demo", "1.0.0", ptr(true), &bad, anyone)
 			_, errs["token"] = c.CreateToken(t.Context(), Actor{}, Token{UserName: "alice", Name: bad}, [32]byte{1})
 			_, errs["user"] = c.User(t.Context(), bad)
 			p := publication(t, "other", "1.0.0")
@@ -179,7 +180,7 @@ func operate(t *testing.T, c *Catalog, seed uint64) {
 			p.Restricted = r.IntN(4) == 0
 			err = c.Publish(t.Context(), p, anyone)
 		case 5, 6:
-			err = c.SetYanked(t.Context(), by, name, num, ptr(r.IntN(2) == 0), nil, anyone)
+			_, err = c.SetYanked(t.Context(), by, name, num, ptr(r.IntN(2) == 0), nil, anyone)
 		case 7:
 			err = c.DeleteVersion(t.Context(), by, name, num)
 		case 8:

@@ -42,13 +42,45 @@ func (c *Catalog) User(ctx context.Context, name string) (User, error) {
 func userByName(ctx context.Context, q querier, name string) (User, error) {
 	u, err := scanUser(q.QueryRowContext(ctx, "SELECT "+userColumns+" FROM users WHERE name = ?", name))
 	if errors.Is(err, sql.ErrNoRows) {
-		return User{}, fault.New(fault.NotFound, "user `%s` does not exist", name)
+		return User{}, errNone(ctx, q, "user", name)
 	}
 	if err != nil {
 		return User{}, err
 	}
 	u.Groups, err = userGroups(ctx, q, u.ID)
 	return u, err
+}
+
+// alike gives the user or group whose name differs from another in case alone, "" for none: what is "user" or "group". There may be more than one,
+// from before there could be one only.
+func alike(ctx context.Context, q querier, what, name string) (found string, err error) {
+	err = q.QueryRowContext(ctx, "SELECT name FROM "+what+"s WHERE lower(name) = lower(?) AND name <> ? ORDER BY name LIMIT 1", name, name).Scan(&found)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return found, err
+}
+
+// errNone is the error for a user or group that is not there.
+func errNone(ctx context.Context, q querier, what, name string) error {
+	switch found, err := alike(ctx, q, what, name); {
+	case err != nil:
+		return err
+	case found != "":
+		return fault.New(fault.NotFound, "%s `%s` does not exist; there is `%s`", what, name, found)
+	}
+	return fault.New(fault.NotFound, "%s `%s` does not exist", what, name)
+}
+
+// checkNew refuses a name that another user or group has already, or has but for its case: nobody could tell the two apart when they are told.
+func checkNew(ctx context.Context, q querier, what, name string) error {
+	switch found, err := alike(ctx, q, what, name); {
+	case err != nil:
+		return err
+	case found != "":
+		return fault.New(fault.Conflict, "%s `%s` exists already, and a name that differs from it in case only, such as `%s`, cannot be another's; take another name", what, found, name)
+	}
+	return nil
 }
 
 // Users lists all users by name.
@@ -62,13 +94,19 @@ func (c *Catalog) Users(ctx context.Context) ([]User, error) {
 	return users, err
 }
 
-// CreateUser adds a user. A name that is taken is a Conflict.
+// CreateUser adds a user. A name that is taken, in any case, is a Conflict.
 func (c *Catalog) CreateUser(ctx context.Context, by Actor, u User) (User, error) {
 	u.CreatedAt = c.now().UTC().Truncate(time.Second)
 	err := c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		if err := tx.lock(ctx, lockUsers, 0); err != nil {
+			return nil, err
+		}
 		if _, err := userByName(ctx, tx, u.Name); err == nil {
 			return nil, fault.New(fault.Conflict, "user `%s` exists already", u.Name)
 		} else if fault.KindOf(err) != fault.NotFound {
+			return nil, err
+		}
+		if err := checkNew(ctx, tx, "user", u.Name); err != nil {
 			return nil, err
 		}
 		err := tx.QueryRowContext(ctx, "INSERT INTO users (name, role, suspended, claims, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id",

@@ -127,9 +127,10 @@ func (c *Catalog) Readme(ctx context.Context, versionID int64) (text, file strin
 }
 
 // SetYanked yanks or unyanks a version; to do it twice is no error and no change. A message, where there is one, is kept for
-// people. What is nil stays as it is, except that what is not yanked has no message.
-func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yank *bool, message *string, allow func(Standing) error) error {
-	err := c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+// people. What is nil stays as it is, except that what is not yanked has no message. changed reports whether anything is another than before.
+func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yank *bool, message *string, allow func(Standing) error) (changed bool, err error) {
+	err = c.writeAs(ctx, by, func(tx *tx) ([]change, error) {
+		changed = false // the transaction may run again
 		found, _, err := c.standing(ctx, tx, name, by.UserID, allow)
 		if err != nil {
 			return nil, err
@@ -155,6 +156,7 @@ func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yan
 		if v.Yanked == yanked && v.YankMessage == text {
 			return nil, nil
 		}
+		changed = true
 		line := string(index.SetYanked(v.Line, yanked))
 		if _, err := tx.ExecContext(ctx, "UPDATE versions SET yanked = ?, yank_message = ?, line = ? WHERE id = ?", yanked, text, line, v.ID); err != nil {
 			return nil, err
@@ -180,7 +182,7 @@ func (c *Catalog) SetYanked(ctx context.Context, by Actor, name, num string, yan
 		// It may be so because another server did it a moment ago: who is told that it is done here shall see it here.
 		c.tell(Change{Crate: name, Kind: index.KindYank})
 	}
-	return err
+	return changed && err == nil, err
 }
 
 // updateMaxVersion finds the highest version again, after one was yanked or deleted.

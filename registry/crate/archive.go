@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"path"
 	"slices"
@@ -22,18 +21,20 @@ type Limits struct {
 	Unpacked int64 // bytes of the tar stream inside; cargo itself unpacks no more than 512 MiB
 	Entries  int   // files and folders
 
-	// Hold is asked before a manifest of so many bytes is held in memory, and later what was read of it. An error ends the
-	// reading. Nil: always.
-	Hold func(bytes int64) error
+	// Hold is asked at most once, before an archive takes more memory than every one may: for a manifest of so many bytes, which is held and
+	// then read, and for so many bytes of paths. An error ends the reading. Nil: always.
+	Hold func(manifest, paths int64) error
 }
 
 // DefaultLimits are crates.io's, with room for 20,000 files: the largest crate there has about half of that.
 var DefaultLimits = Limits{Archive: 10 << 20, Unpacked: 512 << 20, Entries: 20_000}
 
-// What is held in memory while an archive is read: its manifest, and a hash of every path (20,000 of them at most by default).
+// What is held in memory while an archive is read: its manifest, and a hash of every path, of which there are at most twice as many as entries,
+// with the folders that have none.
 const (
-	maxManifest = 1 << 20
-	maxPath     = 1 << 10 // bytes; four times what Windows can unpack
+	maxManifest    = 1 << 20
+	littleManifest = 40 << 10 // that every archive may have, as it may have a pathSet of fewSlots
+	maxPath        = 1 << 10  // bytes; four times what Windows can unpack
 )
 
 // errUnpacked ends the reading of an archive that unpacks to more than the limit.
@@ -44,6 +45,7 @@ type Archive struct {
 	Manifest *Manifest
 	Lib      bool     // it has a library
 	Bins     []string // names of its programs, sorted
+	Odd      []string // what looks wrong and breaks no rule, a line each: cargo lets none of it pass, other tools do
 }
 
 // CheckArchive reads a .crate file to its end and reports the rules that it breaks, one a line, up to a limit. It holds at most the
@@ -71,7 +73,8 @@ func CheckArchive(r io.Reader, name, version string, limits Limits) (*Archive, e
 	}
 	zr.Multistream(false)
 	_, badVersion := ParseVersion(version)
-	c := checker{prefix: name + "-" + version, anyFolder: badVersion != nil || CheckName(name) != nil, limits: limits, seen: map[uint64]kind{}, seed: maphash.MakeSeed()}
+	c := checker{prefix: name + "-" + version, anyFolder: badVersion != nil || CheckName(name) != nil, limits: limits}
+	c.seen = newPathSet(c.growPaths)
 	b.unpacked.Reset(&cappedReader{r: zr, left: limits.Unpacked})
 	defer b.unpacked.Reset(nil)
 	if err := c.entries(&tarReader{r: b.unpacked}); err != nil {
@@ -125,7 +128,25 @@ func (c *checker) archive(name, version string) *Archive {
 		}
 	}
 	slices.Sort(a.Bins)
+	a.Odd = c.odd(a)
 	return a
+}
+
+// odd tells what a publisher may want to know of an archive that is taken as it is.
+func (c *checker) odd(a *Archive) (lines []string) {
+	m := a.Manifest
+	for _, f := range []struct{ key, path string }{{"readme", m.Readme}, {"license-file", m.LicenseFile}} {
+		if was, _ := c.seen.at(c.prefix + "/" + path.Clean(f.path)); f.path != "" && was != isFile {
+			lines = append(lines, fmt.Sprintf("%s: the Cargo.toml in the archive names %q, which is no file of the archive", f.key, clip(f.path)))
+		}
+	}
+	if m.Unpublished {
+		lines = append(lines, "publish: the Cargo.toml in the archive says that the crate is to be published nowhere")
+	}
+	if !a.Lib && len(a.Bins) == 0 {
+		lines = append(lines, "the archive has neither a library nor a program, so that cargo cannot use it")
+	}
+	return lines
 }
 
 // buffer is what reading an archive needs and what is worth keeping for the next one: some 140 KiB.
@@ -142,12 +163,13 @@ type checker struct {
 	prefix     string
 	anyFolder  bool // prefix is that of the first entry
 	limits     Limits
-	seed       maphash.Seed
+	held       bool // Hold was asked
 	entryCount int
-	seen       map[uint64]kind // by hashes of the paths; with a seed of its own, so that nobody can make two paths look alike
-	manifest   []byte          // nil: not there, or not fit to be read
-	lib, main  bool            // src/lib.rs and src/main.rs are there
-	bins       []string        // of src/bin
+	seen       *pathSet
+	manifest   []byte   // nil: not there, or not fit to be read
+	lib, main  bool     // src/lib.rs and src/main.rs are there
+	bins       []string // of src/bin
+	binBytes   int      // of bins
 
 	hasManifest bool
 	broken      problems
@@ -213,43 +235,60 @@ func (c *checker) entry(e tarEntry, body io.Reader) error {
 	return c.file(strings.TrimPrefix(e.path, c.prefix+"/"), e, body)
 }
 
-// kind is what a path is.
-type kind byte
-
-const (
-	isFile kind = iota + 1
-	isFolder
-	isImplied // a folder that has no entry of its own, or not yet
-)
-
 // place notes the path of an entry and the folders above it: a path may be there once, and not as a file in one place and as a folder
 // in another, which nobody could unpack.
 func (c *checker) place(e tarEntry) error {
 	for dir := path.Dir(e.path); len(dir) > len(c.prefix); dir = path.Dir(dir) {
-		hash := maphash.String(c.seed, dir)
-		switch c.seen[hash] {
+		was, hash := c.seen.at(dir)
+		switch was {
 		case isFile:
 			return entryErrorf("the archive has %q both as a file and as a folder", clip(dir))
 		case isFolder, isImplied:
 			continue
 		}
-		if len(c.seen) >= 2*c.limits.Entries {
-			return fmt.Errorf("the archive has more than %d folders", c.limits.Entries)
+		if err := c.see(hash, isImplied); err != nil {
+			return err
 		}
-		c.seen[hash] = isImplied
 	}
-	hash, now := maphash.String(c.seed, e.path), isFile
+	now := isFile
 	if e.folder {
 		now = isFolder
 	}
-	switch was := c.seen[hash]; {
+	was, hash := c.seen.at(e.path)
+	switch {
 	case was == now:
 		return entryErrorf("the archive has a path twice: %q", clip(e.path))
 	case was == isFile || was != 0 && now == isFile:
 		return entryErrorf("the archive has %q both as a file and as a folder", clip(e.path))
 	}
-	c.seen[hash] = now
-	return nil
+	return c.see(hash, now)
+}
+
+func (c *checker) see(hash uint64, k kind) error {
+	if c.seen.used >= 2*c.limits.Entries {
+		return fmt.Errorf("the archive has more than %d files and folders", 2*c.limits.Entries)
+	}
+	return c.seen.set(hash, k)
+}
+
+// growPaths asks for all that the paths of an archive may take as soon as there are many: in steps, two uploads could wait for each other.
+func (c *checker) growPaths(slots int) error {
+	if slots <= fewSlots {
+		return nil
+	}
+	if c.hasManifest {
+		return c.hold(0) // or it were held already
+	}
+	return c.hold(maxManifest)
+}
+
+func (c *checker) hold(manifest int64) error {
+	if c.held || c.limits.Hold == nil {
+		return nil
+	}
+	c.held = true
+	most := slotsFor(2 * c.limits.Entries)
+	return c.limits.Hold(manifest, slotBytes*int64(most+most/2)) // half of it is the last one, while it is made
 }
 
 // file looks at the files that mean something to cargo.
@@ -262,8 +301,8 @@ func (c *checker) file(name string, e tarEntry, body io.Reader) (err error) {
 		if e.folder || e.size > maxManifest {
 			return entryErrorf("the Cargo.toml in the archive must be a file of at most %d bytes", maxManifest)
 		}
-		if c.limits.Hold != nil {
-			if err := c.limits.Hold(e.size); err != nil {
+		if e.size > littleManifest {
+			if err := c.hold(e.size); err != nil {
 				return err
 			}
 		}
@@ -280,8 +319,9 @@ func (c *checker) file(name string, e tarEntry, body io.Reader) (err error) {
 		bin := strings.TrimPrefix(name, "src/bin/")
 		bin, isRust := strings.CutSuffix(bin, ".rs")
 		bin, isMain := strings.CutSuffix(bin, "/main")
-		if isRust && !strings.Contains(bin, "/") && (isMain || bin != "") && len(c.bins) < maxBins {
-			c.bins = append(c.bins, bin)
+		if isRust && !strings.Contains(bin, "/") && (isMain || bin != "") && len(c.bins) < maxBins && c.binBytes+len(bin) <= maxBinBytes {
+			c.bins = append(c.bins, strings.Clone(bin)) // or all of its path would be held
+			c.binBytes += len(bin)
 		}
 	}
 	return err
@@ -293,8 +333,11 @@ func top(name string) string {
 	return first
 }
 
-// maxBins bounds what is kept of programs that only the files tell of.
-const maxBins = 1000
+// maxBins and maxBinBytes bound what is kept of programs that only the files tell of.
+const (
+	maxBins     = 1000
+	maxBinBytes = 32 << 10 // of their names
+)
 
 // explain turns the errors of the readers into texts for people, and lets the checker's own and a client's read error pass.
 func (c *checker) explain(err error) error {

@@ -188,6 +188,35 @@ func TestCheckArchiveTargets(t *testing.T) {
 	}
 }
 
+// What looks wrong and breaks no rule is told of.
+func TestCheckArchiveTellsWhatIsOdd(t *testing.T) {
+	for name, tc := range map[string]struct{ manifest, files, want string }{
+		"nothing":                   {"readme = \"README.md\"\nlicense-file = \"docs/../LICENSE\"\npublish = [\"acme\"]\n", "src/lib.rs README.md LICENSE", ""},
+		"no readme":                 {"readme = false\npublish = true\n", "src/lib.rs", ""},
+		"readme that is missing":    {"readme = \"README.md\"\n", "src/lib.rs readme.md", `readme: the Cargo.toml in the archive names "README.md", which is no file of the archive`},
+		"readme that is a folder":   {"readme = \"src\"\n", "src/lib.rs", `readme: the Cargo.toml in the archive names "src", which is no file`},
+		"licence that is missing":   {"license-file = \"../LICENSE\"\n", "src/lib.rs LICENSE", `license-file: the Cargo.toml in the archive names "../LICENSE", which is no file`},
+		"to be published nowhere":   {"publish = false\n", "src/main.rs", "publish: the Cargo.toml in the archive says that the crate is to be published nowhere"},
+		"in no registry":            {"publish = []\n", "src/bin/a.rs", "to be published nowhere"},
+		"nothing to build":          {"", "src/other.rs", "the archive has neither a library nor a program"},
+		"a library of another path": {"[lib]\npath = \"l.rs\"\n", "l.rs", ""},
+		"a program of another path": {"[[bin]]\nname = \"tool\"\npath = \"t.rs\"\n", "t.rs", ""},
+	} {
+		stream := block("a-1.0.0/Cargo.toml", '0', sampleManifest+tc.manifest)
+		for _, f := range strings.Fields(tc.files) {
+			stream += block("a-1.0.0/"+f, '0', "")
+		}
+		a, err := CheckArchive(bytes.NewReader(zip(stream+strings.Repeat("\x00", 2*tarBlock))), "a", "1.0.0", DefaultLimits)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := strings.Join(a.Odd, "\n"); (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
 // A reader that fails is not taken for a damaged archive.
 func TestCheckArchivePassesReadErrors(t *testing.T) {
 	broken := errors.New("the line broke")

@@ -33,6 +33,7 @@ type Manifest struct {
 	Features                                                               map[string][]string
 	Lib                                                                    *Lib
 	Bins                                                                   []string // names of the [[bin]]s
+	Unpublished                                                            bool     // publish is false, or names no registry
 
 	unread fields // what an error beside the manifest speaks of: keys of [package], "deps", "features", "lib", and single ones of these
 }
@@ -202,6 +203,12 @@ func (m *Manifest) readPackage(pkg table) {
 	}
 	if _, isBool := pkg.m["readme"].(bool); !isBool { // false for none
 		m.reading("readme", pkg.p, func() { m.Readme = pkg.text("readme") })
+	}
+	switch publish := pkg.m["publish"].(type) { // that of another type is cargo's business
+	case bool:
+		m.Unpublished = !publish
+	case []any:
+		m.Unpublished = len(publish) == 0
 	}
 	m.reading("keywords", pkg.p, func() { m.Keywords = pkg.texts("keywords") })
 	m.reading("categories", pkg.p, func() { m.Categories = pkg.texts("categories") })

@@ -75,7 +75,7 @@ func (c *committer) commit(ctx context.Context, change index.Change) error {
 		return err
 	}
 	parent := &c.last.oid
-	if c.n%c.rootEvery == 0 {
+	if c.n%c.rootEvery == 0 || cuts(change) {
 		parent = nil
 	}
 	c.raw = encodeCommit(root.oid, parent, change.At, subject(change))
@@ -85,6 +85,10 @@ func (c *committer) commit(ctx context.Context, change index.Change) error {
 	_, err = c.insert.ExecContext(ctx, c.n, c.last.oid[:], c.objects, c.bytes, c.pack)
 	return err
 }
+
+// cuts reports whether the history begins anew with a change: of a crate that was taken out of the index nothing is to be found in it any more, neither
+// lines nor name.
+func cuts(c index.Change) bool { return c.Kind == index.KindRemoveCrate }
 
 // change gives the node at p new content, empty for none, and takes the change up to the root.
 func (c *committer) change(ctx context.Context, p, mode string, t objectType, old *node, content []byte) error {

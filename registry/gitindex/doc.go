@@ -5,8 +5,10 @@
 //
 // Commit 0 holds config.json and nothing else. Commit n is the n-th change of the feed, with the change's time as author and
 // committer date, whether the change altered a file or not. Every commit whose number divides by rootEvery has no parent: the
-// history begins anew there, so that a first clone stays small. A hash depends on config.json and on the changes up to it and on
-// nothing else, so every replica has the same commits, however it read the feed and however often it began anew.
+// history begins anew there, so that a first clone stays small. So has every commit that takes a crate out of the index, because it was restricted or
+// deleted: what it was and what it was called is in no history that is served from then on, nor in what a client gets that had an older one, which
+// is a clone. A hash depends on config.json and on the changes up to it and on nothing else, so every replica has the same commits, however it read
+// the feed and however often it began anew.
 //
 // config.json is the same in all commits. When it changes (the registry's address, or whether it asks for a token), the whole
 // history is made again with the new one; cargo takes whatever HEAD is and loads the index once as a whole.

@@ -21,6 +21,7 @@ type fetch struct {
 	shallow    []oid // commits whose parents the client will not have
 	unshallow  []oid // commits whose parents it will have now
 	isGivingUp bool  // enough is known: no more haves are needed
+	cut        int64 // see state; what lies before it is sent to nobody
 }
 
 func (f *fetch) close() {
@@ -37,6 +38,13 @@ func (f *fetch) understand(ctx context.Context) error {
 	want, err := f.want(ctx)
 	if err != nil {
 		return err
+	}
+	st, err := readState(ctx, f.store.ro)
+	if err != nil {
+		return err
+	}
+	if f.cut = st.cut; want < f.cut {
+		return badRequestf("the history of the index has begun anew: fetch again")
 	}
 	have := int64(-1)
 	for i, o := range f.ask.haves {
@@ -59,6 +67,9 @@ func (f *fetch) understand(ctx context.Context) error {
 		if len(f.unshallow) > 0 {
 			have = -1 // it lacks commits that lie before those it has
 		}
+	}
+	if have < f.cut {
+		have = -1 // between them lies what was taken out
 	}
 	if !f.ask.can("thin-pack") {
 		have = -1 // it cannot take deltas against objects that are not in the pack
@@ -93,7 +104,7 @@ func (f *fetch) want(ctx context.Context) (int64, error) {
 
 // deepen finds out which commits will be without their parents at the client, and which will not be any more.
 func (f *fetch) deepen(ctx context.Context, want int64) error {
-	root := want - want%f.repo.rootEvery
+	root := max(want-want%f.repo.rootEvery, f.cut)
 	end := max(root, want-f.ask.depth+1)
 	var had []int64
 	for _, o := range f.ask.shallows {

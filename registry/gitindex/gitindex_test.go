@@ -65,6 +65,17 @@ func (f *sliceFeed) files(t testing.TB) map[string]string {
 	return files
 }
 
+// history gives how many commits there are from where the history begins anew for the last time, every root commits or at a change that cuts it.
+func (f *sliceFeed) history(root int) int {
+	n := len(f.changes)
+	for i := n; i > 0; i-- {
+		if i%root == 0 || cuts(f.changes[i-1]) {
+			return n - i + 1
+		}
+	}
+	return n + 1
+}
+
 const testConfig = `{"dl":"http://127.0.0.1/crates","api":"http://127.0.0.1"}` + "\n"
 
 func line(name, vers string) []byte {

@@ -57,7 +57,7 @@ func subject(c index.Change) string {
 	case index.KindRemove:
 		return fmt.Sprintf("Delete crate `%s#%s`", c.Crate, c.Num)
 	case index.KindRemoveCrate:
-		return fmt.Sprintf("Delete crate `%s`", c.Crate)
+		return "Begin the history anew"
 	}
 	return fmt.Sprintf("Update crate `%s`", c.Crate)
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // format is the number of what lies in the folder, and of how commits are made. A folder of another number is built again.
-const format = 1
+const format = 2
 
 const schema = `
 CREATE TABLE meta (
@@ -26,6 +26,7 @@ CREATE TABLE meta (
 	format  INTEGER NOT NULL,
 	config  BLOB NOT NULL,    -- config.json
 	n       INTEGER NOT NULL, -- changes applied so far, which is the number of the newest commit
+	cut     INTEGER NOT NULL, -- the newest commit that took a crate out of the index, and so has no parent; 0: none
 	seq     INTEGER NOT NULL, -- the last of them in the feed; 0: none
 	mark    BLOB,             -- digest of that change
 	settled INTEGER NOT NULL, -- 0: nodes has files only, commit n is not made yet
@@ -133,7 +134,7 @@ func (s *store) prepare(ctx context.Context, config []byte) error {
 			if err := putFile(ctx, tx, "config.json", config, 0); err != nil {
 				return err
 			}
-			_, err := tx.ExecContext(ctx, "INSERT INTO meta VALUES (1, ?, ?, 0, 0, NULL, 0, ?, 0)", format, config, firstSubject)
+			_, err := tx.ExecContext(ctx, "INSERT INTO meta VALUES (1, ?, ?, 0, 0, 0, NULL, 0, ?, 0)", format, config, firstSubject)
 			return err
 		})
 	}
@@ -226,7 +227,8 @@ func isDamage(err error) bool {
 
 // state is the row of meta.
 type state struct {
-	n, seq  int64
+	n, cut  int64
+	seq     int64
 	mark    []byte
 	settled bool
 	subject string
@@ -235,15 +237,15 @@ type state struct {
 
 func readState(ctx context.Context, q querier) (st state, err error) {
 	var at int64
-	err = q.QueryRowContext(ctx, "SELECT n, seq, mark, settled, subject, at FROM meta").
-		Scan(&st.n, &st.seq, &st.mark, &st.settled, &st.subject, &at)
+	err = q.QueryRowContext(ctx, "SELECT n, cut, seq, mark, settled, subject, at FROM meta").
+		Scan(&st.n, &st.cut, &st.seq, &st.mark, &st.settled, &st.subject, &at)
 	st.at = time.Unix(at, 0).UTC()
 	return st, err
 }
 
 func (st state) write(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "UPDATE meta SET n = ?, seq = ?, mark = ?, settled = ?, subject = ?, at = ?",
-		st.n, st.seq, st.mark, st.settled, st.subject, st.at.Unix())
+	_, err := tx.ExecContext(ctx, "UPDATE meta SET n = ?, cut = ?, seq = ?, mark = ?, settled = ?, subject = ?, at = ?",
+		st.n, st.cut, st.seq, st.mark, st.settled, st.subject, st.at.Unix())
 	return err
 }
 

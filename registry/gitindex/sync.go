@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/crateyard/crateyard/registry/index"
 )
@@ -161,6 +162,9 @@ func applyFiles(ctx context.Context, tx *sql.Tx, st state, changes []index.Chang
 			ns.set(p, &node{oid: hashObject(typeBlob, after), raw: after, written: st.n})
 		}
 		st.seq, st.mark, st.subject, st.at = c.Seq, mark(c), subject(c), c.At
+		if cuts(c) {
+			st.cut = st.n
+		}
 	}
 	return st, ns.write(ctx)
 }
@@ -181,10 +185,22 @@ func (r *Repo) follow(ctx context.Context, s *store) (tip, error) {
 		if len(changes) == 0 {
 			return s.newest(ctx, st)
 		}
+		if last := lastCut(changes); last >= 0 { // here, too; of several, nobody begins at those before the last
+			changes = changes[:last+1]
+		}
 		if err := r.commit(ctx, s, st, changes); err != nil {
 			return tip{}, err
 		}
 	}
+}
+
+func lastCut(changes []index.Change) int {
+	for i, c := range slices.Backward(changes) {
+		if cuts(c) {
+			return i
+		}
+	}
+	return -1
 }
 
 func (r *Repo) commit(ctx context.Context, s *store, st state, changes []index.Change) error {
@@ -199,11 +215,14 @@ func (r *Repo) commit(ctx context.Context, s *store, st state, changes []index.C
 				return err
 			}
 			st.n, st.seq, st.mark = st.n+1, change.Seq, mark(change)
+			if cuts(change) {
+				st.cut = st.n
+			}
 		}
 		if err := c.nodes.write(ctx); err != nil {
 			return err
 		}
-		if isRoot = st.n%r.rootEvery == 0; isRoot {
+		if isRoot = st.n%r.rootEvery == 0 || st.n == st.cut; isRoot {
 			if err := s.putBase(ctx, tx, st.n, c.raw); err != nil {
 				return err
 			}

@@ -2,13 +2,16 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/crateyard/crateyard/registry/fault"
 )
@@ -17,7 +20,7 @@ import (
 const maxBody = 64 << 10
 
 // readJSON reads a JSON body whole; a DELETE may have one, too. What could mean another thing than its sender believes is refused, for it could
-// widen a right: unknown fields, a field twice, text behind the value.
+// widen a right: unknown fields, a field twice or in another spelling, text behind the value.
 func readJSON(r *http.Request, into any) error { return readJSONOf(r, into, maxBody) }
 
 // readJSONOf is readJSON for a body of another length.
@@ -33,7 +36,7 @@ func readJSONOf(r *http.Request, into any, most int) error {
 	dec.DisallowUnknownFields()
 	err = dec.Decode(into)
 	if err == nil {
-		err = checkOnce(json.NewDecoder(bytes.NewReader(data)))
+		err = checkKeys(json.NewDecoder(bytes.NewReader(data)), reflect.TypeOf(into))
 	}
 	if err != nil {
 		return fault.New(fault.Invalid, "the request's body is not the JSON expected here: %v", err)
@@ -41,9 +44,10 @@ func readJSONOf(r *http.Request, into any, most int) error {
 	return nil
 }
 
-// checkOnce reports a key that comes twice in one object, in any case since encoding/json finds a field in any, and what stands behind the value.
-func checkOnce(dec *json.Decoder) error {
-	if err := checkValue(dec); err != nil {
+// checkKeys reports a key that is not spelled as its field is, since encoding/json finds a field in any case and other readers do not; a key that comes
+// twice in one object; and what stands behind the value. Of a type that reads its JSON itself only the latter two.
+func checkKeys(dec *json.Decoder, into reflect.Type) error {
+	if err := checkValue(dec, into); err != nil {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
@@ -52,16 +56,7 @@ func checkOnce(dec *json.Decoder) error {
 	return nil
 }
 
-// foldRune gives one rune for all that encoding/json takes for one in the name of a field.
-func foldRune(r rune) rune {
-	least := r
-	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
-		least = min(least, next)
-	}
-	return least
-}
-
-func checkValue(dec *json.Decoder) error {
+func checkValue(dec *json.Decoder, into reflect.Type) error {
 	open, err := dec.Token()
 	if err != nil {
 		return err
@@ -69,24 +64,60 @@ func checkValue(dec *json.Decoder) error {
 	if open != json.Delim('{') && open != json.Delim('[') {
 		return nil
 	}
+	inner := innerOf(into)
 	keys := map[string]bool{}
 	for dec.More() {
+		of := inner.all
 		if open == json.Delim('{') {
 			token, err := dec.Token()
 			if err != nil {
 				return err
 			}
 			key, _ := token.(string) // Decode has found it sound
-			if folded := strings.Map(foldRune, key); keys[folded] {
+			if keys[key] {
 				return fmt.Errorf("key %.80q comes twice", key)
-			} else {
-				keys[folded] = true
+			}
+			keys[key] = true
+			if inner.fields != nil {
+				field, ok := inner.fields[key]
+				if !ok { // Decode has refused what is no field in any spelling
+					return fmt.Errorf("key %.80q must be spelled as here: %s", key, strings.Join(slices.Sorted(maps.Keys(inner.fields)), ", "))
+				}
+				of = field
 			}
 		}
-		if err := checkValue(dec); err != nil {
+		if err := checkValue(dec, of); err != nil {
 			return err
 		}
 	}
 	_, err = dec.Token() // the closing one
 	return err
+}
+
+// innerTypes are what the values in an object or array are read into: all into one type, or by the keys of a struct. nil: nobody knows.
+type innerTypes struct {
+	all    reflect.Type
+	fields map[string]reflect.Type
+}
+
+var readsItself = reflect.TypeFor[json.Unmarshaler]()
+
+func innerOf(t reflect.Type) (inner innerTypes) {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil || reflect.PointerTo(t).Implements(readsItself) {
+		return inner
+	}
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array, reflect.Map:
+		inner.all = t.Elem()
+	case reflect.Struct:
+		inner.fields = map[string]reflect.Type{}
+		for f := range t.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			inner.fields[cmp.Or(name, f.Name)] = f.Type
+		}
+	}
+	return inner
 }

@@ -30,14 +30,17 @@ func (a *API) serveYank(yank bool) handler {
 
 func (a *API) setYanked(w *response, r *http.Request, yank *bool, message *string) error {
 	name, num := r.PathValue("crate"), r.PathValue("version")
-	admitted := false
-	err := a.Catalog.SetYanked(r.Context(), a.actor(w), name, num, yank, message, func(s catalog.Standing) error {
-		if err := auth.AllowChange(w.principal, auth.ScopeYank, name, s); err != nil || admitted {
-			return err
+	var giveBack func() // of what the limit took
+	changed, err := a.Catalog.SetYanked(r.Context(), a.actor(w), name, num, yank, message, func(s catalog.Standing) error {
+		err := auth.AllowChange(w.principal, auth.ScopeYank, name, s)
+		if err == nil && giveBack == nil {
+			giveBack, err = a.Limits.yank(w.principal, w.address)
 		}
-		admitted = true
-		return a.Limits.yank(w.principal, w.address)
+		return err
 	})
+	if giveBack != nil && !changed { // it was refused, or was so before
+		giveBack()
+	}
 	if err == nil {
 		a.Log.Info("Changed yank", "request", w.requestID, "crate", name, "version", num, "user", w.principal.User)
 	}

@@ -142,7 +142,7 @@ func (a *API) accessWire(access catalog.Access, wasOpen bool) wire.Access {
 		out.Readers = append(out.Readers, o.Login())
 	}
 	if access.Restricted && a.Git != nil && wasOpen {
-		out.Warnings = append(out.Warnings, "the crate's lines until now stay in the history of the git index, which everybody who reads it has")
+		out.Warnings = append(out.Warnings, "the history of the git index begins anew without the crate; its lines stay with everybody who has fetched them before")
 	}
 	if access.Restricted && !a.Private {
 		out.Warnings = append(out.Warnings, "this registry can be read without a token, so cargo sends none and nobody can build with a restricted crate; set access.anonymousRead to Disabled")

@@ -40,9 +40,9 @@ func (l RateLimits) publish(who *auth.Principal, address string, isNew bool) (gi
 	return limit(l.PublishUpdate, who, address, "published too many versions in a short time")
 }
 
-func (l RateLimits) yank(who *auth.Principal, address string) error {
-	_, err := limit(l.Yank, who, address, "yanked or unyanked too many versions in a short time")
-	return err
+// yank is publish for one yank or unyank.
+func (l RateLimits) yank(who *auth.Principal, address string) (giveBack func(), err error) {
+	return limit(l.Yank, who, address, "yanked or unyanked too many versions in a short time")
 }
 
 func limit(l ChangeLimit, who *auth.Principal, address, what string) (giveBack func(), err error) {

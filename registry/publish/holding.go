@@ -13,7 +13,7 @@ type holding struct {
 	ctx    context.Context // of the request
 	user   int64
 	leaves []func()
-	err    error // of the manifest's room: ours, and not the archive's
+	err    error // of the archive's room: ours, and not the archive's
 }
 
 func (h *holding) take(r *room, bytes int64) (leave func(), err error) {
@@ -51,9 +51,9 @@ func (h *holding) metadata(f frame) (*crate.Metadata, error) {
 	return meta, nil
 }
 
-// manifest asks for room for a Cargo.toml of so many bytes, what is read of it included.
-func (h *holding) manifest(bytes int64) error {
-	_, h.err = h.take(&manifests, 3*bytes)
+// archive asks for room for an archive with a Cargo.toml of so many bytes, what is read of it included, and so many bytes of paths.
+func (h *holding) archive(manifest, paths int64) error {
+	_, h.err = h.take(&archives, 3*manifest+paths)
 	return h.err
 }
 

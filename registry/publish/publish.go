@@ -58,8 +58,8 @@ type Publisher struct {
 type Uploader struct {
 	*auth.Principal
 	Address string // of the client
-	// Admit is asked once, before the archive is stored, whether one more publish is not too many. giveBack is called when what was
-	// uploaded is refused, which does not count.
+	// Admit is asked once, before the archive is stored, whether one more publish is not too many. giveBack is called when nothing was
+	// published after all, for whatever reason: that does not count.
 	Admit func(isNew bool) (giveBack func(), err error)
 	// Imported has the version be one of another registry, as it was there: what this registry asks of a publish beyond the rules for
 	// all crates is not asked of it, and the metadata may name other registries than the archive, because they have moved. Nil: a publish.
@@ -139,7 +139,7 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		return Result{}, err
 	}
 	defer func() {
-		if fault.KindOf(err) == fault.Invalid { // a refusal costs nothing of what a user may publish
+		if err != nil {
 			giveBack()
 		}
 	}()
@@ -157,6 +157,9 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		return Result{}, broken.refuse()
 	}
 	_, warnings, invalidCategories := p.Policy.check(meta)
+	if who.Imported == nil {
+		warnings = append(warnings, archive.Odd...)
+	}
 	pub.Details = details(meta, archive)
 	if pub.Metadata, err = marshal(meta); err != nil {
 		return Result{}, err
@@ -216,7 +219,7 @@ func (p *Publisher) receive(f frame, held *holding, meta *crate.Metadata, blob i
 	hash := sha256.New()
 	stored := &storedWriter{w: io.MultiWriter(hash, blob)}
 	limits := p.Limits
-	limits.Hold = held.manifest
+	limits.Hold = held.archive
 	checked, err := crate.CheckArchive(io.TeeReader(archive, stored), meta.Name, meta.Vers, limits)
 	switch {
 	case held.err != nil:

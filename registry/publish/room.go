@@ -9,15 +9,16 @@ import (
 	"github.com/crateyard/crateyard/registry/fault"
 )
 
-// Of an upload only its metadata and its manifest are held in memory, and those of most crates are small. What is larger needs room, which
-// is the process's, for as long as it is held; who waits for it has sent nothing that is. One user's share takes any upload that is within the limits.
+// Of an upload only its metadata, its manifest and what tells its paths apart are held in memory, and those of most crates are small. What is larger
+// needs room, which is the process's, for as long as it is held; who waits for it has sent nothing that is. One user's share takes any upload that is
+// within the limits.
 //
 // An upload takes room in the order of these three, and none while it has one that stands behind, so that no two wait for each other. A
 // sender that stands still or drips is ended by the API, and leaves then.
 var (
-	texts     = room{size: 8 << 20, wait: roomWait}  // JSON while it arrives, up to its end
-	parsed    = room{size: 24 << 20, wait: roomWait} // metadata, from there to the end of the publish
-	manifests = room{size: 12 << 20, wait: roomWait} // Cargo.toml in the archive, from its header to the end of the publish
+	texts    = room{size: 8 << 20, wait: roomWait}  // JSON while it arrives, up to its end
+	parsed   = room{size: 24 << 20, wait: roomWait} // metadata, from there to the end of the publish
+	archives = room{size: 16 << 20, wait: roomWait} // Cargo.toml and paths of the archive, from where one of them is large to the end of the publish
 )
 
 const (
@@ -63,7 +64,7 @@ func (r *room) take(ctx context.Context, user, bytes int64) (leave func(), err e
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
-		err = fault.New(fault.Unavailable, "too many uploads with long metadata or a long Cargo.toml are under way; nothing was published, try again in a moment")
+		err = fault.New(fault.Unavailable, "too many uploads with long metadata, a long Cargo.toml or thousands of files are under way; nothing was published, try again in a moment")
 	}
 	r.leave(w)
 	return nil, err

@@ -52,11 +52,11 @@ func (l *Limiter) Allow(key string) (wait time.Duration, ok bool) {
 	bucket, _ := l.buckets.ComputeIfAbsent(key, func() (*rate.Limiter, bool) {
 		return rate.NewLimiter(rate.Every(l.rate.Every), l.rate.Burst), false
 	})
+	// Not by a reservation that is cancelled: of those that overlap, each would lengthen the wait of the others, and be given back in part only.
 	now := l.now()
-	res := bucket.ReserveN(now, 1)
-	if wait := res.DelayFrom(now); wait > 0 {
-		res.CancelAt(now)
-		return wait, false
+	if bucket.AllowN(now, 1) {
+		return 0, true
 	}
-	return 0, true
+	missing := 1 - bucket.TokensAt(now)
+	return max(time.Duration(missing*float64(l.rate.Every)), 1), false
 }

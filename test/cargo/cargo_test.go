@@ -1,9 +1,8 @@
 // Package cargo holds the server against real cargo: each script of testdata is one behaviour, with a server, a CARGO_HOME
 // and a folder of its own. README.md has the list of traps and the scripts and tests that watch them.
 //
-//	testdata/*.txtar       with every cargo that reads a sparse index: the machine's own and Debian's newest
-//	testdata/once/*.txtar  with one cargo; a comment in the script says why the others would add nothing
-//	testdata/git/*.txtar   over the git index, with every cargo: Debian's old one, which has no sparse protocol, too
+//	testdata/*.txtar      with every cargo that reads a sparse index: the machine's own and Debian's newest
+//	testdata/git/*.txtar  over the git index, with every cargo: Debian's old one, which has no sparse protocol, too
 //
 // Commands that the scripts have beyond testscript's are in commands_test.go.
 package cargo
@@ -37,15 +36,11 @@ func TestCargo(t *testing.T) {
 		}
 		return files
 	}
-	newest := newestOf(cargos)
 	for _, c := range cargos {
 		t.Run(c.version.String(), func(t *testing.T) {
 			t.Parallel()
 			if c.sparse() {
 				runScripts(t, c, bin, "sparse", scripts("*.txtar"))
-			}
-			if c == newest {
-				runScripts(t, c, bin, "sparse", scripts("once/*.txtar"))
 			}
 			t.Run("git", func(t *testing.T) {
 				t.Parallel()

@@ -29,11 +29,13 @@ func TestManyUploadsThatAreHeld(t *testing.T) {
 	text := until(frame(dense, nil), 4+len(dense)-1)
 	dense = until(frame(dense, make([]byte, 1000)), 8+len(dense))
 	manifest := manifestThenNoise(t, "[features]\nf = ["+strings.Repeat(`"",`, 49_000)+"]\n#"+strings.Repeat("x", 800_000))
+	paths := pathsThenNoise(t)
 	for name, parts := range map[string][][]byte{ // of bodies
 		"metadata":                 {dense},
 		"text of metadata":         {text},
 		"manifest":                 {manifest},
-		"everything, of two users": {dense, dense, text, text, manifest, manifest},
+		"paths":                    {paths},
+		"everything, of two users": {dense, dense, text, text, manifest, manifest, paths, paths},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it takes as long as the server is patient: half a minute
@@ -134,20 +136,37 @@ func longReadme(name string, n int) []byte {
 // manifestThenNoise is an upload up to the middle of the file that stands behind its manifest.
 func manifestThenNoise(t *testing.T, more string) []byte {
 	t.Helper()
+	return filesThenNoise(t, "[package]\nname = \"held\"\nversion = \"1.0.0\"\n"+more, nil)
+}
+
+// pathsThenNoise is an upload up to the middle of the last file of as many as the limits allow, each in a folder of its own.
+func pathsThenNoise(t *testing.T) []byte {
+	t.Helper()
+	var paths []string
+	for i := range 19_990 {
+		paths = append(paths, fmt.Sprintf("folder-%d/file", i))
+	}
+	return filesThenNoise(t, "[package]\nname = \"held\"\nversion = \"1.0.0\"\n", paths)
+}
+
+func filesThenNoise(t *testing.T, manifest string, empty []string) []byte {
+	t.Helper()
 	var out bytes.Buffer
 	zw := gzip.NewWriter(&out)
 	tw := tar.NewWriter(zw)
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{"Cargo.toml", []byte("[package]\nname = \"held\"\nversion = \"1.0.0\"\n" + more)}, {"noise", noise(200_000)}} {
-		if err := tw.WriteHeader(&tar.Header{Name: "held-1.0.0/" + f.name, Mode: 0o644, Size: int64(len(f.data))}); err != nil {
+	write := func(path string, data []byte) {
+		if err := tw.WriteHeader(&tar.Header{Name: "held-1.0.0/" + path, Mode: 0o644, Size: int64(len(data))}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tw.Write(f.data); err != nil {
+		if _, err := tw.Write(data); err != nil {
 			t.Fatal(err)
 		}
 	}
+	write("Cargo.toml", []byte(manifest))
+	for _, path := range empty {
+		write(path, nil)
+	}
+	write("noise", noise(200_000))
 	if err := tw.Close(); err != nil {
 		t.Fatal(err)
 	}
