@@ -25,6 +25,7 @@ names archives that no version needs, and replays the changes of the index. The 
 
 It reads every archive; --quick compares sizes only. --repair puts back what it finds a right copy of: in the backups or folders of
 --from, or elsewhere in the storage. What it replaces it keeps under quarantine/ in the storage. It deletes no other thing.
+A storage that is new, and that it has filled, is the registry's afterwards.
 A check that was not interrupted tells the servers, whose readiness says what is damaged.
 
 The exit code is 0 when nothing is damaged, or all of it was repaired. Archives that no version needs are no damage.`,
@@ -92,6 +93,12 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 		if whole {
 			if err := b.NoteCheck(ctx, report); err != nil {
 				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "crateyard: the servers cannot be told what was found: %v\n", upkeep.Clean(err)) // a scrub will tell them
+			}
+		}
+		if repair {
+			adopted, aerr := b.Adopt(ctx)
+			if err = errors.Join(err, aerr); adopted {
+				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "crateyard: the storage was nobody's and has archives of this registry: it is this registry's now") // said for people only
 			}
 		}
 		return errors.Join(err, showReport(cmd.OutOrStdout(), d.output, report))
