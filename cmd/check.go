@@ -24,7 +24,8 @@ func newCheckCommand() *cobra.Command {
 names archives that no version needs, and replays the changes of the index. The server may run meanwhile.
 
 It reads every archive; --quick compares sizes only. --repair puts back what it finds a right copy of: in the backups or folders of
---from, or elsewhere in the storage. What it replaces it keeps under quarantine/ in the storage. It deletes no other thing.
+--from, or elsewhere in the storage. What it replaces it keeps under quarantine/ in the storage. It deletes no other thing. Where an archive is right
+by its SHA-256 and the catalog says another size, it corrects the catalog.
 A storage that is new, and that it has filled, is the registry's afterwards.
 A check that was not interrupted tells the servers, whose readiness says what is damaged.
 
@@ -62,7 +63,7 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 			if err != nil {
 				return err
 			}
-			checker.Repair = (&upkeep.Repairer{Store: b.Store, Sources: copies}).Repair
+			checker.Repair = (&upkeep.Repairer{Store: b.Store, Sources: copies, Rows: b.Catalog}).Repair
 		}
 		report, err := resume(state, quick, repair)
 		if err != nil {

@@ -3,8 +3,11 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"iter"
 	"time"
+
+	"github.com/crateyard/crateyard/registry/fault"
 )
 
 // CrateBlob names the archive of a version as its storage key does.
@@ -50,6 +53,27 @@ func (c *Catalog) BlobsAfter(ctx context.Context, after CrateBlob) iter.Seq2[Blo
 // CrateBlobs is BlobsAfter for the crates of one exact name, as they are now.
 func (c *Catalog) CrateBlobs(ctx context.Context, name string) ([]BlobRef, error) {
 	return collect(ctx, c.ro, scanBlob, blobColumns+" WHERE c.name || '/' = ? ORDER BY v.num || '-' || v.sha256 || '.crate', v.id", name+"/")
+}
+
+// CorrectSize sets the size of a version, by its id, to that of its archive, whose SHA-256 is the version's. Servers that have the old one in memory
+// forget it when a download contradicts it.
+func (c *Catalog) CorrectSize(ctx context.Context, id int64, sha256 string, size int64) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		var name, num string
+		var was int64
+		err := tx.QueryRowContext(ctx, `SELECT c.name, v.num, v.size FROM versions v JOIN crates c ON c.id = v.crate_id WHERE v.id = ? AND v.sha256 = ?`, id, sha256).
+			Scan(&name, &num, &was)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, fault.New(fault.NotFound, "there is no version of id %d with this archive", id)
+		}
+		if err != nil || was == size {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE versions SET size = ? WHERE id = ?", size, id); err != nil {
+			return nil, err
+		}
+		return nil, c.audit(ctx, tx, Actor{}, Record{Action: ActionRepairVersion, Crate: name, Version: num}, map[string]any{"size": was}, map[string]any{"size": size})
+	})
 }
 
 // LostVersions gives the names of the crates of whose history the catalog lacks versions, and how many: changes name them, and they are in no row,
