@@ -76,21 +76,6 @@ func (c *Catalog) CorrectSize(ctx context.Context, id int64, sha256 string, size
 	})
 }
 
-// LostVersions gives the names of the crates of whose history the catalog lacks versions, and how many: changes name them, and they are in no row,
-// nor deleted, which keeps the row. Somebody took them out of the database by hand, with foreign keys off, as SQLite's shell has them.
-func (c *Catalog) LostVersions(ctx context.Context) (map[string]int64, error) {
-	lost := map[string]int64{}
-	_, err := collect(ctx, c.ro, func(r *sql.Rows) (struct{}, error) {
-		var name string
-		var n int64
-		err := r.Scan(&name, &n)
-		lost[name] = n
-		return struct{}{}, err
-	}, `SELECT ch.crate, count(DISTINCT ch.version_id) FROM changes ch WHERE ch.version_id IS NOT NULL
-		AND NOT EXISTS (SELECT 1 FROM versions v JOIN crates c ON c.id = v.crate_id WHERE v.id = ch.version_id) GROUP BY ch.crate`)
-	return lost, err
-}
-
 // each gives the rows of a query one by one, until yield has enough.
 func each[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), yield func(T) bool, query string, args ...any) error {
 	rows, err := q.QueryContext(ctx, query, args...)
