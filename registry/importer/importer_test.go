@@ -236,9 +236,13 @@ func TestNothingToImport(t *testing.T) {
 	} {
 		var run func() (importer.Report, error)
 		if _, isMirror := tc.source.(importer.MeuseMirror); isMirror {
-			run = func() (importer.Report, error) { return (&importer.MirrorImporter{Target: target, Mirror: "m"}).Run(t.Context(), tc.source) }
+			run = func() (importer.Report, error) {
+				return (&importer.MirrorImporter{Target: target, Mirror: "m"}).Run(t.Context(), tc.source)
+			}
 		} else {
-			run = func() (importer.Report, error) { return (&importer.Importer{Target: target}).Run(t.Context(), tc.source) }
+			run = func() (importer.Report, error) {
+				return (&importer.Importer{Target: target}).Run(t.Context(), tc.source)
+			}
 		}
 		r, err := run()
 		var source *importer.SourceError
