@@ -27,7 +27,7 @@ func newAuditCommand() *cobra.Command {
 		Long: `audit shows the changes to crates, users, groups and tokens. As a table it stops after --limit records; with -o json it writes all of
 them, one JSON object a line, for other programs to read.
 
-Actions are crate.publish, crate.import, crate.yank, crate.unyank, crate.owners, crate.access, crate.delete, version.delete, user.create, user.update,
+Actions are crate.publish, crate.import, crate.yank, crate.unyank, crate.owners, crate.access, crate.delete, version.delete, version.repair, user.create, user.update,
 user.delete, group.create, group.update, group.delete, token.create, token.delete, mirror.create, mirror.update, mirror.delete, mirror.deny and
 mirror.forget.`,
 		Example: `  crateyard audit --since 24h

@@ -24,7 +24,9 @@ func newCheckCommand() *cobra.Command {
 names archives that no version needs, and replays the changes of the index. The server may run meanwhile.
 
 It reads every archive; --quick compares sizes only. --repair puts back what it finds a right copy of: in the backups or folders of
---from, or elsewhere in the storage. What it replaces it keeps under quarantine/ in the storage. It deletes no other thing.
+--from, or elsewhere in the storage. What it replaces it keeps under quarantine/ in the storage. It deletes no other thing. Where an archive is right
+by its SHA-256 and the catalog says another size, it corrects the catalog.
+A storage that is new, and that it has filled, is the registry's afterwards.
 A check that was not interrupted tells the servers, whose readiness says what is damaged.
 
 The exit code is 0 when nothing is damaged, or all of it was repaired. Archives that no version needs are no damage.`,
@@ -61,7 +63,7 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 			if err != nil {
 				return err
 			}
-			checker.Repair = (&upkeep.Repairer{Store: b.Store, Sources: copies}).Repair
+			checker.Repair = (&upkeep.Repairer{Store: b.Store, Sources: copies, Rows: b.Catalog}).Repair
 		}
 		report, err := resume(state, quick, repair)
 		if err != nil {
@@ -92,6 +94,12 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 		if whole {
 			if err := b.NoteCheck(ctx, report); err != nil {
 				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "crateyard: the servers cannot be told what was found: %v\n", upkeep.Clean(err)) // a scrub will tell them
+			}
+		}
+		if repair {
+			adopted, aerr := b.Adopt(ctx)
+			if err = errors.Join(err, aerr); adopted {
+				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "crateyard: the storage was nobody's and has archives of this registry: it is this registry's now") // said for people only
 			}
 		}
 		return errors.Join(err, showReport(cmd.OutOrStdout(), d.output, report))

@@ -81,6 +81,8 @@ func TestWhatToDo(t *testing.T) {
 		{"user list --url http://127.0.0.1:1 --output xml", 2, "it must be table or json\n"},
 		{"import sparse sparse+http://127.0.0.1:1/index/", 1, "crateyard: the source cannot be reached; look at its address, and whether it runs: "},
 		{"import sparse sparse+http://127.0.0.1:1/index/", 1, "connection refused\n"},
+		{"import folder ../docs --url http://127.0.0.1:1", 1, "crateyard: there is no .crate file in ../docs: say the folder that has them, in any depth."},
+		{"import kellnr ../docs --url http://127.0.0.1:1", 1, "there is no db.sqlite in ../docs: say Kellnr's data folder"},
 		{"user list --url 127.0.0.1:8080", 2, `--url "127.0.0.1:8080": it must begin with http:// or https://, such as http://127.0.0.1:8080`},
 		{"user list --url localhost:8080", 2, "such as http://localhost:8080"},
 		{"cargo-config --url crates.example.com", 2, "such as http://crates.example.com"},

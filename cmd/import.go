@@ -196,6 +196,9 @@ func (f *importFlags) follow(cmd *cobra.Command, told *func(importer.Report), ru
 	}
 	report, err := run(cmd.Context())
 	p.end()
+	if err != nil && isSource(err) && !isDial(err) && report.Crates == 0 && report.Failed == 0 {
+		return err // nothing was read, so there is nothing to report
+	}
 	if perr := f.print(cmd, report); perr != nil {
 		return perr
 	}
@@ -226,6 +229,12 @@ func (f *importFlags) print(cmd *cobra.Command, r importer.Report) error {
 	var text strings.Builder
 	for _, address := range slices.Sorted(maps.Keys(r.Registries)) {
 		fmt.Fprintf(&text, "note: %d versions depend on crates of %s; if that was this registry under another name, say --own %s\n", r.Registries[address], address, address)
+	}
+	for _, x := range r.Unlisted {
+		fmt.Fprintf(&text, "passed over: %s %s: %s\n", x.Crate, x.Version, x.Reason)
+	}
+	if r.More > 0 {
+		fmt.Fprintf(&text, "passed over: %d more\n", r.More)
 	}
 	for _, x := range r.Failures {
 		fmt.Fprintf(&text, "failed: %s: %s\n", strings.TrimSpace(x.Crate+" "+x.Version), strings.ReplaceAll(x.Reason, "\n", "; "))

@@ -83,24 +83,22 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	if r.ifEmpty {
-		empty, err := b.Catalog.Empty(ctx)
-		if err != nil {
-			return err
-		}
-		if !empty {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "the registry is not empty: nothing to restore")
-			return err
-		}
+	empty, err := b.Catalog.Empty(ctx)
+	if err != nil {
+		return err
+	}
+	if r.ifEmpty && !empty {
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "the registry is not empty: nothing to restore")
+		return err
 	}
 	if err := r.owned(ctx, b); err != nil {
 		return err
 	}
-	if !r.fromBlobs {
+	if !r.fromBlobs && empty { // else the Restorer says that it is not
 		if err := unclaimed(ctx, b.Store); err != nil {
 			return err
 		}
-	} else if c.URL == "" {
+	} else if r.fromBlobs && c.URL == "" {
 		return usageError{errors.New("say --url, the address that the registry has: dependencies on it are told from others by that")}
 	}
 	p := newProgress(cmd.ErrOrStderr())
@@ -119,6 +117,9 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 		SkipDamaged: r.skipDamaged, Progress: p.copied}).Restore(ctx, name)
 	if err != nil {
 		return err
+	}
+	if _, err := b.Take(ctx, false); err != nil { // both were empty before
+		return fmt.Errorf("all is restored, but the storage is not marked as this registry's, which its first start does: %w", err)
 	}
 	p.end()
 	if r.output == "json" {
@@ -256,14 +257,8 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 		}
 		return noArchives(where)
 	}
-	if t == nil { // the archives were those of the catalog that is lost, and are this one's now
-		id, err := b.Catalog.RegistryID(ctx)
-		if err != nil {
-			return err
-		}
-		if err := storage.Claim(ctx, b.Store, id, true); err != nil {
-			return err
-		}
+	if _, err := b.Take(ctx, t == nil); err != nil { // archives of the storage itself were those of the catalog that is lost, and are this one's now
+		return err
 	}
 	p.end()
 	if r.output == "json" {

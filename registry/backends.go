@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -21,6 +20,8 @@ import (
 type Backends struct {
 	Catalog *catalog.Catalog
 	Store   ClosableStore
+
+	where string // the storage is, for people
 }
 
 // ClosableStore is a store that holds something open.
@@ -45,7 +46,7 @@ type BackendOptions struct {
 
 // OpenBackends opens catalog and storage as the configuration says. A backend that is away just now is fault.Unavailable.
 func OpenBackends(ctx context.Context, c *Config, o BackendOptions) (_ *Backends, err error) {
-	b := &Backends{}
+	b := &Backends{where: c.storageName()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
@@ -128,88 +129,6 @@ func (b *Backends) Close() (err error) {
 	return err
 }
 
-// claim makes sure that catalog and storage belong together, and to nobody else.
-func (b *Backends) claim(ctx context.Context, c *Config) error {
-	id, err := b.Catalog.Claim(ctx, c.Instance, c.TakeOver)
-	if err != nil {
-		return fmt.Errorf("catalog: %w", err)
-	}
-	if !c.TakeOver {
-		if err := b.Verify(ctx); err != nil {
-			return err
-		}
-	}
-	if err := storage.Claim(ctx, b.Store, id, c.TakeOver); err != nil {
-		return fmt.Errorf("storage: %w", err)
-	}
-	return nil
-}
-
-// Verify makes sure that the storage is the catalog's: that it is nobody else's and, where it is nobody's, that it has what the catalog names,
-// and nothing where the catalog names nothing. Whoever removes or repairs blobs asks first.
-func (b *Backends) Verify(ctx context.Context) error { return b.verify(ctx, false) }
-
-func (b *Backends) verify(ctx context.Context, mayLack bool) error {
-	id, err := b.Catalog.RegistryID(ctx)
-	if err != nil {
-		return fmt.Errorf("catalog: %w", err)
-	}
-	owner, err := storage.Owner(ctx, b.Store)
-	switch {
-	case err != nil:
-		return fmt.Errorf("storage: ask whose it is: %w", err)
-	case owner == id:
-		return nil
-	case owner != "":
-		return fmt.Errorf("storage: %w. If it was this registry's, whose catalog was lost, `crateyard restore --from-blobs` makes the catalog anew", &storage.ForeignError{Owner: owner})
-	}
-	return b.verifyUnclaimed(ctx, mayLack)
-}
-
-// looked is how many versions are looked for in a storage that nobody has claimed: some may be lost, and the rest is served all the same.
-const looked = 100
-
-func (b *Backends) verifyUnclaimed(ctx context.Context, mayLack bool) error {
-	var missing *catalog.BlobRef
-	known, seen := false, 0
-	for ref, err := range b.Catalog.BlobsAfter(ctx, catalog.CrateBlob{}) {
-		if err != nil {
-			return fmt.Errorf("catalog: %w", err)
-		}
-		if known = true; ref.DeletedAt != nil {
-			continue
-		}
-		_, err := b.Store.Stat(ctx, storage.CrateKey(ref.Crate, ref.Num, ref.SHA256))
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("storage: %w", err)
-		}
-		if missing == nil {
-			missing = &ref
-		}
-		if seen++; seen == looked {
-			break
-		}
-	}
-	switch {
-	case missing != nil && !mayLack:
-		return fmt.Errorf("storage: it is nobody's and lacks what the catalog names, such as %s %s: it is the wrong folder or bucket, or it was emptied. "+
-			"`crateyard check --repair --from BACKUPS` fills it again", missing.Crate, missing.Num)
-	case known:
-		return nil
-	}
-	for blob, err := range b.Store.List(ctx, "crates/", "") {
-		if err != nil {
-			return fmt.Errorf("storage: %w", err)
-		}
-		return fmt.Errorf("storage: it holds archives, such as %s, and the catalog is empty: `crateyard restore` brings the catalog back, from a backup or, with --from-blobs, "+
-			"from the archives. To serve without them, start once with takeOver: true", blob.Key)
-	}
-	return nil
-}
-
 // openCache puts a cache in front of a bucket. A disk that takes no cache keeps no server from starting.
 func (s *Server) openCache() error {
 	dir, size := filepath.Join(s.config.Data, "cache"), s.config.Storage.Cache.Size
@@ -238,7 +157,7 @@ func (s *Server) reachBackends(ctx context.Context) (*Backends, error) {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		b, err := OpenBackends(ctx, &s.config, BackendOptions{Log: s.log, Observer: observer})
 		if err == nil {
-			if err = b.claim(ctx, &s.config); err == nil {
+			if err = b.claim(ctx, &s.config, s.log); err == nil {
 				s.gate.Goes()
 				return b, nil
 			}

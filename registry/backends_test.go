@@ -1,13 +1,18 @@
 package registry_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/test/postgres"
+	"github.com/crateyard/crateyard/test/s3"
 )
 
 // opens wants a server over a folder to be refused, or not, with certain words.
@@ -87,7 +92,124 @@ func TestExisting(t *testing.T) {
 	}
 }
 
-// In a storage that nobody has claimed yet, as after a restore, one archive that is lost keeps no other from being served.
+// A catalog that was used with one storage is not served over a second one, be the two empty or not, nor is anything done to either; and a storage has one
+// catalog. It is told before anything is written.
+func TestOneCatalogOneStorage(t *testing.T) {
+	server := s3.New(t)
+	keys := t.TempDir()
+	if err := server.WriteCredentials(keys); err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := server.Bucket(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inBucket := func(prefix string) func(*registry.Config) {
+		return func(c *registry.Config) {
+			c.Storage.S3 = &registry.S3{Bucket: bucket, Prefix: prefix, Endpoint: server.Endpoint, ForcePathStyle: true, CredentialsDir: keys}
+		}
+	}
+	inFolder := func(dir string) func(*registry.Config) { return func(c *registry.Config) { c.Storage.Folder = dir } }
+	second := t.TempDir()
+	for _, tc := range []struct {
+		name       string
+		own, other func(*registry.Config)
+		says       string
+	}{
+		{"two prefixes", inBucket("one"), inBucket("two"), "in another storage, s3://" + bucket + "/one at "},
+		{"folder and bucket", inFolder(t.TempDir()), inBucket("three"), "and this one is s3://" + bucket + "/three at "},
+		{"bucket and folder", inBucket("four"), inFolder(second), "and this one is the folder " + second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, database := range []string{"", postgres.Database(t)} {
+				over := func(storage func(*registry.Config)) func(*registry.Config) {
+					return func(c *registry.Config) {
+						storage(c)
+						c.AdminToken = "cy_test_" + strings.Repeat("a", 43)
+						if database != "" {
+							c.Catalog.Postgres = &registry.Postgres{URI: database, MaxConnections: 5}
+						}
+					}
+				}
+				own := func(c *registry.Config) { // a part of its own for each database
+					tc.own(c)
+					if c.Storage.S3 != nil && database != "" {
+						c.Storage.S3.Prefix += "/p"
+					} else if database != "" {
+						c.Storage.Folder += "/p"
+					}
+				}
+				dir := t.TempDir()
+				opens(t, dir, "", over(own))
+				says := tc.says
+				if database != "" {
+					says = strings.Replace(says, "/one at", "/one/p at", 1)
+				}
+				opens(t, dir, says, over(tc.other))
+				c := registry.DefaultConfig()
+				c.Data = dir
+				over(tc.other)(&c)
+				if _, err := registry.OpenBackends(t.Context(), &c, registry.BackendOptions{Beside: true, Existing: true}); err == nil || !strings.Contains(err.Error(), says) {
+					t.Errorf("a command: %v", err)
+				}
+				opens(t, t.TempDir(), "belongs to another registry", func(c *registry.Config) { own(c) })
+				opens(t, dir, "", over(own))
+			}
+		})
+	}
+	if left, err := os.ReadDir(second); err != nil || slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() == ".crateyard" }) {
+		t.Errorf("it was marked: %v %v", left, err)
+	}
+}
+
+// Where the storage of a registry is gone for good, a repair that fills a new one makes it the registry's; taking over does, too.
+func TestNewStorage(t *testing.T) {
+	y := open(t, nil)
+	if r := y.publish(good(t, "demo", "1.0.0")); r.status != 200 {
+		t.Fatal(r.status, r.body)
+	}
+	if err := y.stop(); err != nil {
+		t.Fatal(err)
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	to := func(c *registry.Config) { c.Storage.Folder = moved }
+	if err := errors.Join(os.Mkdir(moved, 0o750), os.Rename(filepath.Join(y.data, "storage", "crates"), filepath.Join(moved, "crates"))); err != nil {
+		t.Fatal(err)
+	}
+	opens(t, y.data, "in another storage", to)
+	adopt := func() bool {
+		c := registry.DefaultConfig()
+		c.Data = y.data
+		to(&c)
+		b, err := registry.OpenBackends(t.Context(), &c, registry.BackendOptions{Beside: true, Existing: true, MayLack: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		adopted, err := b.Adopt(t.Context())
+		if err := errors.Join(err, b.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return adopted
+	}
+	if err := os.Rename(filepath.Join(moved, "crates"), filepath.Join(moved, "aside")); err != nil {
+		t.Fatal(err)
+	}
+	if adopt() {
+		t.Error("a storage without archives was adopted")
+	}
+	if err := os.Rename(filepath.Join(moved, "aside"), filepath.Join(moved, "crates")); err != nil {
+		t.Fatal(err)
+	}
+	if !adopt() || adopt() {
+		t.Error("it is adopted once")
+	}
+	opens(t, y.data, "", to)
+	opens(t, y.data, "in another storage", func(*registry.Config) {})
+	opens(t, y.data, "", func(c *registry.Config) { c.TakeOver = true })
+	opens(t, y.data, "in another storage", to)
+}
+
+// In a storage that nobody has claimed yet, one archive that is lost keeps no other from being served.
 func TestOneLostArchive(t *testing.T) {
 	y := open(t, nil)
 	for _, name := range []string{"demo", "more"} {
@@ -102,6 +224,17 @@ func TestOneLostArchive(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(y.data, "storage", filepath.FromSlash(part))); err != nil {
 			t.Fatal(err)
 		}
+	}
+	c, err := catalog.Open(t.Context(), filepath.Join(y.data, "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As it is where both are new: that the catalog knows another storage is told first.
+	if _, err := c.ClaimStorage(t.Context(), catalog.Storage{}, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
 	}
 	opens(t, y.data, "", func(*registry.Config) {})
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -53,10 +54,16 @@ type act struct {
 
 var actUsers = []string{"alice", "bob", "admin"}
 
+// More names and versions than the model has, so that whatever is drawn, some are published, and some are taken.
+var (
+	actCrates   = append([]string{"yy", "zz-1"}, modelCrates...)
+	actVersions = append([]string{"1.1.0", "1.2.0", "1.3.0", "2.0.0-a", "2.0.0-b", "3.0.0", "10.0.0"}, modelVersions...)
+)
+
 // randomAct is one of what changes the index, or tries to.
 func randomAct(t *testing.T, r *rand.Rand) act {
 	pick := func(of []string) string { return of[r.IntN(len(of))] }
-	user, name, version := pick(actUsers), "p-"+pick(modelCrates), pick(modelVersions)
+	user, name, version := pick(actUsers), "p-"+pick(actCrates), pick(actVersions)
 	at := "/api/v1/crates/" + name
 	switch r.IntN(12) {
 	case 0:
@@ -70,7 +77,7 @@ func randomAct(t *testing.T, r *rand.Rand) act {
 	case 4:
 		return act{user, "DELETE", at + "/" + version, nil}
 	case 5:
-		if r.IntN(8) > 0 { // or there would soon be no name left
+		if r.IntN(25) > 0 { // or there would soon be no name left
 			return act{user, "DELETE", at + "/none", nil}
 		}
 		return act{user, "DELETE", at, nil}
@@ -83,10 +90,25 @@ func randomAct(t *testing.T, r *rand.Rand) act {
 
 var whenPublished = regexp.MustCompile(`"pubtime":"[^"]+"`)
 
+// newSeed gives another seed each time, and tells a test that fails how to have the same again: CRATEYARD_SEED is that one.
+func newSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if text, ok := os.LookupEnv("CRATEYARD_SEED"); ok {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("CRATEYARD_SEED: %v", err)
+		}
+	}
+	t.Logf("this was drawn with the seed %d; the same again: CRATEYARD_SEED=%d go test ./registry -run %s", seed, seed, t.Name())
+	return seed
+}
+
 // The same requests, in the same order, get the same answers over each pair of catalog and storage, and leave the same index and the same
 // archives, byte for byte but for the times of publishing.
 func TestPairsAreEqual(t *testing.T) {
-	const acts, seed = 300, 20
+	const acts = 300
+	seed := newSeed(t)
 	r := rand.New(rand.NewPCG(seed, seed))
 	all := make([]act, acts)
 	for i := range all {
@@ -111,7 +133,7 @@ func TestPairsAreEqual(t *testing.T) {
 				log = append(log, fmt.Sprintf("%s: %d %s", what, a.status, strings.ReplaceAll(body, y.url, "URL")))
 			}
 			look := func() {
-				for _, name := range modelCrates {
+				for _, name := range actCrates {
 					name = "p-" + name
 					path := "/index/p-/" + strings.ToLower(name[2:min(4, len(name))]) + "/" + strings.ToLower(name)
 					if len(name) == 3 {
@@ -132,8 +154,8 @@ func TestPairsAreEqual(t *testing.T) {
 				note(fmt.Sprintf("%d, %s: %s %s", i, a.user, a.method, a.path), got)
 				look()
 			}
-			for _, name := range modelCrates {
-				for _, version := range modelVersions {
+			for _, name := range actCrates {
+				for _, version := range actVersions {
 					path := "/crates/p-" + name + "/" + version + "/download"
 					note("GET "+path, y.do("GET", path, "", nil))
 				}

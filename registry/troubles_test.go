@@ -161,7 +161,7 @@ func TestTroubles(t *testing.T) {
 // and serves when it is put right.
 func TestTroublesAtStart(t *testing.T) {
 	owner := func(id func(g *grown) string) func(g *grown) {
-		return func(g *grown) { owned(g.t, filepath.Join(g.bucket.Dir, "crateyard-1"), id(g)) }
+		return func(g *grown) { marked(g.t, filepath.Join(g.bucket.Dir, "crateyard-1"), "registry", id(g)) }
 	}
 	for _, c := range append(troubles(),
 		trouble{name: "wrong password", part: "catalog", says: "password authentication failed", down: func(g *grown) { g.edit(func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wrong") }) },
@@ -169,7 +169,7 @@ func TestTroublesAtStart(t *testing.T) {
 		trouble{name: "missing database", part: "catalog", says: "does not exist", down: func(g *grown) { g.edit(func(u *url.URL) { u.Path = "/none" }) },
 			up: func(g *grown) { g.uri = g.right; g.restarts = true }},
 		trouble{name: "another's bucket", part: "storage", says: "belongs to another registry", down: owner(func(*grown) string { return "somebody" }),
-			up: owner(func(g *grown) string { return registryID(g.t, g.uri) })},
+			up: owner(func(g *grown) string { return metaOf(g.t, g.uri, "registry_id") })},
 	) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -131,3 +131,40 @@ func testDamageIsToldAtOnce(t *testing.T, config func(*registry.Config), storedI
 	y = openIn(t, data, config)
 	eventually(t, "all is well", func() bool { return y.asked("/readyz").body == "ready\n" })
 }
+
+// A size that is wrong in the catalog, and was in a server's memory, is forgotten when the archive contradicts it: what a repair corrects beside the
+// server, it serves.
+func TestCorrectedSizeIsServed(t *testing.T) {
+	y := open(t, nil)
+	if r := y.publish(good(t, "demo", "1.0.0")); r.status != 200 {
+		t.Fatal(r.status, r.body)
+	}
+	c := registry.DefaultConfig()
+	c.Data = y.data
+	b, err := registry.OpenBackends(t.Context(), &c, registry.BackendOptions{Beside: true, Existing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	v, err := b.Catalog.Version(t.Context(), "demo", "1.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	download := func() int { return y.do("GET", "/crates/demo/1.0.0/download", "", nil).status }
+	if err := b.Catalog.CorrectSize(t.Context(), v.ID, v.SHA256, v.Size+1); err != nil {
+		t.Fatal(err)
+	}
+	if status := download(); status != 500 {
+		t.Errorf("with a wrong size: %d", status)
+	}
+	if err := b.Catalog.CorrectSize(t.Context(), v.ID, v.SHA256, v.Size); err != nil {
+		t.Fatal(err)
+	}
+	if status := download(); status != 200 {
+		t.Errorf("after the repair: %d", status)
+	}
+}

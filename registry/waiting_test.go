@@ -42,8 +42,13 @@ func TestWaitsWhileBackendsAreNotItsOwn(t *testing.T) {
 				execute(t, uri, "UPDATE meta SET value = 'ns/a' WHERE key = 'instance'")
 			}},
 		{"another's storage", "storage", "belongs to another registry",
-			func(t *testing.T, _, folder string) { owned(t, folder, "somebody") },
-			func(t *testing.T, uri, folder string) { owned(t, folder, registryID(t, uri)) }},
+			func(t *testing.T, _, folder string) { marked(t, folder, "registry", "somebody") },
+			func(t *testing.T, uri, folder string) {
+				marked(t, folder, "registry", metaOf(t, uri, "registry_id"))
+			}},
+		{"a second storage", "storage", "the catalog's archives are in another storage",
+			func(t *testing.T, _, folder string) { marked(t, folder, "storage", "other") },
+			func(t *testing.T, uri, folder string) { marked(t, folder, "storage", metaOf(t, uri, "storage_id")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -176,23 +181,23 @@ func execute(t *testing.T, uri, statement string) {
 	}
 }
 
-func registryID(t *testing.T, uri string) (id string) {
+func metaOf(t *testing.T, uri, key string) (value string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), uri)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = conn.QueryRow(t.Context(), "SELECT value FROM meta WHERE key = 'registry_id'").Scan(&id)
+	err = conn.QueryRow(t.Context(), "SELECT value FROM meta WHERE key = $1", key).Scan(&value)
 	if err := errors.Join(err, conn.Close(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	return id
+	return value
 }
 
-// owned makes a folder of blobs somebody's.
-func owned(t *testing.T, folder, id string) {
+// marked writes whose a folder of blobs is (registry), or which one it is (storage).
+func marked(t *testing.T, folder, what, id string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(folder, ".crateyard", "registry"), []byte(id), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, ".crateyard", what), []byte(id), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -3,7 +3,6 @@ package backup
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -213,7 +212,7 @@ func (c *Creator) tell(p Progress) {
 }
 
 func writeManifest(ctx context.Context, target storage.Store, m *Manifest) (err error) {
-	data, err := json.MarshalIndent(m, "", "  ")
+	data, err := m.marshal()
 	if err != nil {
 		return err
 	}
@@ -222,7 +221,7 @@ func writeManifest(ctx context.Context, target storage.Store, m *Manifest) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Cancel()) }() // after a commit it does nothing
-	if _, err := w.Write(append(data, '\n')); err != nil {
+	if _, err := w.Write(data); err != nil {
 		return err
 	}
 	durable, err := w.Commit(ctx, backups+m.Name+manifestName)

@@ -4,7 +4,7 @@
 //
 //	backups/{time}-{random}/catalog.jsonl.gz   the catalog, as one transaction saw it
 //	backups/{time}-{random}/blobs.gz           the blobs that this backup names: "SIZE KEY" a line, in the order of the keys
-//	backups/{time}-{random}/manifest.json      written last: a backup without it does not exist
+//	backups/{time}-{random}/manifest.json      written last: a backup without it does not exist. It has the digests of the other two, and a seal over itself
 //	blobs/{key}                                the blobs, under the keys that they have in the storage, shared by all backups
 //
 // Blobs never change, so a backup copies only those that the target lacks. The catalog is read first and its blobs are copied after

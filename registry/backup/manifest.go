@@ -1,8 +1,11 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,6 +76,8 @@ type Manifest struct {
 	MissingBlobs int64    `json:"missingBlobs,omitempty"`
 	// Mirrors tells what the mirrors had, which is in no backup, so that a restore can say what they have lost. There are at most maxMirrors of them.
 	Mirrors []Mirror `json:"mirrors,omitempty"`
+	// Sealed says that a seal stands at the end of the file. Backups from before there were seals have none.
+	Sealed bool `json:"sealed,omitempty"`
 }
 
 // maxMissing bounds what a manifest names of missing blobs.
@@ -118,16 +123,54 @@ func ReadManifest(ctx context.Context, target storage.Store, name string) (*Mani
 		return nil, err
 	}
 	m := &Manifest{}
-	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("the manifest of backup %s is damaged: %w", name, err)
+	if err := m.unmarshal(data); err != nil {
+		return nil, &DamagedError{backups + name + manifestName, err}
 	}
-	if m.Format < 1 || m.Name != name {
-		return nil, fmt.Errorf("the manifest of backup %s is damaged: it is of %q, format %d", name, m.Name, m.Format)
+	if m.Name != name {
+		return nil, &DamagedError{backups + name + manifestName, fmt.Errorf("it is that of backup %q", m.Name)}
 	}
 	if m.Format > Format {
 		return nil, fmt.Errorf("backup %s has format %d, made by a newer crateyard; this one knows format %d: run the newer one", name, m.Format, Format)
 	}
 	return m, nil
+}
+
+// seal is how a manifest ends: with the SHA-256 of all that stands before it. A program that knows no seals passes over it, as over any key that it does
+// not know.
+var seal = regexp.MustCompile(`,\n  "seal": "([0-9a-f]{64})"\n}\n$`)
+
+// marshal gives the text of a manifest, with its seal.
+func (m *Manifest) marshal() ([]byte, error) {
+	m.Sealed = true
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	data = bytes.TrimSuffix(data, []byte("\n}"))
+	return fmt.Appendf(data, ",\n  \"seal\": \"%x\"\n}\n", sha256.Sum256(data)), nil
+}
+
+// unmarshal reads a manifest, and holds it against its seal, if it has one.
+func (m *Manifest) unmarshal(data []byte) error {
+	if len(data) == 0 {
+		return errors.New("it is empty")
+	}
+	at := seal.FindSubmatchIndex(data)
+	if at != nil {
+		if sum := sha256.Sum256(data[:at[0]]); hex.EncodeToString(sum[:]) != string(data[at[2]:at[3]]) {
+			return errors.New("its SHA-256 is not the one of its seal")
+		}
+	}
+	if err := json.Unmarshal(data, m); err != nil {
+		return fmt.Errorf("it cannot be read: %w", err)
+	}
+	if m.Sealed && at == nil {
+		return errors.New("its seal is damaged or missing")
+	}
+	if m.Format < 1 {
+		return fmt.Errorf("its format is %d", m.Format)
+	}
+	return nil
 }
 
 // List gives the backups of a target, the oldest first. What is under way or was cut off is not among them, nor are those that cannot be

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"iter"
 	"strconv"
 	"strings"
@@ -55,9 +56,12 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 // readPart gives the text of a part to read. It ends with an error instead of io.EOF when the part is not the one of the manifest, so
-// that whoever reads to the end knows.
+// that whoever reads to the end knows. What read cannot make sense of in a part that is another one is a DamagedError, too.
 func readPart(ctx context.Context, target storage.Store, key string, p Part, read func(io.Reader) error) (err error) {
 	b, err := target.Open(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &DamagedError{Key: key, Err: errors.New("it is missing")}
+	}
 	if err != nil {
 		return err
 	}
@@ -65,10 +69,30 @@ func readPart(ctx context.Context, target storage.Store, key string, p Part, rea
 	v := &verifier{r: b, key: key, want: p, hash: sha256.New()}
 	zr, err := gzip.NewReader(v)
 	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+		return v.judge(err)
 	}
-	return read(&untilEnd{zr: zr, v: v})
+	if err := read(&untilEnd{zr: zr, v: v}); err != nil && !errors.Is(err, errStopped) {
+		return v.judge(err)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
+
+// DamagedError tells which file of a backup is not what the backup says, and what may be done. It wraps what is wrong with it.
+type DamagedError struct {
+	Key string // in the place of backups
+	Err error
+}
+
+// Error implements error.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%s in the place of backups is damaged: %v. Put the file back from a copy of the place, if there is one; else restore another backup, of those that "+
+		"`crateyard backup list` shows; without any, `crateyard restore --from-blobs` brings back the archives", e.Key, e.Err)
+}
+
+// Unwrap gives what is wrong.
+func (e *DamagedError) Unwrap() error { return e.Err }
 
 // verifier hashes what it reads.
 type verifier struct {
@@ -77,13 +101,28 @@ type verifier struct {
 	want Part
 	hash hash.Hash
 	n    int64
+	err  error // of the target; nil: it gives what it has
 }
 
 func (v *verifier) Read(p []byte) (int, error) {
 	n, err := v.r.Read(p)
 	v.hash.Write(p[:n])
 	v.n += int64(n)
+	if err != nil && err != io.EOF {
+		v.err = err
+	}
 	return n, err
+}
+
+// judge tells whether an error of who reads the part comes from damage of the part: then that is the error. A target that fails is no damage.
+func (v *verifier) judge(err error) error {
+	if _, told := errors.AsType[*DamagedError](err); told || v.err != nil {
+		return err
+	}
+	if found := v.check(); found != nil && v.err == nil {
+		return found
+	}
+	return err
 }
 
 // untilEnd gives the text, and holds its last piece back until all of the compressed text is read and is the one of the manifest: who needs
@@ -138,8 +177,12 @@ func (v *verifier) check() error {
 	if _, err := io.Copy(io.Discard, v); err != nil {
 		return err
 	}
-	if sum := hex.EncodeToString(v.hash.Sum(nil)); sum != v.want.SHA256 || v.n != v.want.Size {
-		return fmt.Errorf("%s: %w: SHA-256 %s, %d bytes; the manifest says %s, %d", v.key, storage.ErrDigest, sum, v.n, v.want.SHA256, v.want.Size)
+	sum := hex.EncodeToString(v.hash.Sum(nil))
+	switch {
+	case v.n != v.want.Size:
+		return &DamagedError{v.key, fmt.Errorf("%w: it has %d bytes, and the manifest says %d", storage.ErrDigest, v.n, v.want.Size)}
+	case sum != v.want.SHA256:
+		return &DamagedError{v.key, fmt.Errorf("%w: its SHA-256 is %s, and the manifest says %s", storage.ErrDigest, sum, v.want.SHA256)}
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (p *Pruner) prune(ctx context.Context) (done Pruned, err error) {
 		return done, err
 	}
 	if len(unreadable) > 0 {
-		return done, fmt.Errorf("nothing was removed, for what these backups need is not known: %w", errors.Join(unreadable...))
+		return done, fmt.Errorf("nothing was removed, for what these backups need is not known; one that cannot be mended is given up by removing its folder by hand: %w", errors.Join(unreadable...))
 	}
 	if err := checkOwner(list, p.Registry); err != nil {
 		return done, err

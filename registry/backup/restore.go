@@ -110,8 +110,19 @@ func checkEmpty(ctx context.Context, c Loader) error {
 	return err
 }
 
+// others are the other places of a storage, or of a target, where something of somebody's may lie.
+var others = []string{storage.MirrorsPrefix, upkeep.Quarantine, backups, blobs}
+
 // checkStorage refuses a storage with blobs of somebody else.
 func (r *Restorer) checkStorage(ctx context.Context, m *Manifest) error {
+	for _, place := range others {
+		for info, err := range r.Store.List(ctx, place, "") {
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: the storage has %s; restore into an empty folder, bucket or prefix", ErrNotEmpty, info.Key)
+		}
+	}
 	next, stop := iter.Pull2(readList(ctx, r.Target, m.Name, m.List))
 	defer stop()
 	want, err, more := next()

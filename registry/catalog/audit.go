@@ -45,6 +45,7 @@ const (
 	ActionOwners        = "crate.owners"
 	ActionAccess        = "crate.access"
 	ActionDeleteVersion = "version.delete"
+	ActionRepairVersion = "version.repair" // its size in the catalog, which the archive contradicts
 	ActionDeleteCrate   = "crate.delete"
 	ActionCreateUser    = "user.create"
 	ActionUpdateUser    = "user.update"

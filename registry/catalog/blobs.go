@@ -3,8 +3,11 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"iter"
 	"time"
+
+	"github.com/crateyard/crateyard/registry/fault"
 )
 
 // CrateBlob names the archive of a version as its storage key does.
@@ -52,19 +55,25 @@ func (c *Catalog) CrateBlobs(ctx context.Context, name string) ([]BlobRef, error
 	return collect(ctx, c.ro, scanBlob, blobColumns+" WHERE c.name || '/' = ? ORDER BY v.num || '-' || v.sha256 || '.crate', v.id", name+"/")
 }
 
-// LostVersions gives the names of the crates of whose history the catalog lacks versions, and how many: changes name them, and they are in no row,
-// nor deleted, which keeps the row. Somebody took them out of the database by hand, with foreign keys off, as SQLite's shell has them.
-func (c *Catalog) LostVersions(ctx context.Context) (map[string]int64, error) {
-	lost := map[string]int64{}
-	_, err := collect(ctx, c.ro, func(r *sql.Rows) (struct{}, error) {
-		var name string
-		var n int64
-		err := r.Scan(&name, &n)
-		lost[name] = n
-		return struct{}{}, err
-	}, `SELECT ch.crate, count(DISTINCT ch.version_id) FROM changes ch WHERE ch.version_id IS NOT NULL
-		AND NOT EXISTS (SELECT 1 FROM versions v JOIN crates c ON c.id = v.crate_id WHERE v.id = ch.version_id) GROUP BY ch.crate`)
-	return lost, err
+// CorrectSize sets the size of a version, by its id, to that of its archive, whose SHA-256 is the version's. Servers that have the old one in memory
+// forget it when a download contradicts it.
+func (c *Catalog) CorrectSize(ctx context.Context, id int64, sha256 string, size int64) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		var name, num string
+		var was int64
+		err := tx.QueryRowContext(ctx, `SELECT c.name, v.num, v.size FROM versions v JOIN crates c ON c.id = v.crate_id WHERE v.id = ? AND v.sha256 = ?`, id, sha256).
+			Scan(&name, &num, &was)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, fault.New(fault.NotFound, "there is no version of id %d with this archive", id)
+		}
+		if err != nil || was == size {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE versions SET size = ? WHERE id = ?", size, id); err != nil {
+			return nil, err
+		}
+		return nil, c.audit(ctx, tx, Actor{}, Record{Action: ActionRepairVersion, Crate: name, Version: num}, map[string]any{"size": was}, map[string]any{"size": size})
+	})
 }
 
 // each gives the rows of a query one by one, until yield has enough.

@@ -66,6 +66,29 @@ func TestClaim(t *testing.T) {
 	})
 }
 
+// A catalog is used with one storage, whatever it is called, until another is taken over.
+func TestClaimStorage(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		for _, tc := range []struct {
+			s        Storage
+			takeOver bool
+			was      string
+			refused  bool
+		}{
+			{Storage{"1", "a"}, false, "", false}, {Storage{"1", "a"}, false, "a", false}, {Storage{"2", "b"}, false, "a", true}, {Storage{"1", "c"}, false, "a", false},
+			{Storage{"2", "b"}, true, "c", false}, {Storage{"1", "c"}, false, "b", true},
+		} {
+			was, err := c.ClaimStorage(t.Context(), tc.s, tc.takeOver)
+			if was.Where != tc.was || (err != nil) != tc.refused || tc.refused && (fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "in another storage, "+tc.was+", and this one is "+tc.s.Where+":")) {
+				t.Errorf("%+v: %+v %v", tc, was, err)
+			}
+		}
+		if s, err := c.Storage(t.Context()); err != nil || s != (Storage{"2", "b"}) {
+			t.Errorf("%+v %v", s, err)
+		}
+	})
+}
+
 func TestSweep(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Catalog) {
 		now := time.Now()

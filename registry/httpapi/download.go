@@ -53,6 +53,7 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	}
 	defer func() { _ = blob.Close() }() // it was read only
 	if err := a.sendBlob(w, r, blob, key, v.SHA256, v.Size, a.Private || v.Restricted); err != nil {
+		a.versions.Invalidate(versionKey(v.Crate, v.Num)) // what is in memory may be what a repair has corrected since
 		return err
 	}
 	a.Metrics.DownloadedBytes.Add(float64(w.bytes))
@@ -138,11 +139,13 @@ func plainGet(r *http.Request) bool {
 	return true
 }
 
+func versionKey(crate, num string) string { return crate + "@" + num }
+
 // version finds a version, in memory first. What a download needs of it changes only when its crate is restricted, opened or
 // deleted, or the version is: then all are forgotten. As in fileCache, a version that was read before such a change is not
 // kept after it.
 func (a *API) version(ctx context.Context, crate, num string) (catalog.Version, error) {
-	key := crate + "@" + num
+	key := versionKey(crate, num)
 	if v, ok := a.versions.GetIfPresent(key); ok {
 		return v, nil
 	}

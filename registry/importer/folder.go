@@ -23,7 +23,7 @@ type Folder struct{ Dir string }
 func (f Folder) Crates(ctx context.Context) iter.Seq2[Crate, error] {
 	return func(yield func(Crate, error) bool) {
 		found := map[string][]Version{}
-		goOn := true
+		goOn, none := true, true
 		err := filepath.WalkDir(f.Dir, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
@@ -33,6 +33,7 @@ func (f Folder) Crates(ctx context.Context) iter.Seq2[Crate, error] {
 			case d.IsDir() || !strings.HasSuffix(path, ".crate"):
 				return nil
 			}
+			none = false
 			name, v, err := crateFile(path)
 			if err != nil {
 				if goOn = yield(Crate{Name: path}, err); !goOn {
@@ -43,6 +44,9 @@ func (f Folder) Crates(ctx context.Context) iter.Seq2[Crate, error] {
 			found[name] = append(found[name], v)
 			return nil
 		})
+		if err == nil && none {
+			err = fmt.Errorf("there is no .crate file in %s: say the folder that has them, in any depth. Meuse's archives, which are called NAME/VERSION/download, are for `crateyard import meuse`", f.Dir)
+		}
 		if err != nil {
 			yield(Crate{}, err)
 			return

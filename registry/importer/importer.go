@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -23,7 +24,8 @@ import (
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
-// Source is where crates come from. An error for one crate does not end it; Crates gives it beside the crate's name.
+// Source is where crates come from. An error for one crate does not end it; Crates gives it beside the crate's name. One without any crate, which
+// is mistyped as a rule, is an error that says what was expected.
 type Source interface {
 	Crates(ctx context.Context) iter.Seq2[Crate, error]
 }
@@ -79,6 +81,9 @@ type Report struct {
 	Bytes    int64     `json:"bytes"`    // of the archives that were imported
 	Failed   int       `json:"failed"`   // versions, and crates that could not be read at all
 	Failures []Failure `json:"failures"` // the first of them
+	// Unlisted are archives that the source has and its own index does not name, as of a publish that failed: they are not imported.
+	Unlisted []Failure `json:"unlisted,omitempty"` // the first of them
+	More     int       `json:"moreUnlisted,omitempty"`
 	// Registries are those that dependencies of imported versions name, besides crates.io, and how many versions do.
 	Registries map[string]int `json:"registries,omitempty"`
 }
@@ -95,6 +100,12 @@ const (
 	maxFailures = 1000    // that are kept
 	maxSize     = 1 << 30 // the largest archive that any server takes
 )
+
+// UnlistedError is the error of an archive that the source's own index does not name: it is reported, and nothing has failed.
+type UnlistedError struct{ Version, Why string }
+
+// Error says why it is not imported.
+func (e *UnlistedError) Error() string { return e.Why }
 
 // SourceError is the error of a source that cannot be read.
 type SourceError struct{ err error }
@@ -119,7 +130,7 @@ func (i *Importer) Run(ctx context.Context, s Source) (Report, error) {
 		}
 		group.Go(func() error {
 			if err != nil {
-				i.note(func(r *Report) { r.fail(c.Name, "", err) })
+				i.note(func(r *Report) { r.tell(c.Name, err) })
 				return nil //nolint:nilerr // the others go on
 			}
 			return i.crate(working, c)
@@ -247,6 +258,19 @@ func (t *tally) snapshot() Report {
 	r := t.report
 	r.Registries = maps.Clone(r.Registries)
 	return r
+}
+
+// tell notes an error of a source for one crate.
+func (r *Report) tell(crate string, err error) {
+	u, ok := errors.AsType[*UnlistedError](err)
+	switch {
+	case !ok:
+		r.fail(crate, "", err)
+	case len(r.Unlisted) < maxFailures:
+		r.Unlisted = append(r.Unlisted, Failure{crate, u.Version, u.Why})
+	default:
+		r.More++
+	}
 }
 
 func (r *Report) fail(crate, version string, err error) {

@@ -3,11 +3,13 @@ package importer_test
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -187,13 +189,66 @@ func TestMeuse(t *testing.T) {
 	write(t, filepath.Join(clone, "config.json"), []byte(`{"dl":"x","api":"y"}`))
 	write(t, filepath.Join(clone, ".git", "HEAD"), []byte("ref: refs/heads/master\n"))
 	write(t, filepath.Join(clone, "de", "mo", "demo"), []byte(line(t, a, nil)+line(t, b, map[string]any{"yanked": true})+line(t, lost, nil)))
+	unlisted := upload.New("demo", "1.3.0", nil) // its publish came no further than the folder
+	write(t, filepath.Join(store, "demo", "1.3.0", "download"), unlisted.Archive)
+	write(t, filepath.Join(store, "other", "0.1.0", "download"), unlisted.Archive)
 	r := run(t, yard, importer.Meuse{Store: store, Index: clone}, "", 2, 0, 1)
 	if f := r.Failures[0]; f.Version != "1.2.0" || !strings.Contains(f.Reason, "no archive") {
 		t.Errorf("%+v", r)
 	}
+	slices.SortFunc(r.Unlisted, func(a, b importer.Failure) int { return strings.Compare(a.Crate, b.Crate) })
+	if u := r.Unlisted; len(u) != 2 || u[0].Crate+u[0].Version != "demo1.3.0" || u[1].Crate != "other" || !strings.Contains(u[0].Reason, "index does not name it") {
+		t.Errorf("%+v", u)
+	}
 	lines, err := client.New(yard.URL, "").IndexLines(t.Context(), "demo")
 	if err != nil || len(lines) != 2 || lines[0].Yanked || !lines[1].Yanked || lines[1].Cksum != b.SHA256 {
 		t.Errorf("%+v %v", lines, err)
+	}
+}
+
+// A source without crates is the wrong one, and told with what was expected.
+func TestNothingToImport(t *testing.T) {
+	yard, empty, clone := start(t), t.TempDir(), t.TempDir()
+	write(t, filepath.Join(clone, "config.json"), []byte(`{"dl":"x","api":"y"}`))
+	cached := t.TempDir()
+	if err := os.Mkdir(filepath.Join(cached, ".crates.io"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	meuse := t.TempDir()
+	write(t, filepath.Join(meuse, "demo", "1.0.0", "download"), upload.New("demo", "1.0.0", nil).Archive)
+	none := filepath.Join(empty, "none")
+	target := client.New(yard.URL, yard.AdminToken)
+	for _, tc := range []struct {
+		source importer.Source
+		says   string
+	}{
+		{importer.Folder{Dir: empty}, "there is no .crate file in " + empty},
+		{importer.Folder{Dir: meuse}, "crateyard import meuse"},
+		{importer.Folder{Dir: none}, "no such file"},
+		{importer.Meuse{Store: meuse, Index: empty}, "there is no config.json in " + empty + ": --index is a clone of Meuse's git index"},
+		{importer.Meuse{Store: meuse, Index: none}, "there is no config.json in " + none},
+		{importer.Meuse{Store: none, Index: clone}, "--store, crate.path of Meuse's configuration: "},
+		{importer.Meuse{Store: meuse, Index: clone}, "names no crates"},
+		{importer.MeuseMirror{Dir: empty}, "crate.path of Meuse's configuration"},
+		{importer.MeuseMirror{Dir: cached}, "there is nothing in " + cached},
+		{importer.Kellnr{Dir: empty}, "there is no db.sqlite in " + empty + ": say Kellnr's data folder"},
+		{importer.Sparse{Index: start(t).URL + "/index/", HTTP: http.DefaultClient}, "search lists no crates"},
+	} {
+		var run func() (importer.Report, error)
+		if _, isMirror := tc.source.(importer.MeuseMirror); isMirror {
+			run = func() (importer.Report, error) {
+				return (&importer.MirrorImporter{Target: target, Mirror: "m"}).Run(t.Context(), tc.source)
+			}
+		} else {
+			run = func() (importer.Report, error) {
+				return (&importer.Importer{Target: target}).Run(t.Context(), tc.source)
+			}
+		}
+		r, err := run()
+		var source *importer.SourceError
+		if !errors.As(err, &source) || !strings.Contains(err.Error(), tc.says) || r.Crates+r.Failed > 0 {
+			t.Errorf("%T %+v: %+v %v; want %q", tc.source, tc.source, r, err, tc.says)
+		}
 	}
 }
 

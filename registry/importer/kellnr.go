@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"net/url"
 	"os"
@@ -23,6 +24,9 @@ type Kellnr struct{ Dir string }
 func (k Kellnr) Crates(ctx context.Context) iter.Seq2[Crate, error] {
 	return func(yield func(Crate, error) bool) {
 		crates, err := k.read(ctx)
+		if err == nil && len(crates) == 0 {
+			err = fmt.Errorf("%s has no crates of its own: is this the data folder of the Kellnr that you mean?", filepath.Join(k.Dir, "db.sqlite"))
+		}
 		if err != nil {
 			yield(Crate{}, fmt.Errorf("Kellnr's database: %w", err))
 			return
@@ -37,7 +41,9 @@ func (k Kellnr) Crates(ctx context.Context) iter.Seq2[Crate, error] {
 
 func (k Kellnr) read(ctx context.Context) (crates []Crate, err error) {
 	file := filepath.Join(k.Dir, "db.sqlite")
-	if _, err := os.Stat(file); err != nil { // SQLite would make it
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) { // SQLite would make it
+		return nil, fmt.Errorf("there is no db.sqlite in %s: say Kellnr's data folder; one with PostgreSQL is imported with `crateyard import sparse`", k.Dir)
+	} else if err != nil {
 		return nil, err
 	}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: file}).EscapedPath()+"?mode=ro")

@@ -73,6 +73,7 @@ func meuseFile(key string) (name, version string, err error) {
 // files gives the names of the files below .crates.io, those of a crate one after the other.
 func (m MeuseMirror) files(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		none := true
 		if m.Dir != "" {
 			err := fs.WalkDir(os.DirFS(m.root()), ".", func(path string, d fs.DirEntry, err error) error {
 				switch {
@@ -82,17 +83,23 @@ func (m MeuseMirror) files(ctx context.Context) iter.Seq2[string, error] {
 					return err
 				case ctx.Err() != nil:
 					return ctx.Err()
-				case !d.IsDir() && !yield(path, nil):
+				case d.IsDir():
+					return nil
+				}
+				none = false
+				if !yield(path, nil) {
 					return fs.SkipAll
 				}
 				return nil
 			})
+			if err == nil && none {
+				err = fmt.Errorf("there is nothing in %s; is this crate.path of Meuse's configuration, and did it mirror anything?", m.root())
+			}
 			if err != nil {
 				yield("", err)
 			}
 			return
 		}
-		none := true
 		for info, err := range m.Bucket.List(ctx, meuseCache+"/", "") {
 			none = false
 			if !yield(strings.TrimPrefix(info.Key, meuseCache+"/"), err) || err != nil {

@@ -43,7 +43,7 @@ func (i *MirrorImporter) Run(ctx context.Context, s Source) (Report, error) {
 	group.SetLimit(2 * atOnce)
 	for c, err := range s.Crates(working) {
 		if err != nil && c.Name == "" {
-			return i.tally.snapshot(), errorsFirst(err, group.Wait())
+			return i.tally.snapshot(), errorsFirst(&SourceError{err}, group.Wait())
 		}
 		if working.Err() != nil {
 			break

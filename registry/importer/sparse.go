@@ -42,15 +42,20 @@ func (s Sparse) Crates(ctx context.Context) iter.Seq2[Crate, error] {
 			yield(Crate{}, fmt.Errorf("%sconfig.json names no dl: is this the base of a sparse index?", base))
 			return
 		}
+		none := true
 		for name, err := range s.names(ctx, c) {
 			if err != nil {
 				yield(Crate{}, err)
 				return
 			}
+			none = false
 			found, err := s.crate(ctx, base, c, name)
 			if !yield(found, err) || ctx.Err() != nil {
 				return
 			}
+		}
+		if none {
+			yield(Crate{}, fmt.Errorf("the registry's search lists no crates: is %s the index that you mean, and may its token, --source-token-file, see them? Else name them with --crate", base))
 		}
 	}
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,10 +14,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// ownerKey is where a store says whose blobs it holds.
-const ownerKey = metaDir + "registry"
+// Where a store says whose blobs it holds, and which store it is.
+const (
+	ownerKey = metaDir + "registry"
+	idKey    = metaDir + "storage"
+)
 
-// ownerMost bounds what is read of it, in bytes.
+// ownerMost bounds what is read of either, in bytes.
 const ownerMost = 1 << 10
 
 // ForeignError tells that a store holds the blobs of another registry.
@@ -30,13 +34,13 @@ func (e *ForeignError) Error() string {
 		"rubbish. Give this one a bucket, prefix or folder of its own, or take the storage over when the other registry is gone for good", e.Owner)
 }
 
-// claimable is a store that can name its owner.
+// claimable is a store that can say something of itself, beside its blobs.
 type claimable interface {
-	// owner gives the id, or nothing when there is none.
-	owner(ctx context.Context) (string, error)
-	// setOwner writes it. Unless replace is set, an owner that is there already stays, and the error is fs.ErrExist where the store
+	// mark gives what stands under a key, or nothing when there is none.
+	mark(ctx context.Context, key string) (string, error)
+	// setMark writes it. Unless replace is set, what is there already stays, and the error is fs.ErrExist where the store
 	// can tell.
-	setOwner(ctx context.Context, id string, replace bool) error
+	setMark(ctx context.Context, key, text string, replace bool) error
 }
 
 // asClaimable finds what can name its owner in a store that may be wrapped in others, which then have an Unwrap.
@@ -59,7 +63,35 @@ func Owner(ctx context.Context, store Store) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.owner(ctx)
+	return c.mark(ctx, ownerKey)
+}
+
+// ID gives the random name of a store, by which a catalog knows its own from another; empty: Identify has not given it one. A copy of a store that
+// takes its marks along has the same.
+func ID(ctx context.Context, store Store) (string, error) {
+	c, err := asClaimable(store)
+	if err != nil {
+		return "", err
+	}
+	return c.mark(ctx, idKey)
+}
+
+// Identify is ID, and gives a store a name that has none. Several servers may do so at once: all get the same name.
+func Identify(ctx context.Context, store Store) (string, error) {
+	c, err := asClaimable(store)
+	if err != nil {
+		return "", err
+	}
+	for range 3 { // read again after a write: another server may have been faster
+		id, err := c.mark(ctx, idKey)
+		if err != nil || id != "" {
+			return id, err
+		}
+		if err := c.setMark(ctx, idKey, rand.Text(), false); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("give the storage a name: %w", err)
+		}
+	}
+	return "", errors.New("give the storage a name: it does not keep what is written")
 }
 
 // ClaimedAt gives when the registry that has the store claimed it, by the store's clock. It is an error if nobody has.
@@ -80,7 +112,7 @@ func Claim(ctx context.Context, store Store, registryID string, takeOver bool) e
 	}
 	// Read again after a write: another registry may have been faster.
 	for range 3 {
-		owner, err := c.owner(ctx)
+		owner, err := c.mark(ctx, ownerKey)
 		switch {
 		case err != nil:
 			return fmt.Errorf("ask whose storage this is: %w", err)
@@ -89,15 +121,15 @@ func Claim(ctx context.Context, store Store, registryID string, takeOver bool) e
 		case owner != "" && !takeOver:
 			return &ForeignError{Owner: owner}
 		}
-		if err := c.setOwner(ctx, registryID, owner != ""); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := c.setMark(ctx, ownerKey, registryID, owner != ""); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("claim the storage: %w", err)
 		}
 	}
 	return errors.New("claim the storage: another registry claims it at the same time; stop one of them")
 }
 
-func (f *Filesystem) owner(context.Context) (string, error) {
-	file, err := f.root.Open(ownerKey)
+func (f *Filesystem) mark(_ context.Context, key string) (string, error) {
+	file, err := f.root.Open(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -105,21 +137,21 @@ func (f *Filesystem) owner(context.Context) (string, error) {
 		return "", diskFault(err)
 	}
 	defer func() { _ = file.Close() }() // it was read only
-	return readOwner(file)
+	return readMark(file)
 }
 
-func readOwner(r io.Reader) (string, error) {
+func readMark(r io.Reader) (string, error) {
 	data, err := io.ReadAll(io.LimitReader(r, ownerMost+1))
 	return strings.TrimSpace(string(data)), err
 }
 
-func (f *Filesystem) setOwner(_ context.Context, id string, replace bool) error {
+func (f *Filesystem) setMark(_ context.Context, key, text string, replace bool) error {
 	w, err := f.create()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = w.Cancel() }() // its file has a second name, or the error says more
-	if _, err := io.WriteString(w, id+"\n"); err != nil {
+	if _, err := io.WriteString(w, text+"\n"); err != nil {
 		return err
 	}
 	if err := w.file.Sync(); err != nil {
@@ -132,17 +164,17 @@ func (f *Filesystem) setOwner(_ context.Context, id string, replace bool) error 
 	if replace {
 		give = f.root.Rename
 	}
-	err = give(w.name, ownerKey)
+	err = give(w.name, key)
 	if err != nil && !replace && !errors.Is(err, fs.ErrExist) { // a filesystem without links
-		err = f.root.Rename(w.name, ownerKey)
+		err = f.root.Rename(w.name, key)
 	}
 	return diskFault(errors.Join(err, f.syncDir(metaDir), f.syncDir(".")))
 }
 
-func (s *S3) owner(ctx context.Context) (string, error) {
+func (s *S3) mark(ctx context.Context, key string) (string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	b, err := s.Open(ctx, ownerKey)
+	b, err := s.Open(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -150,18 +182,18 @@ func (s *S3) owner(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer func() { _ = b.Close() }() // it was read only
-	return readOwner(b)
+	return readMark(b)
 }
 
-func (s *S3) setOwner(ctx context.Context, id string, replace bool) error {
+func (s *S3) setMark(ctx context.Context, key, text string, replace bool) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	sp := s.spools.open()
 	defer func() { _ = sp.close() }() // it is in memory
-	if _, err := io.WriteString(sp, id+"\n"); err != nil {
+	if _, err := io.WriteString(sp, text+"\n"); err != nil {
 		return err
 	}
-	object := aws.String(s.prefix + ownerKey)
+	object := aws.String(s.prefix + key)
 	err := s.put(ctx, object, sp, !replace && !s.plainPuts.Load())
 	switch {
 	case err == nil:
@@ -173,7 +205,7 @@ func (s *S3) setOwner(ctx context.Context, id string, replace bool) error {
 		err = s.put(ctx, object, sp, false)
 	}
 	if err != nil {
-		return s.failed(ctx, "PutObject", ownerKey, err)
+		return s.failed(ctx, "PutObject", key, err)
 	}
 	return nil
 }

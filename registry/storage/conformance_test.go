@@ -412,6 +412,22 @@ func testClaim(t *testing.T, s Store) {
 	if err := Claim(t.Context(), s, "ours", false); !errors.As(err, &foreign) || foreign.Owner != "theirs" {
 		t.Errorf("after a take-over: %v", err)
 	}
+	if id, err := ID(t.Context(), s); err != nil || id != "" {
+		t.Errorf("nobody gave it a name: %q %v", id, err)
+	}
+	names := make([]string, 5)
+	for i := range names {
+		g.Go(func() (err error) {
+			names[i], err = Identify(t.Context(), s)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil || names[0] == "" || len(slices.Compact(names)) != 1 {
+		t.Errorf("names %q, %v", names, err)
+	}
+	if id, err := ID(t.Context(), s); err != nil || id != names[0] {
+		t.Errorf("%q %v", id, err)
+	}
 	for _, id := range []string{"", " x", string(make([]byte, ownerMost+1))} {
 		if err := Claim(t.Context(), s, id, true); err == nil {
 			t.Errorf("id %q was taken", id)

@@ -29,6 +29,11 @@ type Lost interface {
 	LostVersions(ctx context.Context) (map[string]int64, error)
 }
 
+// Counted is a catalog that can be counted, to tell what it loses meanwhile.
+type Counted interface {
+	Census(ctx context.Context) (*catalog.Census, error)
+}
+
 // Catalog is what a check needs of the catalog.
 type Catalog interface {
 	Blobs

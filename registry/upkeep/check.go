@@ -37,7 +37,7 @@ type Checker struct {
 
 	// Progress is called after each batch with the report so far, from one goroutine. It must be quick.
 	Progress func(*Report)
-	// Repair, if set, is asked to mend each finding that a copy may mend. What it cannot mend stays a finding.
+	// Repair, if set, is asked to mend each finding that is Repairable. What it cannot mend stays a finding.
 	Repair func(ctx context.Context, f *Finding) error
 	// Through, if set, is laid over the readers of blobs, to slow them down.
 	Through func(io.Reader) io.Reader
@@ -230,7 +230,7 @@ func (c *Checker) examine(ctx context.Context, p pair) (result, error) {
 	res := result{}
 	bad := func(kind Kind, format string, args ...any) {
 		res.findings = append(res.findings, Finding{Kind: kind, Crate: p.ref.Crate, Version: p.ref.Num, Key: p.key,
-			Detail: fmt.Sprintf(format, args...), sha256: p.ref.SHA256, size: p.ref.Size})
+			Detail: fmt.Sprintf(format, args...), sha256: p.ref.SHA256, size: p.ref.Size, versionID: p.ref.VersionID})
 	}
 	v, err := c.Catalog.Version(ctx, p.ref.Crate, p.ref.Num)
 	if fault.KindOf(err) == fault.NotFound || err == nil && v.SHA256 != p.ref.SHA256 { // deleted meanwhile
@@ -243,7 +243,7 @@ func (c *Checker) examine(ctx context.Context, p pair) (result, error) {
 	if err := checkLine(v); err != nil {
 		bad(WrongLine, "line of the index: %v", err)
 	}
-	kind, detail, err := c.blob(ctx, p.key, *p.ref, &res.read)
+	kind, detail, size, err := c.blob(ctx, p.key, *p.ref, &res.read)
 	if err != nil || kind == "" {
 		return res, err
 	}
@@ -251,44 +251,45 @@ func (c *Checker) examine(ctx context.Context, p pair) (result, error) {
 		return result{}, nil
 	}
 	bad(kind, "%s", detail)
+	if kind == WrongRow {
+		res.findings[len(res.findings)-1].size = size
+	}
 	return res, nil
 }
 
-// blob compares a blob with what the catalog says of it. An empty kind means that they agree.
-func (c *Checker) blob(ctx context.Context, key string, ref Ref, read *int64) (Kind, string, error) {
+// blob compares a blob with what the catalog says of it. An empty kind means that they agree. size is that of a blob with the right digest.
+func (c *Checker) blob(ctx context.Context, key string, ref Ref, read *int64) (kind Kind, detail string, size int64, err error) {
 	info, err := c.Store.Stat(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return MissingBlob, "the storage does not have its archive", nil
+		return MissingBlob, "the storage does not have its archive", 0, nil
 	}
 	if err != nil {
-		return Unreadable, err.Error(), ctx.Err()
+		return Unreadable, err.Error(), 0, ctx.Err()
 	}
 	if c.Quick && info.Size == ref.Size {
-		return "", "", nil
+		return "", "", info.Size, nil
 	}
-	var kind Kind
-	var detail string
 	for range 2 { // once more, should it be the way and not the blob
 		sum, n, err := storage.Digest(ctx, c.Store, key, c.Through)
 		*read += n
 		switch {
 		case ctx.Err() != nil:
-			return "", "", ctx.Err()
+			return "", "", 0, ctx.Err()
 		case errors.Is(err, fs.ErrNotExist):
 			kind, detail = MissingBlob, "the storage does not have its archive"
 		case err != nil:
 			kind, detail = Unreadable, err.Error()
 		case sum == ref.SHA256 && n == ref.Size:
-			return "", "", nil
+			return "", "", n, nil
 		case sum == ref.SHA256:
-			return WrongRow, fmt.Sprintf("its archive is right and has %d bytes, the catalog says %d, in the row of id %d of its table versions", n, ref.Size, ref.VersionID), nil
+			return WrongRow, fmt.Sprintf("its archive is right and has %d bytes, the catalog says %d, in the row of id %d of its table versions", n, ref.Size, ref.VersionID), n, nil
 		case n != ref.Size:
 			kind, detail = WrongSize, fmt.Sprintf("its archive has %d bytes and SHA-256 %s, the catalog says %d and %s", n, sum, ref.Size, ref.SHA256)
 		default:
 			kind, detail = WrongDigest, fmt.Sprintf("its archive has SHA-256 %s, the catalog says %s", sum, ref.SHA256)
 		}
 	}
-	return kind, detail, nil
+	return kind, detail, 0, nil
 }
 
 // unnamed looks at a blob that the catalog did not name when it was asked.

@@ -25,9 +25,9 @@ const (
 // Damage reports whether something is lost or wrong, and not just in the way.
 func (k Kind) Damage() bool { return k != Orphan && k != UnknownKey }
 
-// Repairable reports whether a copy of the right bytes mends it.
+// Repairable reports whether a repair may mend it: with a copy of the right bytes or, of a wrong row, with what the archive itself says.
 func (k Kind) Repairable() bool {
-	return k == MissingBlob || k == WrongSize || k == WrongDigest || k == Unreadable
+	return k == MissingBlob || k == WrongSize || k == WrongDigest || k == Unreadable || k == WrongRow
 }
 
 // Finding is one thing that is wrong.
@@ -41,8 +41,9 @@ type Finding struct {
 	Repaired string `json:"repaired,omitempty"`
 	Failed   string `json:"failed,omitempty"` // why a repair that was tried failed
 
-	sha256 string
-	size   int64
+	sha256    string
+	size      int64 // of the right bytes
+	versionID int64
 }
 
 func (f Finding) String() string {
@@ -65,7 +66,7 @@ var advice = map[Kind]string{
 	MissingBlob: "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
 	WrongSize:   "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
 	WrongDigest: "run `crateyard check --repair --from BACKUP`; without a copy, delete the version: its number cannot be published again",
-	WrongRow:    "let the archive be: restore the catalog from a backup, or set the column size of this row to what the archive has, and start the servers again",
+	WrongRow:    "let the archive be: `crateyard check --repair` corrects the catalog",
 	Unreadable:  "look at the disk or bucket; then run `crateyard check --repair --from BACKUP`",
 	WrongLine:   "cargo may pass over this version: restore the catalog from a backup, or delete the version",
 	WrongFeed:   "the index over git says something else than the sparse index: restore the catalog from a backup",

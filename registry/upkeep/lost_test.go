@@ -1,6 +1,8 @@
 package upkeep_test
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -81,4 +83,59 @@ func TestSweepSparesLostVersions(t *testing.T) {
 	if marks, err := y.Catalog.Swept(t.Context()); err != nil || len(marks) != 0 {
 		t.Errorf("marks are left: %v %v", marks, err)
 	}
+}
+
+// A sweep counts the catalog once, however much it removes, and yet spares what was taken out of the database while it was at work: a version that was
+// there when it began, one that came since, and a whole crate.
+func TestSweepSparesWhatIsLostMeanwhile(t *testing.T) {
+	y := upkeeptest.Small(t)
+	for i := range 450 { // more than four batches
+		key := storage.CrateKey(fmt.Sprintf("a-%d", i%7), fmt.Sprintf("1.%d.0", i), zeros)
+		y.Put(key, []byte("rubbish"))
+		y.Age(key, 30*day)
+	}
+	y.Publish("demo", "1.0.0")
+	stays := []string{upkeeptest.Key(y.Publish("demo", "1.1.0")), upkeeptest.Key(y.Publish("whole", "1.0.0"))}
+	c := &counting{Catalog: y.Catalog}
+	c.after = func() {
+		stays = append(stays, upkeeptest.Key(y.Publish("late", "1.0.0")))
+		for _, key := range stays {
+			y.Age(key, 30*day)
+		}
+		y.Exec("DELETE FROM versions WHERE num = '1.1.0' AND crate_id = (SELECT id FROM crates WHERE name = 'demo')")
+		y.Exec("DELETE FROM versions WHERE crate_id = (SELECT id FROM crates WHERE name = 'late')")
+		y.Exec("DELETE FROM crates WHERE name = 'whole'")
+	}
+	s := sweeper(y)
+	s.Catalog, s.Marks, s.Force = c, c, true
+	rep, err := s.Run(t.Context())
+	if err != nil || rep.Removed != 450 || c.counted != 1 || c.marked < 5 {
+		t.Errorf("%+v %v; counted %d times, for %d batches", rep, err, c.counted, c.marked)
+	}
+	left := y.Keys("crates/")
+	for _, key := range stays {
+		if !slices.Contains(left, key) {
+			t.Errorf("%s is gone", key)
+		}
+	}
+}
+
+// counting is a catalog that is changed behind the back of a sweep, once that has counted it.
+type counting struct {
+	*catalog.Catalog
+	after           func()
+	counted, marked int
+}
+
+func (c *counting) Census(ctx context.Context) (*catalog.Census, error) {
+	s, err := c.Catalog.Census(ctx)
+	if c.counted++; c.counted == 1 {
+		c.after()
+	}
+	return s, err
+}
+
+func (c *counting) MarkForSweep(ctx context.Context, blobs []catalog.CrateBlob) ([]catalog.Marked, error) {
+	c.marked++
+	return c.Catalog.MarkForSweep(ctx, blobs)
 }

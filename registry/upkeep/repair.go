@@ -21,11 +21,18 @@ type Source struct {
 	Prefix string // empty, or with a slash at its end
 }
 
-// Repairer puts back the bytes of versions. It deletes nothing that it has not copied before, and believes no copy whose digest
+// Rows is a catalog whose rows can be corrected.
+type Rows interface {
+	// CorrectSize sets the size of a version that has this id and digest.
+	CorrectSize(ctx context.Context, id int64, sha256 string, size int64) error
+}
+
+// Repairer puts back the bytes of versions, and corrects the catalog where it contradicts bytes that are right. It deletes nothing that it has not copied before, and believes no copy whose digest
 // is not the version's.
 type Repairer struct {
 	Store   storage.Store
 	Sources []Source // asked in this order, before what lies in the storage itself
+	Rows    Rows     // nil: rows stay as they are
 }
 
 // copyOf is a place where the right bytes are.
@@ -35,8 +42,11 @@ type copyOf struct {
 }
 
 // Repair mends a finding for which Kind.Repairable holds, and says so in f.Repaired. Where no right copy is found, the finding stays as it
-// is, and so does what lies in the storage. An error means that the storage failed; what it said belongs beside the finding.
+// is, and so does what lies in the storage. An error means that storage or catalog failed; what it said belongs beside the finding.
 func (r *Repairer) Repair(ctx context.Context, f *Finding) error {
+	if f.Kind == WrongRow {
+		return r.correct(ctx, f)
+	}
 	good, err := r.find(ctx, *f)
 	if err != nil || good == nil {
 		return err
@@ -58,6 +68,18 @@ func (r *Repairer) Repair(ctx context.Context, f *Finding) error {
 		f.Repaired += "; what was there lies at " + aside
 	}
 	return nil
+}
+
+// correct makes the catalog say of an archive what it is: its digest is the version's, which nobody can make up.
+func (r *Repairer) correct(ctx context.Context, f *Finding) error {
+	if r.Rows == nil {
+		return nil
+	}
+	err := r.Rows.CorrectSize(ctx, f.versionID, f.sha256, f.size)
+	if err == nil {
+		f.Repaired = fmt.Sprintf("the catalog says %d bytes now", f.size)
+	}
+	return err
 }
 
 // find looks for the first place that has the right bytes.

@@ -57,7 +57,7 @@ func blobAt(i int) catalog.CrateBlob {
 	return catalog.CrateBlob{Crate: fmt.Sprintf("crate-%06d", i/10), Num: fmt.Sprintf("1.%d.0", i%10), SHA256: fmt.Sprintf("%064x", i)}
 }
 
-func (many) LostVersions(context.Context) (map[string]int64, error) { return nil, nil }
+func (many) Census(context.Context) (*catalog.Census, error) { return &catalog.Census{}, nil }
 
 func (many) BlobsAfter(_ context.Context, after catalog.CrateBlob) iter.Seq2[catalog.BlobRef, error] {
 	return func(yield func(catalog.BlobRef, error) bool) {

@@ -32,7 +32,7 @@ const sweepBatch = 100
 type Sweeper struct {
 	Catalog interface {
 		Blobs
-		Lost
+		Counted
 	}
 	Marks  Marks
 	Store  storage.Store
@@ -49,7 +49,7 @@ type Sweeper struct {
 	// Grace is how long the marks stay after the last blob is deleted; 0: a minute. See unmark.
 	Grace time.Duration
 
-	lost    map[string]int64    // see Lost
+	census  *catalog.Census
 	gone    []catalog.CrateBlob // deleted, and still marked
 	deleted time.Time           // when the last of them was
 }
@@ -82,7 +82,7 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 		return rep, fmt.Errorf("a sweep must leave what is younger than %s: an upload may be on its way", MinSweepAge)
 	}
 	before := time.Now().Add(-s.OlderThan)
-	if s.lost, err = s.Catalog.LostVersions(ctx); err != nil {
+	if s.census, err = s.Catalog.Census(ctx); err != nil {
 		return rep, fmt.Errorf("ask what is lost: %w", err)
 	}
 	if s.DryRun {
@@ -155,7 +155,7 @@ func (s *Sweeper) plausible(ctx context.Context, before time.Time) error {
 // alone reports whether archives may go although the catalog names none: they are a handful, and came when the storage was already this
 // registry's. What is older is of a registry whose storage was taken over.
 func (s *Sweeper) alone(ctx context.Context, unnamed int64, oldest time.Time) bool {
-	if s.Owns == nil || unnamed > fewAlone || len(s.lost) > 0 {
+	if s.Owns == nil || unnamed > fewAlone || len(s.census.Lost) > 0 {
 		return false
 	}
 	claimed, err := storage.ClaimedAt(ctx, s.Store)
@@ -205,7 +205,7 @@ func sweepable(p pair, before time.Time) (Swept, bool) {
 // spares reports whether a blob may be of a version that was deleted by nobody and is gone from the catalog: then it may be the last copy.
 // No force changes that: the catalog must be mended first.
 func (s *Sweeper) spares(b catalog.CrateBlob, deleted *time.Time) bool {
-	return deleted == nil && s.lost[b.Crate] > 0
+	return deleted == nil && s.census.Lost[b.Crate] > 0
 }
 
 // remove deletes blobs that may go, unless the catalog says otherwise now.
@@ -254,8 +254,8 @@ func (s *Sweeper) delete(ctx context.Context, blobs []catalog.CrateBlob, before 
 	if err != nil {
 		return nil, fmt.Errorf("mark for the sweep: %w", err)
 	}
-	if slices.ContainsFunc(marked, func(m catalog.Marked) bool { return m.DeletedAt == nil }) {
-		if s.lost, err = s.Catalog.LostVersions(ctx); err != nil { // again: rows may be gone since, and now they are not asked for any more
+	if unnamed := unnamed(marked); len(unnamed) > 0 {
+		if err := s.census.Again(ctx, unnamed); err != nil { // rows may be gone since, and now they are not asked for any more
 			return nil, fmt.Errorf("ask what is lost: %w", err)
 		}
 	}
@@ -278,6 +278,17 @@ func (s *Sweeper) delete(ctx context.Context, blobs []catalog.CrateBlob, before 
 		err = s.Marks.Unmark(ctx, stay)
 	}
 	return gone, err
+}
+
+// unnamed gives the crates of marked blobs that no version ever named, as far as the catalog knows.
+func unnamed(marked []catalog.Marked) (crates []string) {
+	for _, m := range marked {
+		if m.DeletedAt == nil {
+			crates = append(crates, m.Crate)
+		}
+	}
+	slices.Sort(crates)
+	return slices.Compact(crates)
 }
 
 // finish deletes what a sweep had marked that did not come to its end.

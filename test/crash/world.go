@@ -37,11 +37,12 @@ type yard struct {
 	versions []*version
 }
 
-// change asks for a change and says what is known of it afterwards. Only an answer that came whole counts.
+// change asks for a change and says what is known of it afterwards. Only an answer that came whole counts. Of a server that lives and cannot, 503 is the
+// answer; 500 is a mistake of it, for a server that is killed sends none.
 func change(c *serve.Client, method, path string, body []byte) (answer, error) {
 	status, text, err := c.Do(method, path, body)
 	switch {
-	case err != nil, status == http.StatusServiceUnavailable, status == http.StatusInternalServerError:
+	case err != nil, status == http.StatusServiceUnavailable:
 		return unknown, nil //nolint:nilerr // to die is what the server is here for
 	case status >= 200 && status < 300:
 		return yes, nil

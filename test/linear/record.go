@@ -69,7 +69,7 @@ func (r *recorder) once(c *serve.Client, server, id int, crate, version string, 
 	end := time.Since(r.begin)
 	out := output{status: status}
 	switch {
-	case err != nil, status == http.StatusServiceUnavailable, status == http.StatusInternalServerError:
+	case err != nil, status == http.StatusServiceUnavailable: // 500 is a mistake of a server that lives
 		if method == "GET" {
 			return // it says nothing
 		}
