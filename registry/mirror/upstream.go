@@ -269,6 +269,28 @@ func (u *upstream) failed(err error) error {
 	return fault.Wrap(fault.Unavailable, err, "the upstream registry at %s is of no help at the moment (%s); what is cached goes on working, try again for the rest", u.host, text)
 }
 
+// pause is how long upstream asks to be left alone from now on.
+func (u *upstream) pause() time.Duration {
+	return time.Until(time.Unix(0, u.pausedUntil.Load())).Round(time.Second)
+}
+
+// pausedBeyond reports whether upstream asks to be left alone for longer than a client waits.
+func (u *upstream) pausedBeyond(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && u.pause() > time.Until(deadline)
+}
+
+// late is the error for who has waited for upstream long enough; the question goes on.
+func (u *upstream) late(cause error) error {
+	pause := u.pause()
+	if pause <= 0 {
+		return fault.Wrap(fault.Unavailable, cause, "the upstream registry at %s does not answer in time; try again", u.host)
+	}
+	err := fault.Wrap(fault.Unavailable, cause, "the upstream registry at %s asks to be left alone for another %s; what is cached goes on working, try again for the rest then", u.host, pause)
+	err.Wait = pause
+	return err
+}
+
 // answers notes an answer as a registry gives it.
 func (u *upstream) answers() {
 	now := time.Now()
@@ -371,7 +393,10 @@ func (u *upstream) readConfig(ctx context.Context) (*registryConfig, error) {
 	if err = json.Unmarshal(data, &c); err == nil {
 		dl, perr = url.Parse(c.Download)
 	}
-	if err = errors.Join(err, perr); err != nil || dl.Scheme != "http" && dl.Scheme != "https" || dl.Host == "" {
+	if err != nil {
+		return nil, u.failed(errors.New("its config.json is not the JSON of a registry: is it a sparse index?"))
+	}
+	if err = perr; err != nil || dl.Scheme != "http" && dl.Scheme != "https" || dl.Host == "" {
 		return nil, u.failed(cmp.Or(err, errors.New("its config.json names no address of downloads: is it a sparse index?")))
 	}
 	u.answers()
