@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -68,12 +69,32 @@ func badAddress(address string) error {
 	return fmt.Errorf("--url %q: it must begin with http:// or https://, such as http://%s", address, address)
 }
 
-// hints gives a text in which each command for a mirror goes to the server of --url.
-func (c *clientFlags) hints(text string) string {
-	if c.url == "" {
+// hints gives a text in which each command that talks to a server goes to the one of --url.
+func (c *clientFlags) hints(text string) string { return toServer(c.url, text) }
+
+// clientCommand is how a text tells to run a command that talks to a server. Of one with an address of its own the address stays.
+var clientCommand = regexp.MustCompile("`crateyard (mirror|user|group|token|crate|audit) [^`]*`")
+
+func toServer(address, text string) string {
+	if address == "" {
 		return text
 	}
-	return strings.ReplaceAll(text, "`crateyard mirror ", "`crateyard mirror --url "+c.url+" ")
+	return clientCommand.ReplaceAllStringFunc(text, func(command string) string {
+		if strings.Contains(command, " --url ") {
+			return command
+		}
+		word := clientCommand.FindStringSubmatch(command)[1]
+		return strings.Replace(command, word, word+" --url "+address, 1)
+	})
+}
+
+// saidOf is what people are told of an error of a command.
+func saidOf(cmd *cobra.Command, err error) string {
+	address := ""
+	if f := cmd.Flag("url"); f != nil && cmd.Flag("token-file") != nil { // and not that of serve, which is another
+		address = f.Value.String()
+	}
+	return toServer(address, err.Error()) + unreachable(cmd, err)
 }
 
 // unreachable says what to do when a command that talks to a server found none; empty for other commands and errors.

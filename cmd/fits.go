@@ -53,6 +53,13 @@ func fits(path string, v any, t reflect.Type) error {
 		err = json.Unmarshal(text, reflect.New(t).Interface())
 	}
 	if _, kind := errors.AsType[*json.UnmarshalTypeError](err); kind {
+		if said, ok := v.(string); ok && strings.HasSuffix(path, "_size") { // in a CrateMirror it would be right
+			var n size
+			if n.Set(said) == nil {
+				return fmt.Errorf("%s: it must be bytes, %d, and is %s", path, int64(n), text)
+			}
+			return fmt.Errorf("%s: it must be a whole number of bytes, and is %s", path, text)
+		}
 		return fmt.Errorf("%s: it must be %s, and is %s", path, kindText(t), text)
 	}
 	if err != nil {

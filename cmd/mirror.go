@@ -26,7 +26,7 @@ Index files pass through byte for byte; archives are checked, stored, and served
 	cf.add(cmd)
 	cmd.AddCommand(newMirrorCreateCommand(cf), newMirrorListCommand(cf), newMirrorStatusCommand(cf), newMirrorSyncCommand(cf), newMirrorPinCommand(cf),
 		newMirrorUnpinCommand(cf), newMirrorCacheCommand(cf), newMirrorForgetCommand(cf), newMirrorTryCommand(cf), newMirrorDeleteCommand(cf),
-		newMirrorExportCommand(cf), newMirrorImportCommand(cf), newMirrorSuspendCommand(cf, true), newMirrorSuspendCommand(cf, false))
+		newMirrorTokenCommand(cf), newMirrorExportCommand(cf), newMirrorImportCommand(cf), newMirrorSuspendCommand(cf, true), newMirrorSuspendCommand(cf, false))
 	return cmd
 }
 
@@ -51,11 +51,11 @@ func mirrorTable(mirrors ...wire.Mirror) func(io.Writer) {
 	return func(w io.Writer) {
 		row(w, "NAME", "UPSTREAM", "MODE", "UP", "ARCHIVES", "SIZE", "SYNC", "FAILED", "SYNCED")
 		for _, m := range mirrors {
-			synced := "-"
+			synced, failed := "-", "-"
 			if listsAny(m) {
-				synced = ago(m.Status.Sync.LastSuccessful)
+				synced, failed = ago(m.Status.Sync.LastSuccessful), fmt.Sprint(m.Status.Sync.Failed)
 			}
-			row(w, m.Name, m.Spec.Upstream.Index, m.Spec.Mode, upText(m), m.Status.Crates, bytesText(m.Status.Bytes), syncText(m), m.Status.Sync.Failed, synced)
+			row(w, m.Name, m.Spec.Upstream.Index, m.Spec.Mode, upText(m), m.Status.Crates, bytesText(m.Status.Bytes), syncText(m), failed, synced)
 		}
 	}
 }

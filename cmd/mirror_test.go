@@ -23,9 +23,10 @@ type mirrorServer struct {
 	own string // the address that it says is its own
 	m   wire.Mirror
 
-	deleted int    // how often
-	answer  string // to what commands ask
-	none    bool   // there is no mirror before one is put
+	token   *string // that was put last
+	deleted int     // how often
+	answer  string  // to what commands ask
+	none    bool    // there is no mirror before one is put
 }
 
 func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
@@ -56,7 +57,7 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 			if err := json.NewDecoder(r.Body).Decode(&change); err != nil {
 				t.Error(err)
 			}
-			s.m.Spec = change.Spec
+			s.m.Spec, s.token = change.Spec, change.Token
 		}
 		_ = json.NewEncoder(w).Encode(s.m) // a client that went away is its own affair
 	}))
@@ -159,7 +160,7 @@ func TestMirrorNeverReached(t *testing.T) {
 		var list, details bytes.Buffer
 		mirrorTable(m)(&list)
 		mirrorDetails(&clientFlags{}, m)(&details)
-		if want := "m\tX\tOnDemand\t" + tt.up + "\t0\t0 B\t-\t0\t-\n"; !strings.HasSuffix(list.String(), want) {
+		if want := "m\tX\tOnDemand\t" + tt.up + "\t0\t0 B\t-\t-\t-\n"; !strings.HasSuffix(list.String(), want) {
 			t.Errorf("the list is\n%swant\n%s", list.String(), want)
 		}
 		if got := details.String(); !strings.Contains(got, tt.detail) || tt.detail == "" && strings.Contains(got, "\n\t") || !strings.Contains(got, "Sync:\tnothing is listed") {
@@ -226,6 +227,88 @@ func TestMirrorHints(t *testing.T) {
 	}
 }
 
+// The lines for cargo are told with the address that the registry calls its own, and where that is the one that is asked, with none.
+func TestMirrorCreateTellsOwnAddress(t *testing.T) {
+	const own = "https://crates.example.com/rust"
+	s := serveMirror(t, wire.Mirror{IndexURL: "sparse+" + own + "/mirrors/m/", Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: wire.CratesIOIndex}}})
+	for _, args := range [][]string{{}, {"--url", s.url}} {
+		if out, _, err := s.run(append([]string{"mirror", "create", "m"}, args...)...); err != nil || !strings.Contains(out, "cargo-config --mirror m --url "+own+"\n") {
+			t.Errorf("%q: %v\n%s", args, err, out)
+		}
+	}
+	s.m.IndexURL = "sparse+" + s.url + "/mirrors/m/"
+	if out, _, err := s.run("mirror", "create", "m"); err != nil || strings.Contains(out, "--url") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// What an error tells to run goes to the server of --url, too.
+func TestHintsOfErrors(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"errors":[{"detail":"load it into one that ` + "`crateyard mirror create NAME --upstream x` makes, or see `crateyard mirror list --url y` and `crateyard serve --help`" + `"}]}`))
+	}))
+	defer server.Close()
+	t.Setenv("CRATEYARD_TOKEN", "cy_test")
+	var out, errs bytes.Buffer
+	code := Main([]string{"mirror", "import", "m", "--from", "-", "--url", server.URL}, strings.NewReader(""), &out, &errs)
+	want := "`crateyard mirror --url " + server.URL + " create NAME --upstream x` makes, or see `crateyard mirror list --url y` and `crateyard serve --help`"
+	if code != 1 || !strings.Contains(errs.String(), want) {
+		t.Errorf("%d %s\nwant %s", code, errs.String(), want)
+	}
+	errs.Reset()
+	t.Setenv("CRATEYARD_URL", server.URL)
+	if Main([]string{"mirror", "import", "m", "--from", "-"}, strings.NewReader(""), &out, &errs); strings.Contains(errs.String(), server.URL) {
+		t.Errorf("without --url: %s", errs.String())
+	}
+}
+
+// A token alone is changed without anything else.
+func TestMirrorToken(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{Spec: wire.MirrorSpec{Mode: "Pinned", Upstream: wire.MirrorUpstream{Index: "sparse+https://partner.example/"}}})
+	was := fmt.Sprint(s.m.Spec)
+	file := s.write("token", " new-one\n")
+	s.answer = "from-stdin\n"
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{{[]string{"--upstream-token-file", file}, "new-one"}, {[]string{"--upstream-token-file", "-"}, "from-stdin"}, {[]string{"--remove"}, ""}} {
+		s.token = nil
+		out, _, err := s.run(append([]string{"mirror", "token", "m"}, tt.args...)...)
+		if err != nil || s.token == nil || *s.token != tt.want || fmt.Sprint(s.m.Spec) != was || tt.want != "" && strings.Contains(out, tt.want) {
+			t.Errorf("%q: %v %v %+v\n%s", tt.args, err, s.token, s.m.Spec, out)
+		}
+	}
+	s.token = nil
+	for _, args := range [][]string{{}, {"--upstream-token-file", file, "--remove"}, {"--upstream-token-file", s.write("empty", "\n")}} {
+		if _, _, err := s.run(append([]string{"mirror", "token", "m"}, args...)...); err == nil || s.token != nil {
+			t.Errorf("%q: %v %v", args, err, s.token)
+		}
+	}
+}
+
+// What broke off leaves no file behind.
+func TestMirrorExportLeavesNothing(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	to := filepath.Join(t.TempDir(), "x.tar")
+	if _, _, err := s.run("mirror", "export", "nowhere", "--to", to); err == nil {
+		t.Error("it was written")
+	}
+	if left, err := filepath.Glob(to + "*"); err != nil || len(left) != 0 {
+		t.Errorf("%q %v", left, err)
+	}
+}
+
+// A sync of nothing says so.
+func TestMirrorSyncOfNothing(t *testing.T) {
+	var out bytes.Buffer
+	cmd := newRootCommand()
+	cmd.SetOut(&out)
+	if err := reportSync(cmd, &clientFlags{}, wire.Mirror{Spec: wire.MirrorSpec{Mode: pinned}}, nil); err != nil || out.String() != "nothing is listed to be cached ahead\n" {
+		t.Errorf("%v %q", err, out.String())
+	}
+}
+
 // A registry's own address is what others reach it by: it stands in the lines unless another is given, and then that is said.
 func TestCargoConfigOwnAddress(t *testing.T) {
 	for _, tt := range [][4]string{{"", "", defaultURL, ""}, {"", "https://a.b", "https://a.b", ""}, {"http://a.b", "", "http://a.b", ""}, {"http://a.b", "https://a.b", "http://a.b", "is https://a.b;"}} {
@@ -280,20 +363,23 @@ func TestCargoConfigAsks(t *testing.T) {
 func TestMirrorSpecMistakes(t *testing.T) {
 	s := serveMirror(t, wire.Mirror{})
 	for text, want := range map[string]string{
-		"policy: {minimum_ages: 72h}":   "there is no policy.minimum_ages; is it policy.minimum_age?",
-		"policy: {minimumAge: 72h}":     "there is no policy.minimumAge; is it policy.minimum_age?",
-		"polcy: {}":                     "there is no polcy; is it policy?",
-		"max_size: 5":                   "there is no max_size; is it retention.max_size?",
-		"crates: [{name: a}, {nam: b}]": "there is no crates[1].nam; is it crates[1].name?",
-		"colour: red":                   "there is no colour; there are upstream, mode, crates,",
-		"policy: {minimum_age: soon}":   `policy.minimum_age: "soon" is no duration`,
-		"policy: {minimum_age: 72}":     "policy.minimum_age: it must be a time, such as 12h or 90d, and is 72",
-		"policy: {deny: evil}":          "policy.deny: it must be a list",
-		"retention: {max_size: 50Gi}":   `retention.max_size: it must be a whole number, and is "50Gi"`,
-		"suspend: maybe":                "suspend: it must be true or false",
-		"crates: [{name: 5}]":           "crates[0].name: it must be a text",
-		"policy: [a]":                   "policy: it must be keys and values, such as allow: …",
-		"- a":                           "all of it: it must be keys and values",
+		"policy: {minimum_ages: 72h}":                    "there is no policy.minimum_ages; is it policy.minimum_age?",
+		"policy: {minimumAge: 72h}":                      "there is no policy.minimumAge; is it policy.minimum_age?",
+		"polcy: {}":                                      "there is no polcy; is it policy?",
+		"max_size: 5":                                    "there is no max_size; is it retention.max_size?",
+		"crates: [{name: a}, {nam: b}]":                  "there is no crates[1].nam; is it crates[1].name?",
+		"colour: red":                                    "there is no colour; there are upstream, mode, crates,",
+		"policy: {minimum_age: soon}":                    `policy.minimum_age: "soon" is no duration`,
+		"policy: {minimum_age: 72}":                      "policy.minimum_age: it must be a time, such as 12h or 90d, and is 72",
+		"policy: {deny: evil}":                           "policy.deny: it must be a list",
+		"retention: {max_size: 50Gi}":                    `retention.max_size: it must be bytes, 53687091200, and is "50Gi"`,
+		"policy: {max_crate_size: 5Mi}":                  `policy.max_crate_size: it must be bytes, 5242880, and is "5Mi"`,
+		"policy: {max_crate_size: big}":                  `policy.max_crate_size: it must be a whole number of bytes, and is "big"`,
+		"policy: {max_crate_size: 1.5}":                  `policy.max_crate_size: it must be a whole number, and is 1.5`,
+		"suspend: maybe":                                 "suspend: it must be true or false",
+		"crates: [{name: 5}]":                            "crates[0].name: it must be a text",
+		"policy: [a]":                                    "policy: it must be keys and values, such as allow: …",
+		"- a":                                            "all of it: it must be keys and values",
 		"policy: {advisories: {source: x, acton: Deny}}": "there is no policy.advisories.acton; is it policy.advisories.action?",
 		"mode: OnDemand\nretention: {unused_for: 90d}":   "",
 		"": "",
@@ -327,12 +413,13 @@ func TestMirrorPinReports(t *testing.T) {
 		failures []wire.MirrorFailure
 		want     string
 	}{
-		"others":    {1, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}}, ""},
-		"its own":   {2, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}, {Crate: "a", Version: "1.0.0", From: "lockfile app"}}, "1 of the lockfile could not be cached"},
-		"in both":   {1, []wire.MirrorFailure{{Crate: "shared", Version: "1.0.0", From: "lockfile other"}}, "1 of the lockfile could not be cached"},
-		"another's": {1, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "lockfile other"}}, ""},
-		"too many":  {2, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "crates"}}, "2 could not be cached, and not all of them are listed"},
-		"none":      {0, nil, ""},
+		"others":            {1, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}}, ""},
+		"its own":           {2, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}, {Crate: "a", Version: "1.0.0", From: "lockfile app"}}, "1 of the lockfile could not be cached"},
+		"in both":           {1, []wire.MirrorFailure{{Crate: "shared", Version: "1.0.0", From: "lockfile other"}}, "1 of the lockfile could not be cached"},
+		"another's":         {1, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "lockfile other"}}, ""},
+		"too many":          {2, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "crates"}}, "2 could not be cached, and not all of them are listed"},
+		"none":              {0, nil, ""},
+		"its own, and more": {35, []wire.MirrorFailure{{Crate: "a", Version: "1.0.0", From: "lockfile app"}}, "1 of the lockfile could not be cached, and 34 more failed that are not listed"},
 	} {
 		m := wire.Mirror{Status: wire.MirrorStatus{Sync: wire.MirrorSync{Total: 9, Failed: tt.failed, Failures: tt.failures}}}
 		cmd := newRootCommand()

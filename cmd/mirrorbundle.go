@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -46,7 +47,7 @@ import loads it into a mirror elsewhere. --to - writes to standard output.`,
 			err = os.Rename(to+".part", to) // what stands under the name is whole
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, os.Remove(to+".part"))
 		}
 		p.end()
 		return cf.print(cmd.OutOrStdout(), map[string]any{"file": to, "bytes": n}, func(w io.Writer) { row(w, "Wrote", to, bytesText(n)) })

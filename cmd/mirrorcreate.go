@@ -38,7 +38,7 @@ nothing says another upstream, that one stays, with its certificates and its tok
 	f := cmd.Flags()
 	f.StringVar(&file, "spec", "", "YAML or JSON file with all that can be said of a mirror; - for standard input")
 	f.StringVar(&spec.Upstream.Index, "upstream", "", "sparse index of the registry to mirror, sparse+https://…/, or crates-io (default: the one that the mirror has, and of a new one crates.io)")
-	f.StringVar(&tokenFile, "upstream-token-file", "", "file with the token for upstream")
+	f.StringVar(&tokenFile, "upstream-token-file", "", "file with the token for upstream; of a mirror that is there, crateyard mirror token changes it alone")
 	f.StringVar(&caFile, "upstream-ca-file", "", "file with certificates, in PEM, that upstream's may be signed by, beside the system's")
 	f.Var((*duration)(&spec.Upstream.MaxAge), "max-age", "how long an index file is served without asking upstream (default 5m)")
 	f.StringVar(&spec.Upstream.Contact, "contact", "", "address of people, for upstream's; it stands in the User-Agent")
@@ -70,11 +70,10 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		}
 		var change wire.MirrorChange
 		if tokenFile != "" {
-			data, err := os.ReadFile(tokenFile)
+			token, err := readToken(cmd.InOrStdin(), tokenFile)
 			if err != nil {
 				return err
 			}
-			token := strings.TrimSpace(string(data))
 			change.Token = &token
 		}
 		c, err := cf.client()
@@ -104,8 +103,11 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)
 			lines := "crateyard cargo-config --mirror " + m.Name
-			if cf.url != "" {
-				lines += " --url " + cf.url
+			// cargo is to know the registry by the address that it calls its own, by whichever it was reached here.
+			own := strings.TrimSuffix(strings.TrimPrefix(m.IndexURL, "sparse+"), "/mirrors/"+m.Name+"/")
+			env := strings.TrimRight(os.Getenv("CRATEYARD_URL"), "/")
+			if cf.url != "" || env != "" && own != "" && env != own {
+				lines += " --url " + firstOf(own, cf.url)
 			}
 			if m.Spec.Upstream.Index != wire.CratesIOIndex {
 				lines += " --upstream " + m.Spec.Upstream.Index

@@ -167,6 +167,10 @@ func reportSync(cmd *cobra.Command, cf *clientFlags, m wire.Mirror, mine func(wi
 		if more := s.Failed - int64(len(s.Failures)); more > 0 {
 			row(w, "failed:", fmt.Sprintf("%d more", more))
 		}
+		if s.Total == 0 && !listsAny(m) {
+			row(w, "nothing is listed to be cached ahead")
+			return
+		}
 		rest := ""
 		if n := s.Total - s.Done - s.Failed; n > 0 {
 			rest = fmt.Sprintf(", %d not tried", n)
@@ -190,6 +194,8 @@ func reportSync(cmd *cobra.Command, cf *clientFlags, m wire.Mirror, mine func(wi
 		}
 	}
 	switch more := s.Failed - int64(len(s.Failures)); {
+	case n > 0 && more > 0: // of the lockfile, as a rule: its failures are listed first
+		return fmt.Errorf("%d of the lockfile could not be cached, and %d more failed that are not listed", n, more)
 	case n > 0:
 		return fmt.Errorf("%d of the lockfile could not be cached", n)
 	case more > 0: // nobody knows whose

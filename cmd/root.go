@@ -27,7 +27,7 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintf(errOut, "crateyard: %v%s\n", err, unreachable(cmd, err)) // nowhere else to say it
+	_, _ = fmt.Fprintf(errOut, "crateyard: %s\n", saidOf(cmd, err)) // nowhere else to say it
 	if _, ok := errors.AsType[usageError](err); ok {
 		return 2
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -26,6 +27,30 @@ func refused(t *testing.T, what string, err error, wants ...string) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q is not in %v", what, want, err)
 		}
+	}
+}
+
+// A mirror cannot be called as its registry: cargo's configuration has no room for two of one name. One that is called so already stays, and is warned of.
+func TestMirrorNamedAsItsRegistry(t *testing.T) {
+	m := openUpstream(t, "acme 1.0.0")
+	dir := t.TempDir()
+	m.yard = openIn(t, dir, func(c *registry.Config) { c.Name = "acme" })
+	m.client = client.New(m.url, m.admin)
+	spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+" + m.proxy.URL + "/index/"}}
+	_, err := m.client.PutMirror(t.Context(), "acme", wire.MirrorChange{Spec: spec})
+	refused(t, "the registry's own name", err, `mirror name "acme"`, "acme-mirror")
+	if _, err := m.client.PutMirror(t.Context(), "later", wire.MirrorChange{Spec: spec}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.stop(); err != nil {
+		t.Fatal(err)
+	}
+	m.yard = openIn(t, dir, func(c *registry.Config) { c.Name = "later" })
+	m.client = client.New(m.url, m.admin)
+	spec.Schedule = "0 3 * * *"
+	got, err := m.client.PutMirror(t.Context(), "later", wire.MirrorChange{Spec: spec})
+	if err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "called so itself") {
+		t.Errorf("%v %q", err, got.Warnings)
 	}
 }
 

@@ -128,10 +128,11 @@ func TestMirrorOfPrivateUpstream(t *testing.T) {
 	}
 }
 
-// The token does not go along to another host that upstream sends the mirror to.
+// The token does not go along to another host, or another port of the same one, that upstream sends the mirror to; not for an index file, either.
 func TestMirrorTokenStaysAtHome(t *testing.T) {
 	from := open(t, nil)
 	from.ship("acme", "1.0.0")
+	from.ship("near", "1.0.0")
 	to, _ := url.Parse(from.url) // a test server's address
 	var mu sync.Mutex
 	seen := map[string][]string{}
@@ -154,6 +155,8 @@ func TestMirrorTokenStaysAtHome(t *testing.T) {
 		switch {
 		case r.URL.Path == "/index/config.json":
 			_, _ = w.Write([]byte(`{"dl":"` + home.URL + `/crates","auth-required":true}`))
+		case strings.Contains(r.URL.Path, "near"):
+			http.Redirect(w, r, bucket.URL+r.URL.Path, http.StatusFound)
 		case strings.HasPrefix(r.URL.Path, "/crates/"):
 			http.Redirect(w, r, strings.Replace(bucket.URL, "127.0.0.1", "localhost", 1)+r.URL.Path, http.StatusFound)
 		default:
@@ -166,8 +169,10 @@ func TestMirrorTokenStaysAtHome(t *testing.T) {
 	if _, err := client.New(y.url, y.admin).PutMirror(t.Context(), "m", wire.MirrorChange{Spec: spec, Token: &token}); err != nil {
 		t.Fatal(err)
 	}
-	if a := y.do("GET", "/mirrors/m/crates/acme/1.0.0/download", "", nil); a.status != 200 {
-		t.Errorf("%d %s", a.status, a.body)
+	for _, name := range []string{"acme", "near"} {
+		if a := y.do("GET", "/mirrors/m/crates/"+name+"/1.0.0/download", "", nil); a.status != 200 {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -176,7 +181,7 @@ func TestMirrorTokenStaysAtHome(t *testing.T) {
 			t.Errorf("home was sent %q", seen["home"])
 		}
 	}
-	if len(seen["bucket"]) != 1 || seen["bucket"][0] != "" {
+	if len(seen["bucket"]) != 3 || strings.Join(seen["bucket"], "") != "" {
 		t.Errorf("the bucket was sent %q", seen["bucket"])
 	}
 }

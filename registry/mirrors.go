@@ -13,7 +13,7 @@ import (
 // startMirrors begins to serve and tend the mirrors.
 func (s *Server) startMirrors(ctx context.Context) error {
 	m := &mirror.Manager{
-		Catalog: s.catalog, Store: s.store, Metrics: s.metrics.Mirrors(), Log: s.log, URL: s.config.URL, Version: s.api.Version,
+		Catalog: s.catalog, Store: s.store, Metrics: s.metrics.Mirrors(), Log: s.log, Name: s.config.Name, URL: s.config.URL, Version: s.api.Version,
 		SpoolDir: filepath.Join(s.config.Data, "spool"), CacheDir: filepath.Join(s.config.Data, "advisories"),
 		MaxArchive: s.config.Limits.MirroredCrateSize,
 		Holder:     upkeep.NewHolder(), Shared: s.config.Catalog.Postgres != nil,

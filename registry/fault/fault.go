@@ -31,7 +31,7 @@ type Error struct {
 	Kind   Kind
 	Detail string        // shown to the client; says what to do where that can be known
 	Err    error         // shown in the log only; may be nil
-	Wait   time.Duration // of TooMany
+	Wait   time.Duration // of TooMany; of Unavailable where it is known; 0: it is not
 }
 
 // Error joins both texts; it is meant for logs and tests, never for a reply.

@@ -63,7 +63,7 @@ func (a *API) fail(w *response, r *http.Request, err error) {
 			h.Set("WWW-Authenticate", fmt.Sprintf("Cargo login_url=%q", a.URL+"/me"))
 		}
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "5")
+		h.Set("Retry-After", strconv.Itoa(max(5, int(math.Ceil(wait.Seconds())))))
 	case http.StatusTooManyRequests:
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}

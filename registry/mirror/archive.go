@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/mirror/policy"
@@ -241,7 +239,7 @@ func (m *Mirror) beginFetch(l line, pinned int) (f *Fetch, run func(), err error
 	if row, ok := m.crates.GetIfPresent(key); ok && m.ours(row) { // looked for under the lock: a fetch notes it before it goes
 		return nil, nil, errStored
 	}
-	f = newFetch(m.spools, l.Cksum, m.policy.NeedsFacts())
+	f = newFetch(m.up, m.spools, l.Cksum, m.policy.NeedsFacts())
 	f.users++ // the caller
 	m.fetches[key] = f
 	return f, func() {
@@ -353,5 +351,3 @@ func (m *Mirror) note(ctx context.Context, d *download, row *catalog.MirrorCrate
 	case <-ctx.Done():
 	}
 }
-
-func gunzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }

@@ -1,6 +1,8 @@
 package mirror
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +14,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
@@ -31,6 +35,7 @@ type Fetch struct {
 
 	done  chan struct{} // closed when it is stored, or failed
 	spool *spool
+	up    *upstream
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when one of the following changes
@@ -42,8 +47,8 @@ type Fetch struct {
 	users   int  // readers, and the fetch itself
 }
 
-func newFetch(s *spools, sum string, hold bool) *Fetch {
-	return &Fetch{SHA256: sum, spool: s.open(), done: make(chan struct{}), changed: make(chan struct{}), size: -1, hold: hold, users: 1}
+func newFetch(up *upstream, s *spools, sum string, hold bool) *Fetch {
+	return &Fetch{SHA256: sum, up: up, spool: s.open(), done: make(chan struct{}), changed: make(chan struct{}), size: -1, hold: hold, users: 1}
 }
 
 // update changes the state and wakes those who wait.
@@ -90,8 +95,11 @@ func (f *Fetch) Close() error {
 	return f.spool.close()
 }
 
-// Size waits until it is known that there is something to give out, and gives the number of bytes, or -1 where upstream did not tell.
+// Size waits until it is known that there is something to give out, and gives the number of bytes, or -1 where upstream did not tell. Nobody waits for
+// longer than cargo would: the fetch goes on, and who asks again finds what came meanwhile.
 func (f *Fetch) Size(ctx context.Context) (int64, error) {
+	ctx, cancel := f.patient(ctx)
+	defer cancel()
 	for {
 		f.mu.Lock()
 		changed, size, err := f.changed, f.size, f.err
@@ -100,11 +108,29 @@ func (f *Fetch) Size(ctx context.Context) (int64, error) {
 		if err != nil || ready {
 			return size, err
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return 0, ctx.Err()
+		if err := f.await(ctx, changed); err != nil {
+			return 0, err
 		}
+	}
+}
+
+// patient bounds how long a client waits for a first byte.
+func (f *Fetch) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, firstContact, errLate)
+}
+
+var errLate = errors.New("the client waited long enough")
+
+// await waits for a change; the error is for the client.
+func (f *Fetch) await(ctx context.Context, changed <-chan struct{}) error {
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		if cause := context.Cause(ctx); errors.Is(cause, errLate) {
+			return f.up.late(cause)
+		}
+		return ctx.Err()
 	}
 }
 
@@ -141,8 +167,10 @@ func (f *Fetch) Stream(ctx context.Context, w io.Writer) (n int64, err error) {
 	}
 }
 
-// Reader gives the whole archive, once it is there, for who wants a part of it.
+// Reader gives the whole archive, once it is there, for who wants a part of it. It is as patient as Size.
 func (f *Fetch) Reader(ctx context.Context) (io.ReadSeeker, error) {
+	ctx, cancel := f.patient(ctx)
+	defer cancel()
 	for {
 		f.mu.Lock()
 		changed, size, whole, err := f.changed, f.written, f.whole, f.err
@@ -153,10 +181,8 @@ func (f *Fetch) Reader(ctx context.Context) (io.ReadSeeker, error) {
 		case whole:
 			return io.NewSectionReader(f.spool, 0, size), nil
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := f.await(ctx, changed); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -169,6 +195,7 @@ type download struct {
 	hash      hash.Hash
 	etag      string
 	received  int64
+	plain     bool // what upstream calls compressed is the archive itself
 	limit     int64
 	pinned    int    // see catalog.MirrorCrate
 	finished  func() // closes done
@@ -223,7 +250,7 @@ func (d *download) part(ctx context.Context, address string, token bool) error {
 		if d.etag != "" {
 			header.Set("If-Range", d.etag)
 		}
-		codes = append(codes, http.StatusPartialContent)
+		codes = append(codes, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable)
 	}
 	resp, err := d.m.up.get(ctx, "crate", address, header, codes...)
 	if s, ok := errors.AsType[*statusError](err); ok && (s.code == http.StatusNotFound || s.code == http.StatusForbidden || s.code == http.StatusGone) {
@@ -232,13 +259,23 @@ func (d *download) part(ctx context.Context, address string, token bool) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read, or is of no use
-	body := io.Reader(resp.Body)
-	if resp.Header.Get("Content-Encoding") == "gzip" { // some servers compress whatever they are asked
-		if body, err = gunzip(resp.Body); err != nil {
-			return &cutError{err}
+	defer func() { _ = resp.Body.Close() }()                        // it was read, or is of no use
+	if resp.StatusCode == http.StatusRequestedRangeNotSatisfiable { // only the end of the answer was missing, and no byte of the file; or there is another file
+		if hex.EncodeToString(d.hash.Sum(nil)) == d.SHA256 {
+			return nil
 		}
-		resp.ContentLength = -1
+		return d.m.up.failed(errors.New("it cut a file off, and says that there is no more of it"))
+	}
+	body := io.Reader(resp.Body)
+	if resp.Header.Get("Content-Encoding") == "gzip" && !d.plain { // some servers compress whatever they are asked
+		begins := bufio.NewReaderSize(resp.Body, beginning)
+		if d.plain = d.received == 0 && isArchive(begins); d.plain {
+			body = begins
+		} else if body, err = gzip.NewReader(begins); err != nil {
+			return &cutError{err}
+		} else {
+			resp.ContentLength = -1
+		}
 	}
 	if resp.StatusCode == http.StatusPartialContent && !continues(resp, d.received) {
 		return d.m.up.failed(errors.New("it answers with another part of the file than was asked for"))
@@ -290,6 +327,25 @@ func (d *download) copy(body io.Reader) error {
 			return &cutError{err}
 		}
 	}
+}
+
+// beginning is how much of an answer is looked at to see what it is.
+const beginning = 4 << 10
+
+// isArchive reports whether what is said to be a compressed archive is the archive, which is compressed itself: some stores take the one for the other.
+func isArchive(r *bufio.Reader) bool {
+	const magicAt, magic = 257, "ustar" // of a tar file
+	head, err := r.Peek(beginning)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false
+	}
+	zr, err := gzip.NewReader(bytes.NewReader(head))
+	if err != nil {
+		return false
+	}
+	tar := make([]byte, magicAt+len(magic))
+	_, err = io.ReadFull(zr, tar)
+	return err == nil && string(tar[magicAt:]) == magic
 }
 
 // continues reports whether a partial answer begins at an offset.

@@ -98,16 +98,16 @@ func (m *Mirror) entry(ctx context.Context, name string) (*entry, string, error)
 	switch {
 	case e == nil && m.pinnedOnly():
 		return &entry{}, hit, nil
-	case e == nil:
+	case e != nil && (e.age() < fresh || m.pinnedOnly()):
+		return e, hit, nil
+	case e == nil || e.file == nil: // that there was no such crate a while ago says nothing of now
 		wait, cancel := context.WithTimeout(ctx, firstContact)
 		defer cancel()
-		e, err := m.refresh(wait, name, nil)
+		e, err := m.refresh(wait, name, e)
 		return e, miss, err
-	case e.age() < fresh, m.pinnedOnly():
-		return e, hit, nil
-	case time.Since(time.Unix(0, e.failed.Load())) < min(retryStale, fresh), e.file != nil && m.up.troubled(min(retryStale, fresh)):
+	case time.Since(time.Unix(0, e.failed.Load())) < min(retryStale, fresh), m.up.troubled(min(retryStale, fresh)):
 		return e, stale, nil
-	case e.age() < 2*fresh && e.file != nil:
+	case e.age() < 2*fresh:
 		go func() { _, _ = m.refresh(context.Background(), name, e) }() // what goes wrong is noted
 		return e, hit, nil
 	}
@@ -285,6 +285,10 @@ func (m *Mirror) refresh(ctx context.Context, name string, old *entry) (*entry, 
 		}
 		return e, err
 	})
+	nothing := old == nil || old.file == nil
+	if nothing && m.up.pausedBeyond(ctx) {
+		return nil, m.up.late(nil)
+	}
 	select {
 	case r := <-ch:
 		if r.Err != nil {
@@ -292,8 +296,8 @@ func (m *Mirror) refresh(ctx context.Context, name string, old *entry) (*entry, 
 		}
 		return r.Val.(*entry), nil
 	case <-ctx.Done():
-		if old == nil {
-			return nil, fault.Wrap(fault.Unavailable, ctx.Err(), "the upstream registry at %s does not answer in time; try again", m.up.host)
+		if nothing {
+			return nil, m.up.late(ctx.Err())
 		}
 		return nil, ctx.Err()
 	}
@@ -320,7 +324,9 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 	switch {
 	case err != nil:
 		return nil, err
-	case a.same && old != nil:
+	case a.same && old == nil:
+		return nil, m.up.failed(fmt.Errorf("%w: it says that its index file of %s is the same as before, which it was not asked", errNoUse, name))
+	case a.same:
 		old.checked.Store(now.UnixNano())
 		m.writer.checked(m.Row.ID, name, now)
 		return old, nil
@@ -334,7 +340,14 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 	}
 	if old != nil && old.lines != nil {
 		if num := old.lines.changed(ls); num != "" && m.knows(ctx, name) {
-			return nil, m.checksumChanged(name, num)
+			return nil, m.checksumChanged(name, num, "the index file from before is served")
+		}
+	}
+	if old != nil {
+		if num, err := m.changedMeanwhile(ctx, old.lines, ls); err != nil {
+			return nil, err
+		} else if num != "" {
+			return nil, m.checksumChanged(name, num, "it had taken it away in between, and what it says now is not believed")
 		}
 	}
 	packed, err := index.Compress(a.file)
@@ -350,20 +363,51 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 // registry.
 func (m *Mirror) knows(ctx context.Context, name string) bool {
 	m.writer.settled(ctx)
-	if now, err := m.Catalog.Mirror(ctx, m.Name()); err == nil && (now.ID != m.Row.ID || now.UpstreamSince != m.Row.UpstreamSince) {
+	if m.moved(ctx) {
 		return false
 	}
 	row, err := m.Catalog.MirrorIndexFile(ctx, m.Row.ID, name)
 	return err != nil || row != nil && row.File != nil
 }
 
+// moved reports whether the mirror is of another registry by now, or is gone.
+func (m *Mirror) moved(ctx context.Context) bool {
+	now, err := m.Catalog.Mirror(ctx, m.Name())
+	return err == nil && (now.ID != m.Row.ID || now.UpstreamSince != m.Row.UpstreamSince)
+}
+
+// changedMeanwhile names a version that an index file from before did not have, and of which an archive with another checksum is stored, from before it was
+// taken away: a name or a version that was deleted upstream and is another's now. Nothing: there is none.
+func (m *Mirror) changedMeanwhile(ctx context.Context, before, now lines) (num string, err error) {
+	fresh := false
+	for num := range now {
+		if _, known := before[num]; !known {
+			fresh = true
+			break
+		}
+	}
+	if !fresh {
+		return "", nil
+	}
+	rows, err := m.Catalog.MirrorCratesOf(ctx, m.Row.ID, now.name())
+	if err != nil {
+		return "", err
+	}
+	for _, row := range rows {
+		if l, ok := now[row.Num]; ok && l.Cksum != row.SHA256 && m.ours(&row) && !m.moved(ctx) {
+			return row.Num, nil
+		}
+	}
+	return "", nil
+}
+
 // aboutChecksums is how problems begin that tell of a checksum.
 const aboutChecksums = "upstream changed the checksum of "
 
 // checksumChanged refuses a file in which a version has other bytes than before.
-func (m *Mirror) checksumChanged(name, num string) error {
-	text := fmt.Sprintf(aboutChecksums+"%s %s, whose bytes must never change; the index file from before is served. "+
-		"If upstream can explain it, `crateyard mirror forget %s %s` takes the new one", name, num, m.Name(), name)
+func (m *Mirror) checksumChanged(name, num, meanwhile string) error {
+	text := fmt.Sprintf(aboutChecksums+"%s %s, whose bytes must never change; %s. "+
+		"If upstream can explain it, `crateyard mirror forget %s %s` takes the new one", name, num, meanwhile, m.Name(), name)
 	m.Metrics.ChecksumChanged(m.Name())
 	if m.problems.add(text) {
 		m.Log.Error("Upstream changed a checksum", "mirror", m.Name(), "crate", name, "version", num)

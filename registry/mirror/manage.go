@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -22,11 +23,18 @@ const MaxLockfile = lockfile.MaxSize
 // maxToken bounds the token for an upstream.
 const maxToken = 4 << 10
 
+// sameName is what is wrong with a mirror that is called as the registry is.
+const sameName = "this registry is called so itself, and one configuration of cargo cannot hold two registries of one name"
+
 // Put makes a mirror, or makes it what change says, and reports whether that is anything new, and what comes of it that who asked may not expect. Of a mirror
 // that gets another upstream nothing is kept of what the index of the old one said: see adopt.
 func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change wire.MirrorChange) (changed bool, warnings []string, err error) {
 	if err := CheckName(name); err != nil {
 		return false, nil, fault.New(fault.Invalid, "%v", err)
+	}
+	before := m.Mirror(name)
+	if before == nil && name == m.Name {
+		return false, nil, fault.New(fault.Invalid, "mirror name %q: %s; choose another, such as %s-mirror", name, sameName, name)
 	}
 	spec := WithDefaults(change.Spec)
 	err = Check(spec, m.URL)
@@ -43,7 +51,6 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	if err != nil {
 		return false, nil, err
 	}
-	before := m.Mirror(name)
 	was := "" // the upstream before, if it was another one
 	row, err := m.Catalog.PutMirror(ctx, by, name, string(text), func(old catalog.Mirror) (token string, moves bool) {
 		if was = otherUpstream(old, spec); was == "" {
@@ -65,6 +72,9 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	}
 	if was != "" {
 		warnings = append(warnings, moved(row, spec, was))
+	}
+	if name == m.Name { // it was made before this was refused, or before the registry was called so
+		warnings = append(warnings, fmt.Sprintf("mirror `%s`: %s; another mirror in its place would have another name", name, sameName))
 	}
 	if live := m.Mirror(name); live != nil && (before == nil || live.up != before.up) && live.asksByItself() {
 		if why := live.greet(ctx); why != "" {

@@ -37,6 +37,7 @@ type Manager struct {
 	Store    storage.Store
 	Metrics  Metrics
 	Log      *slog.Logger
+	Name     string // what cargo's configuration calls the registry itself
 	URL      string // public base of the registry, without a slash at its end
 	Version  string // of the program, for the User-Agent
 	SpoolDir string // of archives on their way; a folder of this server

@@ -90,7 +90,7 @@ func newUpstream(name string, s wire.MirrorUpstream, token, version string, m Me
 		pool.AppendCertsFromPEM([]byte(s.CABundle))
 		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	up := &upstream{base: base, host: u.Host, token: token, agent: "crateyard/" + version, http: &http.Client{Transport: t},
+	up := &upstream{base: base, host: u.Host, token: token, agent: "crateyard/" + version, http: &http.Client{Transport: t, CheckRedirect: guardToken},
 		slots: make(chan struct{}, s.Concurrency), metrics: m, name: name}
 	if s.Contact != "" {
 		up.agent += " (" + s.Contact + ")"
@@ -99,6 +99,38 @@ func newUpstream(name string, s wire.MirrorUpstream, token, version string, m Me
 		up.limiter = rate.NewLimiter(rate.Limit(s.RequestsPerSecond), s.RequestsPerSecond)
 	}
 	return up, nil
+}
+
+// maxRedirects is how often a request goes on at another address, as net/http has it.
+const maxRedirects = 10
+
+// guardToken keeps the token with the server that it is for: a redirect to another host, port or scheme goes on without it, and so does all that follows. To
+// net/http, all ports of a host and all hosts below it are one; to curl, and so to cargo, they are not. Only from http to https, at the same host and the ports
+// that are meant where none is named, does it go along.
+func guardToken(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	for _, next := range append(via[1:len(via):len(via)], req) {
+		if !sameServer(via[0].URL, next.URL) {
+			req.Header.Del("Authorization")
+		}
+	}
+	return nil
+}
+
+func sameServer(a, b *url.URL) bool {
+	if !strings.EqualFold(a.Hostname(), b.Hostname()) {
+		return false
+	}
+	if a.Scheme == "http" && b.Scheme == "https" {
+		return port(a) == "80" && port(b) == "443"
+	}
+	return a.Scheme == b.Scheme && port(a) == port(b)
+}
+
+func port(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 func (u *upstream) close() { u.http.CloseIdleConnections() }
@@ -237,6 +269,28 @@ func (u *upstream) failed(err error) error {
 	return fault.Wrap(fault.Unavailable, err, "the upstream registry at %s is of no help at the moment (%s); what is cached goes on working, try again for the rest", u.host, text)
 }
 
+// pause is how long upstream asks to be left alone from now on.
+func (u *upstream) pause() time.Duration {
+	return time.Until(time.Unix(0, u.pausedUntil.Load())).Round(time.Second)
+}
+
+// pausedBeyond reports whether upstream asks to be left alone for longer than a client waits.
+func (u *upstream) pausedBeyond(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && u.pause() > time.Until(deadline)
+}
+
+// late is the error for who has waited for upstream long enough; the question goes on.
+func (u *upstream) late(cause error) error {
+	pause := u.pause()
+	if pause <= 0 {
+		return fault.Wrap(fault.Unavailable, cause, "the upstream registry at %s does not answer in time; try again", u.host)
+	}
+	err := fault.Wrap(fault.Unavailable, cause, "the upstream registry at %s asks to be left alone for another %s; what is cached goes on working, try again for the rest then", u.host, pause)
+	err.Wait = pause
+	return err
+}
+
 // answers notes an answer as a registry gives it.
 func (u *upstream) answers() {
 	now := time.Now()
@@ -339,7 +393,10 @@ func (u *upstream) readConfig(ctx context.Context) (*registryConfig, error) {
 	if err = json.Unmarshal(data, &c); err == nil {
 		dl, perr = url.Parse(c.Download)
 	}
-	if err = errors.Join(err, perr); err != nil || dl.Scheme != "http" && dl.Scheme != "https" || dl.Host == "" {
+	if err != nil {
+		return nil, u.failed(errors.New("its config.json is not the JSON of a registry: is it a sparse index?"))
+	}
+	if err = perr; err != nil || dl.Scheme != "http" && dl.Scheme != "https" || dl.Host == "" {
 		return nil, u.failed(cmp.Or(err, errors.New("its config.json names no address of downloads: is it a sparse index?")))
 	}
 	u.answers()

@@ -1,0 +1,286 @@
+package mirror
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/wire"
+)
+
+// oddly is a mirror whose upstream answers as a test says at the moment; where that writes nothing, as a registry does that has one crate, acme 1.0.0.
+type oddly struct {
+	*Manager
+	t    *testing.T
+	file atomic.Pointer[[]byte] // the archive
+	odd  atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool]
+}
+
+func openOddly(t *testing.T) *oddly {
+	t.Helper()
+	o := &oddly{Manager: started(t), t: t}
+	o.Metrics = heard{unheard{}, o}
+	o.publish("the archive of acme, some bytes")
+	o.be(func(http.ResponseWriter, *http.Request) bool { return false })
+	var s *httptest.Server
+	s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		archive := *o.file.Load()
+		sum := sha256.Sum256(archive)
+		switch {
+		case (*o.odd.Load())(w, r):
+		case strings.HasSuffix(r.URL.Path, "/config.json"):
+			_, _ = fmt.Fprintf(w, `{"dl":"%s/crates"}`, s.URL)
+		case r.URL.Path == "/index/ac/me/acme":
+			_, _ = fmt.Fprintf(w, `{"name":"acme","vers":"1.0.0","deps":[],"cksum":%q,"features":{},"yanked":false}`+"\n", hex.EncodeToString(sum[:]))
+		case r.URL.Path == "/crates/acme/1.0.0/download":
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(archive))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(s.Close)
+	spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+" + s.URL + "/index/", MaxAge: wire.Duration(time.Second)}}
+	if _, _, err := o.Put(t.Context(), catalog.Actor{}, "m", wire.MirrorChange{Spec: spec}); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// heard is Metrics of which only the alarms count.
+type heard struct {
+	unheard
+	o *oddly
+}
+
+func (heard) ChecksumChanged(string) {}
+
+func (o *oddly) publish(archive string) { data := []byte(archive); o.file.Store(&data) }
+
+func (o *oddly) be(answer func(w http.ResponseWriter, r *http.Request) bool) { o.odd.Store(&answer) }
+
+func (o *oddly) mirror() *Mirror { return o.Mirror("m") }
+
+// old makes what is known of acme older than anything that is believed without asking.
+func (o *oddly) old() {
+	o.t.Helper()
+	e := o.mirror().cached("acme")
+	if e == nil {
+		o.t.Fatal("nothing is known of acme")
+	}
+	e.checked.Store(time.Now().Add(-time.Hour).UnixNano())
+}
+
+// archive gives the bytes of acme 1.0.0.
+func (o *oddly) archive() (string, error) {
+	o.t.Helper()
+	a, err := o.mirror().Archive(o.t.Context(), "acme", "1.0.0", true)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = a.Close() }() // it was read only
+	var out bytes.Buffer
+	if a.Fetch == nil {
+		_, err = io.Copy(&out, a.Blob)
+	} else if _, err = a.Fetch.Size(o.t.Context()); err == nil {
+		_, err = a.Fetch.Stream(o.t.Context(), &out)
+	}
+	return out.String(), err
+}
+
+func (o *oddly) unavailable(err error, says string) {
+	o.t.Helper()
+	if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), says) {
+		o.t.Errorf("%v, want one that says %q", err, says)
+	}
+}
+
+// A crate that goes from upstream's index and comes back with other bytes is not believed: it may be another's now. Who has found out says so.
+func TestChecksumChangesByWayOfAGap(t *testing.T) {
+	o := openOddly(t)
+	if _, err := o.mirror().Index(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	was, err := o.archive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.writer.settled(t.Context())
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/index/ac/") {
+			http.NotFound(w, r)
+			return true
+		}
+		return false
+	})
+	o.old()
+	if _, err := o.mirror().Index(t.Context(), "acme"); fault.KindOf(err) != fault.NotFound {
+		t.Fatalf("it is gone, and the mirror says %v", err)
+	}
+	o.be(func(http.ResponseWriter, *http.Request) bool { return false })
+	o.old()
+	if _, err := o.mirror().Index(t.Context(), "acme"); err != nil { // the same again
+		t.Fatal(err)
+	}
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/index/ac/") {
+			http.NotFound(w, r)
+			return true
+		}
+		return false
+	})
+	o.old()
+	_, _ = o.mirror().Index(t.Context(), "acme")
+	o.publish("somebody else's archive")
+	o.be(func(http.ResponseWriter, *http.Request) bool { return false })
+	for range 2 {
+		if e := o.mirror().cached("acme"); e != nil {
+			o.old()
+		}
+		_, err = o.mirror().Index(t.Context(), "acme")
+		o.unavailable(err, "changed the checksum of acme 1.0.0")
+	}
+	if now, err := o.archive(); err != nil || now != was {
+		t.Errorf("who has it in a lockfile gets %q, %v", now, err)
+	}
+	if p := o.mirror().problems.all(); len(p) != 1 {
+		t.Errorf("%q", p)
+	}
+	if err := o.ForgetCrate(t.Context(), catalog.Actor{}, "m", "acme"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.mirror().Index(t.Context(), "acme"); err != nil {
+		t.Error(err)
+	}
+	if now, err := o.archive(); err != nil || now != string(*o.file.Load()) {
+		t.Errorf("%q, %v", now, err)
+	}
+}
+
+// That there was no such crate a while ago is not told as what is so now while upstream is away.
+func TestAbsenceIsForgotten(t *testing.T) {
+	o := openOddly(t)
+	absent := func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/index/ac/") {
+			http.NotFound(w, r)
+			return true
+		}
+		return false
+	}
+	o.be(absent)
+	for range 2 {
+		if _, err := o.mirror().Index(t.Context(), "acme"); fault.KindOf(err) != fault.NotFound {
+			t.Fatal(err)
+		}
+	}
+	o.be(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusForbidden); return true })
+	o.old()
+	_, err := o.mirror().Index(t.Context(), "acme")
+	o.unavailable(err, "of no help")
+}
+
+// An answer that says "as before" to who has nothing is none.
+func TestNotModifiedOfNothing(t *testing.T) {
+	o := openOddly(t)
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/index/ac/") {
+			w.WriteHeader(http.StatusNotModified)
+			return true
+		}
+		return false
+	})
+	_, err := o.mirror().Index(t.Context(), "acme")
+	o.unavailable(err, "the same as before")
+	o.be(func(http.ResponseWriter, *http.Request) bool { return false })
+	if _, err := o.mirror().Index(t.Context(), "acme"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who asks while upstream wants to be left alone for long is told so at once, and for how long.
+func TestPauseIsTold(t *testing.T) {
+	o := openOddly(t)
+	o.mirror().up.pausedUntil.Store(time.Now().Add(2 * time.Minute).UnixNano())
+	_, err := o.mirror().Index(t.Context(), "acme")
+	o.unavailable(err, "asks to be left alone for another")
+	if fe, _ := errors.AsType[*fault.Error](err); fe == nil || fe.Wait < time.Minute {
+		t.Errorf("it does not say for how long: %+v", fe)
+	}
+}
+
+// Who waits for an archive waits no longer than cargo does; the fetch goes on.
+func TestFetchIsPatientOnly(t *testing.T) {
+	o := openOddly(t)
+	f := newFetch(o.mirror().up, o.spools, "", false)
+	defer func() { _ = f.Close() }()
+	ctx, cancel := f.patient(t.Context())
+	defer cancel()
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > firstContact {
+		t.Errorf("it waits until %v", deadline)
+	}
+	o.mirror().up.pausedUntil.Store(time.Now().Add(2 * time.Minute).UnixNano())
+	o.unavailable(f.up.late(errLate), "left alone")
+}
+
+// An archive of which only the end of the answer is missing is whole.
+func TestCutBehindTheLastByte(t *testing.T) {
+	o := openOddly(t)
+	var cuts atomic.Int32
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/download") || r.Header.Get("Range") != "" {
+			return false
+		}
+		cuts.Add(1)
+		_, _ = w.Write(*o.file.Load())
+		_ = http.NewResponseController(w).Flush() // in a chunk, and no last one follows
+		panic(http.ErrAbortHandler)
+	})
+	if got, err := o.archive(); err != nil || got != string(*o.file.Load()) || cuts.Load() != 1 {
+		t.Errorf("%q, %v, after %d", got, err, cuts.Load())
+	}
+}
+
+// An archive that upstream takes for a compressed one, because it is compressed itself, is passed on as it is; one that is compressed once more is not.
+func TestArchiveThatIsSaidToBeCompressed(t *testing.T) {
+	var crate bytes.Buffer
+	zw := gzip.NewWriter(&crate)
+	tw := tar.NewWriter(zw)
+	if err := errors.Join(tw.WriteHeader(&tar.Header{Name: "acme-1.0.0/x", Size: 0, Format: tar.FormatUSTAR}), tw.Close(), zw.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for name, again := range map[string]bool{"said": false, "compressed again": true} {
+		t.Run(name, func(t *testing.T) {
+			o := openOddly(t)
+			o.publish(crate.String())
+			o.be(func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.HasSuffix(r.URL.Path, "/download") {
+					return false
+				}
+				w.Header().Set("Content-Encoding", "gzip")
+				if !again {
+					_, _ = w.Write(crate.Bytes())
+					return true
+				}
+				zw := gzip.NewWriter(w)
+				_, _ = zw.Write(crate.Bytes())
+				_ = zw.Close()
+				return true
+			})
+			if got, err := o.archive(); err != nil || got != crate.String() {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+		})
+	}
+}
