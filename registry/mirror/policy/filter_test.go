@@ -296,7 +296,7 @@ func TestReasons(t *testing.T) {
 		want   string
 	}{
 		{wire.MirrorPolicy{MinimumAge: 72 * hour}, young, Facts{}, "minimum-age: version 1.2.3 of foo was published 2026-11-28T10:00:00Z, less than 72h ago; the mirror's policy admits it from 2026-12-01T10:00:00Z on"},
-		{wire.MirrorPolicy{MinimumAge: day}, lineOf("foo", "1.2.3", ""), Facts{}, "minimum-age: upstream does not say when version 1.2.3 of foo was published, and the mirror's policy admits what was 24h ago"},
+		{wire.MirrorPolicy{MinimumAge: day}, lineOf("foo", "1.2.3", ""), Facts{}, "minimum-age: upstream does not say when version 1.2.3 of foo was published, and the mirror's policy admits what was published 24h ago or earlier"},
 		{wire.MirrorPolicy{Deny: []string{"Foo@>=1"}}, young, Facts{}, `deny: the mirror's policy denies version 1.2.3 of foo (deny "Foo@>=1")`},
 		{wire.MirrorPolicy{Allow: []string{"foo@^0.1"}}, young, Facts{}, `allow: version 1.2.3 of foo is not among what the mirror's policy allows (allow "foo@^0.1")`},
 		{wire.MirrorPolicy{Yanked: "Deny"}, lineOf("foo", "1.2.3", `,"yanked":true`), Facts{}, "yanked: version 1.2.3 of foo is yanked, and the mirror's policy denies what is yanked"},

@@ -254,7 +254,7 @@ func (r *rules) license(f Facts) string {
 func (r *rules) age(l *line) (rule, reason string, until time.Time) {
 	published, ok := index.ParsePubTime(l.pubtime)
 	if !ok {
-		return RuleMinimumAge, "upstream does not say when " + r.of() + " was published, and the mirror's policy admits what was " + short(r.policy.minimumAge) + " ago", until
+		return RuleMinimumAge, "upstream does not say when " + r.of() + " was published, and the mirror's policy admits what was published " + short(r.policy.minimumAge) + " ago or earlier", until
 	}
 	until = published.Add(r.policy.minimumAge)
 	if !until.After(r.o.Now) {
