@@ -211,7 +211,7 @@ func newMirrorTryCommand(cf *clientFlags) *cobra.Command {
 			for _, p := range d.Problems {
 				row(w, "note:", p)
 			}
-			row(w, fmt.Sprintf("%d of %d versions of %d crates would be denied", d.Total, d.Versions, d.Crates))
+			row(w, fmt.Sprintf("%d of %s of %s would be denied", d.Total, counted(d.Versions, "version", "versions"), counted(d.Crates, "crate", "crates")))
 		})
 	}
 	return cmd

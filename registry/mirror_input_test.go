@@ -30,6 +30,58 @@ func refused(t *testing.T, what string, err error, wants ...string) {
 	}
 }
 
+// What there is not is told as what it is: no crate, one that is spelled in another way, no version, no such name, nothing cached.
+func TestMirrorSaysWhatThereIsNot(t *testing.T) {
+	m := openMirror(t, nil, "Acme 1.0.0")
+	for what, want := range map[string]string{
+		"nope 1.0.0":    "has no crate `nope`",
+		"acme 1.0.0":    "has no crate `acme`; it has `Acme`, and names must be spelled alike",
+		"Acme 7.0.0":    "has no version `7.0.0` of crate `Acme`",
+		"a%20b 1.0.0":   `"a b" is no name of a crate`,
+		"../../x 1.0.0": "",
+	} {
+		name, version, _ := strings.Cut(what, " ")
+		for _, a := range []answer{
+			m.do("POST", "/api/v1/mirrors/m/crates/"+name+"/"+version, m.admin, nil),
+			m.do("GET", "/mirrors/m/crates/"+name+"/"+version+"/download", "", nil),
+		} {
+			if a.status != 404 || !strings.Contains(strings.ReplaceAll(a.body, `\"`, `"`), want) {
+				t.Errorf("%s: %d %s", what, a.status, a.body)
+			}
+		}
+	}
+	refused(t, "forget", m.client.ForgetCrate(t.Context(), "m", "never-heard"), "has nothing cached of crate `never-heard`")
+	m.index("Acme")
+	if err := m.client.ForgetCrate(t.Context(), "m", "acme"); err != nil {
+		t.Error(err)
+	}
+	refused(t, "forget again", m.client.ForgetCrate(t.Context(), "m", "acme"), "has nothing cached of crate `acme`")
+	m.put("pinned", func(s *wire.MirrorSpec) { s.Mode = "Pinned" })
+	if a := m.do("GET", "/mirrors/pinned/"+path("Acme"), "", nil); a.status != 404 || !strings.Contains(a.body, "mode Pinned") || strings.Contains(a.body, "upstream") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// Values of the wrong kind are told by their place and in JSON's words, and names of lockfiles as such.
+func TestMirrorInputOfTheWrongKind(t *testing.T) {
+	m := openMirror(t, nil)
+	for body, want := range map[string]string{
+		`{"spec":{"policy":{"max_crate_size":"5Mi"}}}`: "spec.policy.max_crate_size: it must be a whole number, and is string",
+		`{"spec":{"policy":{"minimum_age":3}}}`:        "spec.policy.minimum_age: it must be a string, and is number",
+		`{"spec":{"policy":{"deny":"x"}}}`:             "spec.policy.deny: it must be an array, and is string",
+		`{"spec":{"policy":[]}}`:                       "spec.policy: it must be an object, and is array",
+		`[]`:                                           "all of it: it must be an object, and is array",
+		`{"spec":{"suspend":1.5}}`:                     "spec.suspend: it must be true or false, and is number",
+	} {
+		if a := m.do("PUT", "/api/v1/mirrors/m", m.admin, strings.NewReader(body)); a.status != 400 || !strings.Contains(a.body, want) || strings.Contains(a.body, "Go ") {
+			t.Errorf("%s: %d %s\nwant %s", body, a.status, a.body, want)
+		}
+	}
+	if a := m.do("PUT", "/api/v1/mirrors/m/lockfiles/bad%20name", m.admin, strings.NewReader("")); a.status != 400 || !strings.Contains(a.body, "name of a lockfile") || strings.Contains(a.body, "user") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 // A mirror cannot be called as its registry: cargo's configuration has no room for two of one name. One that is called so already stays, and is warned of.
 func TestMirrorNamedAsItsRegistry(t *testing.T) {
 	m := openUpstream(t, "acme 1.0.0")

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"cmp"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,10 +39,32 @@ func readJSONOf(r *http.Request, into any, most int) error {
 	if err == nil {
 		err = checkKeys(json.NewDecoder(bytes.NewReader(data)), reflect.TypeOf(into))
 	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		kind, _, _ := strings.Cut(wrong.Value, " ") // "number 1.5"
+		return fault.New(fault.Invalid, "the request's body is not the JSON expected here: %s: it must be %s, and is %s", cmp.Or(wrong.Field, "all of it"), kindText(wrong.Type), kind)
+	}
 	if err != nil {
 		return fault.New(fault.Invalid, "the request's body is not the JSON expected here: %v", err)
 	}
 	return nil
+}
+
+// kindText says in words what a value of a type is in JSON.
+func kindText(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()), t.Kind() == reflect.String:
+		return "a string"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.Slice:
+		return "an array"
+	case t.Kind() == reflect.Struct, t.Kind() == reflect.Map:
+		return "an object"
+	}
+	return "a whole number"
 }
 
 // checkKeys reports a key that is not spelled as its field is, since encoding/json finds a field in any case and other readers do not; a key that comes

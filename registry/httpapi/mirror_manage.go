@@ -84,8 +84,8 @@ func (a *API) serveTryPolicy(w *response, r *http.Request) error {
 }
 
 func (a *API) servePutLockfile(w *response, r *http.Request) error {
-	if err := auth.CheckUserName(r.PathValue("lockfile")); err != nil {
-		return fault.New(fault.Invalid, "name of a lockfile: %v", err)
+	if name := r.PathValue("lockfile"); auth.CheckUserName(name) != nil { // the same rule
+		return fault.New(fault.Invalid, "name of a lockfile %q: it is at most 253 letters, digits, '.', '_' and '-', the first a letter or digit", name)
 	}
 	text, err := io.ReadAll(io.LimitReader(r.Body, mirror.MaxLockfile+1))
 	switch {

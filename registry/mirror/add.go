@@ -77,7 +77,7 @@ func (m *Manager) Add(ctx context.Context, mirror, name, num string, body io.Rea
 // vouched gives the line of a version that may enter.
 func (m *Mirror) vouched(ctx context.Context, name, num string) (l line, err error) {
 	if !checkName(name) {
-		return l, m.noVersion(name, num)
+		return l, noName(name)
 	}
 	if err := m.admitCrate(name); err != nil {
 		return l, err
@@ -88,7 +88,7 @@ func (m *Mirror) vouched(ctx context.Context, name, num string) (l line, err err
 	}
 	l, ok := e.lines[num]
 	if !ok || l.Name != name {
-		return l, m.noVersion(name, num)
+		return l, m.noVersion(e, name, num)
 	}
 	if d, denied := e.denied[num]; denied && d.Rule != policyPinned {
 		return l, m.refusal(d, name)

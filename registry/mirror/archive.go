@@ -39,7 +39,7 @@ func (a *Archive) Close() error {
 // needs no more than the key.
 func (m *Mirror) Archive(ctx context.Context, name, num string, open bool) (*Archive, error) {
 	if !checkName(name) {
-		return nil, m.noVersion(name, num)
+		return nil, noName(name)
 	}
 	if err := m.admitCrate(name); err != nil {
 		return nil, err
@@ -103,9 +103,23 @@ func (m *Mirror) given(a *Archive, name, num string) *Archive {
 	return a
 }
 
-func (m *Mirror) noVersion(name, num string) error {
+// noVersion is the error for a version that upstream's index file of a crate, e, does not have.
+func (m *Mirror) noVersion(e *entry, name, num string) error {
+	is := e.lines.name()
+	switch {
+	case e.file == nil:
+		return m.noCrate(name)
+	case is != "" && is != name:
+		return fault.New(fault.NotFound, "the upstream of mirror `%s` has no crate `%s`; it has `%s`, and names must be spelled alike", m.Name(), name, is)
+	}
 	return fault.New(fault.NotFound, "the upstream of mirror `%s` has no version `%s` of crate `%s`", m.Name(), num, name)
 }
+
+func (m *Mirror) noCrate(name string) error {
+	return fault.New(fault.NotFound, "the upstream of mirror `%s` has no crate `%s`", m.Name(), name)
+}
+
+func noName(name string) error { return fault.New(fault.NotFound, "%q is no name of a crate", name) }
 
 // stored finds out whether an archive is stored, in memory first. One that is of an upstream from before counts if this one's index has it, too.
 func (m *Mirror) stored(ctx context.Context, name, num string) (*catalog.MirrorCrate, error) {
@@ -158,7 +172,7 @@ func (m *Mirror) admitVersion(ctx context.Context, name, num string, row *catalo
 		if d := m.notListed(row, num); d != nil {
 			return m.refusal(*d, name)
 		}
-		return m.noVersion(name, num)
+		return m.noVersion(e, name, num)
 	}
 	if d, denied := e.denied[num]; denied {
 		return m.refusal(d, name)
@@ -211,7 +225,7 @@ func (m *Mirror) version(ctx context.Context, name, num string) (line, error) {
 	}
 	l, ok := e.lines[num]
 	if !ok || l.Name != name {
-		return line{}, m.noVersion(name, num)
+		return line{}, m.noVersion(e, name, num)
 	}
 	return l, nil
 }

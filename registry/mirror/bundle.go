@@ -193,6 +193,9 @@ func (i *importing) run(ctx context.Context, tr *tar.Reader) error {
 		case first != (h.Name == bundleManifest):
 			return broken("it does not begin with %s: was it written by `crateyard mirror export`?", bundleManifest)
 		}
+		if _, twice := i.sums[h.Name]; twice { // only one of them would be held against the list
+			return broken("it has %q twice", h.Name)
+		}
 		hash := sha256.New()
 		body := io.TeeReader(tr, hash)
 		switch {

@@ -1,8 +1,12 @@
 package mirror
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
+	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -84,5 +88,56 @@ func TestImportOnAFullDisk(t *testing.T) {
 	}
 	if got, err := load(); err != nil || got.Crates != 0 || got.Present < 2 {
 		t.Errorf("again: %+v, %v", got, err)
+	}
+}
+
+// A bundle that has a file twice is refused: of two files under one name, the list of digests speaks of one.
+func TestImportOfAFileTwice(t *testing.T) {
+	m := started(t)
+	for _, name := range []string{"from", "to"} {
+		spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: registryOf(t, map[string]string{"acme": "1"})}}
+		if name == "to" {
+			spec = m.Mirror("from").Spec
+		}
+		if _, _, err := m.Put(t.Context(), catalog.Actor{}, name, wire.MirrorChange{Spec: spec}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Cache(t.Context(), "from", "acme", "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	var bundle bytes.Buffer
+	if err := m.Export(t.Context(), "from", &bundle); err != nil {
+		t.Fatal(err)
+	}
+	for _, prefix := range []string{"index/", "crates/"} {
+		var twice bytes.Buffer
+		tr, tw := tar.NewReader(bytes.NewReader(bundle.Bytes())), tar.NewWriter(&twice)
+		for {
+			h, err := tr.Next()
+			if err != nil {
+				break
+			}
+			data, err := io.ReadAll(tr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := 0; n == 0 || n == 1 && strings.HasPrefix(h.Name, prefix); n++ {
+				err := tw.WriteHeader(h)
+				_, werr := tw.Write(data)
+				if err := errors.Join(err, werr); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := tw.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := m.Import(t.Context(), "to", &twice); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("%s: %+v, %v", prefix, got, err)
+		}
+	}
+	if got, err := m.Import(t.Context(), "to", &bundle); err != nil || got.Crates != 1 {
+		t.Errorf("as it was: %+v, %v", got, err)
 	}
 }

@@ -76,10 +76,13 @@ func (m *Mirror) Index(ctx context.Context, name string) (*index.File, error) {
 		return nil, err
 	}
 	m.Metrics.Served(m.Name(), "index", how)
-	if e.file == nil {
-		return nil, fault.New(fault.NotFound, "the upstream of mirror `%s` has no crate `%s`", m.Name(), name)
+	switch {
+	case e.file != nil:
+		return e.file, nil
+	case m.pinnedOnly():
+		return nil, fault.New(fault.NotFound, "mirror `%s` gives out what is cached and nothing else (mode Pinned), and has nothing of crate `%s`; ask its administrator to add it", m.Name(), name)
 	}
-	return e.file, nil
+	return nil, m.noCrate(name)
 }
 
 // entry gives an index file that is as new as the mirror's MaxAge asks for, or as upstream lets it be.

@@ -242,13 +242,14 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 		return err
 	}
 	if !checkName(name) {
-		return fault.New(fault.NotFound, "%q is no name of a crate", name)
+		return noName(name)
 	}
 	if err := found.fetched(ctx, name); err != nil { // what is on its way now is to be forgotten, too
 		return err
 	}
 	m.writer.settled(ctx)
 	e, err := found.load(ctx, indexKey(name))
+	unknown := err == nil && e == nil
 	if err == nil && e != nil {
 		for _, l := range e.lines {
 			name = l.Name // as upstream spells it
@@ -258,6 +259,9 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 	rows, err := m.Catalog.MirrorCratesOf(ctx, found.Row.ID, name)
 	if err != nil {
 		return err
+	}
+	if unknown && len(rows) == 0 && !found.problems.about(name) {
+		return fault.New(fault.NotFound, "mirror `%s` has nothing cached of crate `%s`, so there is nothing to forget", mirror, name)
 	}
 	for _, row := range rows {
 		if _, err := found.evict(ctx, row); err != nil {

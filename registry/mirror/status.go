@@ -155,6 +155,13 @@ func (p *problems) dropPrefix(prefix string) bool {
 	return len(p.list) < before
 }
 
+// about reports whether anything is said of a crate.
+func (p *problems) about(crate string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.list, func(text string) bool { return strings.Contains(text, " "+crate+" ") })
+}
+
 // dropAbout takes back what was said of a crate.
 func (p *problems) dropAbout(crate string) {
 	p.mu.Lock()

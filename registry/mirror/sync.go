@@ -324,7 +324,7 @@ func (m *Mirror) fresh(ctx context.Context, name string) (*entry, error) {
 // ensure has a version in the cache, and reports whether it was fetched for that. had is false for what is not stored, as far as the caller knows.
 func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had bool) (row *catalog.MirrorCrate, fetched bool, err error) {
 	if !checkName(name) {
-		return nil, false, m.noVersion(name, num)
+		return nil, false, noName(name)
 	}
 	if err := m.admitCrate(name); err != nil {
 		return nil, false, err
@@ -335,7 +335,7 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had b
 	}
 	l, ok := e.lines[num]
 	if !ok || l.Name != name {
-		return nil, false, m.noVersion(name, num)
+		return nil, false, m.noVersion(e, name, num)
 	}
 	if d, denied := e.denied[num]; denied && d.Rule != policyPinned {
 		return nil, false, m.refusal(d, name)

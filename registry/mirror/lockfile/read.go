@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/crateyard/crateyard/registry/fault"
 )
 
 // file is a Cargo.lock as it stands there.
@@ -121,7 +123,7 @@ func (r *reader) table(array bool, keys []string) error {
 			return broken(r.line, "[[root]] is not as cargo writes it")
 		}
 		if len(r.file.entries) == MaxPackages {
-			return broken(r.line, "it has more than %d packages, the limit", MaxPackages)
+			return fault.New(fault.TooLarge, "the lockfile has more than %d packages, the limit; split the workspace, or pin its crates with requirements", MaxPackages)
 		}
 		r.section = "package"
 		r.file.entries = append(r.file.entries, entry{line: r.line})

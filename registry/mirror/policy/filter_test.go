@@ -136,7 +136,7 @@ func TestRules(t *testing.T) {
 	}
 	facts := func(v string) (Facts, bool) {
 		f, ok := map[string]Facts{
-			"0.1.0": {License: "MIT/Apache-2.0", Size: 10}, "0.2.0": {License: "GPL-3.0-only", Size: 100}, "1.0.0": {LicenseFile: true}, "1.1.0": {}, "1.2.0": {License: "MIT or", Size: 11},
+			"0.1.0": {License: "MIT/Apache-2.0", Size: 10}, "0.2.0": {License: "GPL-3.0-only", Size: 100}, "1.0.0": {}, "1.1.0": {}, "1.2.0": {License: "MIT or", Size: 11},
 		}[v]
 		return f, ok
 	}
@@ -296,14 +296,13 @@ func TestReasons(t *testing.T) {
 		want   string
 	}{
 		{wire.MirrorPolicy{MinimumAge: 72 * hour}, young, Facts{}, "minimum-age: version 1.2.3 of foo was published 2026-11-28T10:00:00Z, less than 72h ago; the mirror's policy admits it from 2026-12-01T10:00:00Z on"},
-		{wire.MirrorPolicy{MinimumAge: day}, lineOf("foo", "1.2.3", ""), Facts{}, "minimum-age: upstream does not say when version 1.2.3 of foo was published, and the mirror's policy admits what was 24h ago"},
+		{wire.MirrorPolicy{MinimumAge: day}, lineOf("foo", "1.2.3", ""), Facts{}, "minimum-age: upstream does not say when version 1.2.3 of foo was published, and the mirror's policy admits what was published 24h ago or earlier"},
 		{wire.MirrorPolicy{Deny: []string{"Foo@>=1"}}, young, Facts{}, `deny: the mirror's policy denies version 1.2.3 of foo (deny "Foo@>=1")`},
 		{wire.MirrorPolicy{Allow: []string{"foo@^0.1"}}, young, Facts{}, `allow: version 1.2.3 of foo is not among what the mirror's policy allows (allow "foo@^0.1")`},
 		{wire.MirrorPolicy{Yanked: "Deny"}, lineOf("foo", "1.2.3", `,"yanked":true`), Facts{}, "yanked: version 1.2.3 of foo is yanked, and the mirror's policy denies what is yanked"},
 		{wire.MirrorPolicy{Licenses: []string{"MIT"}}, young, Facts{License: "GPL-3.0"}, `license: version 1.2.3 of foo is licensed "GPL-3.0", which the mirror's policy does not admit`},
 		{wire.MirrorPolicy{Licenses: []string{"MIT"}}, young, Facts{License: "MIT or X"}, `license: version 1.2.3 of foo is licensed "MIT or X", which is no SPDX expression ("or" stands where AND or OR is expected); the mirror's policy admits such crates as license_exceptions only`},
-		{wire.MirrorPolicy{Licenses: []string{"MIT"}}, young, Facts{LicenseFile: true}, `license: version 1.2.3 of foo has a license file and no license expression; the mirror's policy admits such crates as license_exceptions only`},
-		{wire.MirrorPolicy{Licenses: []string{"MIT"}}, young, Facts{}, `license: version 1.2.3 of foo says nothing of its license; the mirror's policy admits such crates as license_exceptions only`},
+		{wire.MirrorPolicy{Licenses: []string{"MIT"}}, young, Facts{}, `license: version 1.2.3 of foo has no license expression, and a license file alone is none; the mirror's policy admits such crates as license_exceptions only`},
 		{wire.MirrorPolicy{MaxCrateSize: 1000}, young, Facts{Size: 1001}, `max-size: version 1.2.3 of foo has 1001 bytes, more than the 1000 that the mirror's policy admits`},
 		{wire.MirrorPolicy{Advisories: all}, old("foo", "0.2.0"), Facts{}, `advisory: version 0.2.0 of foo has a security advisory, RUSTSEC-2026-0001 (Medium, CVSS 6.2): Potential segfault in foo; patched are >= 0.2.23 or ^0.1.9; and RUSTSEC-2026-0002`},
 		{wire.MirrorPolicy{Advisories: all}, old("bar", "0.2.0"), Facts{}, `advisory: version 0.2.0 of bar has a security advisory, RUSTSEC-2026-0003 (unsound): bar is unsound; no version is patched`},

@@ -37,9 +37,8 @@ type Denial struct {
 
 // Facts are what is known of a version from its archive.
 type Facts struct {
-	License     string // the expression of the manifest; may be empty
-	LicenseFile bool   // the manifest names a license file
-	Size        int64  // bytes of the archive; 0: not known
+	License string // the expression of the manifest; may be empty
+	Size    int64  // bytes of the archive; 0: not known
 }
 
 // Options are what a decision depends on besides the policy and the line.
@@ -227,11 +226,8 @@ func (r *rules) archive(v *version) (rule, reason string) {
 
 // license says why a license is not admitted; empty where it is.
 func (r *rules) license(f Facts) string {
-	switch {
-	case f.License == "" && f.LicenseFile:
-		return "has a license file and no license expression; the mirror's policy admits such crates as license_exceptions only"
-	case f.License == "":
-		return "says nothing of its license; the mirror's policy admits such crates as license_exceptions only"
+	if f.License == "" {
+		return "has no license expression, and a license file alone is none; the mirror's policy admits such crates as license_exceptions only"
 	}
 	why, known := r.verdicts[f.License]
 	if !known {
@@ -254,7 +250,7 @@ func (r *rules) license(f Facts) string {
 func (r *rules) age(l *line) (rule, reason string, until time.Time) {
 	published, ok := index.ParsePubTime(l.pubtime)
 	if !ok {
-		return RuleMinimumAge, "upstream does not say when " + r.of() + " was published, and the mirror's policy admits what was " + short(r.policy.minimumAge) + " ago", until
+		return RuleMinimumAge, "upstream does not say when " + r.of() + " was published, and the mirror's policy admits what was published " + short(r.policy.minimumAge) + " ago or earlier", until
 	}
 	until = published.Add(r.policy.minimumAge)
 	if !until.After(r.o.Now) {
