@@ -195,7 +195,7 @@ func (c *Catalog) validIn(answer scanner, by Actor) error {
 
 // CheckPublish asks what Publish would, dependencies aside, so that a publish that cannot succeed leaves no blob behind.
 func (c *Catalog) CheckPublish(ctx context.Context, p Publication, allow func(Standing) error) error {
-	_, err := c.checkPublish(ctx, c.ro, p, allow)
+	_, err := c.checkPublish(c.d.whole(ctx), c.ro, p, allow)
 	return err
 }
 
