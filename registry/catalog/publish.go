@@ -29,6 +29,9 @@ type Publication struct {
 	Dependencies []string // crates of this registry that it depends on, as it spells them
 	Restricted   bool     // should the crate be new, its owners alone see it
 	Imported     *Imported
+	// Store has the blob begin to be stored. The transaction asks it once nothing speaks against the version, and again each time that it is
+	// tried again. Nil: it has begun.
+	Store func() error
 	// Durable waits until the blob is durable. The transaction asks it last, right before it commits, so that the disk works
 	// on both at once. Nil: it is already.
 	Durable func() error
@@ -71,6 +74,11 @@ func (c *Catalog) Publish(ctx context.Context, p Publication, allow func(Standin
 		if p.Imported == nil {
 			missing, err := missingDependencies(ctx, tx, p)
 			if err := cmp.Or(err, refuseMissing(missing)); err != nil {
+				return nil, err
+			}
+		}
+		if p.Store != nil {
+			if err := p.Store(); err != nil {
 				return nil, err
 			}
 		}
@@ -197,7 +205,7 @@ func (c *Catalog) validIn(answer scanner, by Actor) error {
 
 // CheckPublish asks what Publish would, dependencies aside, so that a publish that cannot succeed leaves no blob behind.
 func (c *Catalog) CheckPublish(ctx context.Context, p Publication, allow func(Standing) error) error {
-	_, err := c.checkPublish(ctx, c.ro, p, allow)
+	_, err := c.checkPublish(c.d.whole(ctx), c.ro, p, allow)
 	return err
 }
 

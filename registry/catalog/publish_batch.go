@@ -49,6 +49,11 @@ func (b *batched) publish(ctx context.Context, details string, allow func(Standi
 	if err != nil {
 		return nil, b.c.d.fault(err)
 	}
+	if b.p.Store != nil {
+		if err := b.p.Store(); err != nil {
+			return nil, err
+		}
+	}
 	query, args, err := b.statement(old, details)
 	if err != nil {
 		return nil, err

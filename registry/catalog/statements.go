@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -144,6 +145,24 @@ type tx struct {
 	*sql.Tx
 	stmts *statements
 	fresh []string
+	whole bool // no statement is cut off in its midst
+}
+
+// whole has a quick statement on SQLite run to its end, whoever stopped waiting for it. To cut one off takes the driver and database/sql a goroutine
+// each that waits for that, and a publish has a dozen statements.
+func (d *dialect) whole(ctx context.Context) context.Context {
+	if d.shared {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
+// begins tells with which context a statement runs, or that it is not to begin.
+func (t *tx) begins(ctx context.Context, args []any) (context.Context, error) {
+	if err := cmp.Or(ctx.Err(), checkTexts(args)); err != nil || !t.whole {
+		return ctx, err
+	}
+	return t.stmts.d.whole(ctx), nil
 }
 
 func (t *tx) prepared(ctx context.Context, query string) (*sql.Stmt, bool) {
@@ -160,7 +179,8 @@ func (t *tx) prepared(ctx context.Context, query string) (*sql.Stmt, bool) {
 
 // QueryContext runs a query.
 func (t *tx) QueryContext(ctx context.Context, query string, args ...any) (*rows, error) {
-	if err := checkTexts(args); err != nil {
+	ctx, err := t.begins(ctx, args)
+	if err != nil {
 		return nil, err
 	}
 	if stmt, ok := t.prepared(ctx, query); ok {
@@ -179,7 +199,7 @@ func (t *tx) QueryRowContext(ctx context.Context, query string, args ...any) row
 
 // ExecContext runs a statement.
 func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (res sql.Result, err error) {
-	if err := checkTexts(args); err != nil {
+	if ctx, err = t.begins(ctx, args); err != nil {
 		return nil, err
 	}
 	if stmt, ok := t.prepared(ctx, query); ok {

@@ -78,7 +78,7 @@ func (c *Catalog) writeOnce(ctx context.Context, f func(tx *tx) ([]change, error
 		return nil, c.d.fault(err)
 	}
 	defer end()
-	t := &tx{Tx: sqlTx, stmts: c.rw}
+	t := &tx{Tx: sqlTx, stmts: c.rw, whole: true}
 	changes, err := f(t)
 	if err != nil {
 		return nil, err
@@ -91,31 +91,31 @@ func (c *Catalog) writeOnce(ctx context.Context, f func(tx *tx) ([]change, error
 	if err := t.Commit(); err != nil {
 		return nil, c.commitFault(err)
 	}
+	end() // SQLite has one connection to prepare on
 	t.keep(ctx)
 	return changes, nil
 }
 
-// begin begins a transaction; end rolls it back when it was not committed. On a shared database the commit itself is not cut off when the
-// client goes away: its outcome would be unknown.
+// begin begins a transaction; end, which may be called twice, rolls it back when it was not committed, and gives the connection back. The commit itself
+// is not cut off when the client goes away: on a shared database its outcome would be unknown.
 func (c *Catalog) begin(ctx context.Context) (_ *sql.Tx, end func(), err error) {
-	if !c.d.shared {
-		tx, err := c.rw.db.BeginTx(ctx, nil)
-		return tx, func() { _ = tx.Rollback() }, err // after a commit it does nothing
-	}
 	wait, cancel := c.rw.limit(ctx)
 	defer cancel()
 	conn, err := c.rw.db.Conn(wait)
 	if err != nil {
 		return nil, nil, err
 	}
-	long, stop := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	long, stop := c.d.whole(ctx), func() {}
+	if c.d.shared {
+		long, stop = context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	}
 	tx, err := conn.BeginTx(long, nil)
 	if err != nil {
 		stop()
 		return nil, nil, errors.Join(err, conn.Close())
 	}
 	return tx, func() {
-		_ = tx.Rollback()
+		_ = tx.Rollback() // after a commit it does nothing
 		stop()
 		_ = conn.Close() // back to the pool, which finds out whether it can be used again
 	}, nil

@@ -3,6 +3,9 @@
 // The archive is checked, hashed and stored in one pass while it arrives. Its blob is durable before the catalog's
 // transaction commits, which makes version, index line and change visible together, and only then does cargo get its answer. A
 // crash at any point leaves the version fully there or fully absent; at worst a blob remains that nobody names.
+//
+// What the catalog would refuse is refused before an archive is read, unless that is small: then the catalog is asked in its transaction, which
+// has the blob stored once nothing speaks against the version.
 package publish
 
 import (
@@ -15,7 +18,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/auth"
@@ -98,69 +100,73 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 		Dependencies: slices.DeleteFunc(p.OwnDependencies(meta), func(name string) bool { return crate.CheckDependencyName(name) != nil }),
 	}
 	allow := func(s catalog.Standing) error { return auth.AllowPublish(who.Principal, meta.Name, s) }
-	// Asked before the archive is read, so that an upload in vain costs no disk, and asked again in the transaction.
-	isNew := false
-	var taken *fault.Error // the name or the version is
-	if crate.CheckName(meta.Name) == nil {
-		err := p.Catalog.CheckPublish(ctx, pub, func(s catalog.Standing) error {
-			isNew = !s.Exists
-			return allow(s)
-		})
-		// An import is told at once: it asks again for what came with the last one, and has its archives checked.
-		if fault.KindOf(err) == fault.Conflict && who.Imported == nil {
-			taken, _ = errors.AsType[*fault.Error](err)
-		} else if err != nil {
+	archive, tooLarge := f.archive(p.Limits.Archive)
+	receive := func(to io.Writer) (*crate.Archive, error) {
+		if tooLarge != nil {
+			return nil, tooLarge
+		}
+		return p.receive(archive, &held, meta, to, &pub)
+	}
+	// The catalog is asked before the archive is read, so that an upload in vain costs no disk, and asked again in the transaction. A small
+	// one costs less than the question: it is asked before only to say all that is wrong at once.
+	late := archive != nil && archive.left <= smallArchive && len(broken) == 0 && who.Imported == nil && storage.CommitsAtOnce(p.Store)
+	var said answer
+	if !late {
+		if said, err = p.ask(ctx, who, pub, allow, &broken); err != nil {
 			return Result{}, err
 		}
 	}
-	var shadowed []string
-	if isNew && taken == nil && who.Imported == nil {
-		if shadowed, err = p.shadow(ctx, meta.Name); err != nil && !broken.note(err) {
-			return Result{}, err
-		}
-	}
-	if who.Imported == nil {
-		missing, err := p.Catalog.MissingDependencies(ctx, pub)
-		if err != nil {
-			return Result{}, err
-		}
-		broken = append(broken, missing...)
-	}
-	if len(broken) > 0 || taken != nil {
+	if len(broken) > 0 || said.taken != nil {
 		// Its archive is read to its end all the same, and kept nowhere: what is wrong there is part of one answer.
-		if _, err := p.receive(f, &held, meta, io.Discard, &pub); err != nil && !broken.note(err) && !broken.noteTooLarge(err) {
+		if _, err := receive(io.Discard); err != nil && !broken.note(err) && !broken.noteTooLarge(err) {
 			return Result{}, err
 		}
 		broken.add(p.refused(meta, who))
-		return Result{}, broken.refuseBeside(taken)
+		return Result{}, broken.refuseBeside(said.taken)
 	}
-	giveBack, err := who.Admit(isNew)
-	if err != nil {
-		return Result{}, err
-	}
+	giveBack := func() {}
 	defer func() {
 		if err != nil {
 			giveBack()
 		}
 	}()
+	admit := func(isNew bool) error {
+		back, err := who.Admit(isNew)
+		if err == nil {
+			giveBack = back
+		}
+		return err
+	}
+	if !late {
+		if err := admit(said.isNew); err != nil {
+			return Result{}, err
+		}
+	}
 	blob, err := p.Store.Create(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { _ = blob.Cancel() }() // after a commit it does nothing; before, the error that led here says more
-	archive, err := p.receive(f, &held, meta, blob, &pub)
-	if err != nil && !broken.note(err) {
+	var wrong violations
+	checked, err := receive(blob)
+	if err != nil && !wrong.note(err) {
 		return Result{}, err
 	}
-	broken.add(p.refused(meta, who))
-	if len(broken) > 0 {
-		return Result{}, broken.refuse()
+	wrong.add(p.refused(meta, who))
+	if len(wrong) > 0 {
+		if late {
+			if said, err = p.ask(ctx, who, pub, allow, &broken); err != nil {
+				return Result{}, err
+			}
+		}
+		broken.add(wrong)
+		return Result{}, broken.refuseBeside(said.taken)
 	}
 	_, warnings, invalidCategories := p.Policy.check(meta)
 	if who.Imported == nil {
-		warnings = append(warnings, archive.Odd...)
+		warnings = append(warnings, checked.Odd...)
 	}
-	pub.Details = details(meta, archive)
+	pub.Details = details(meta, checked)
 	if pub.Metadata, err = marshal(meta); err != nil {
 		return Result{}, err
 	}
@@ -170,34 +176,44 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 	}
 	entry := index.NewEntry(meta, pub.SHA256, published, p.isOwn)
 	pub.Line = entry.Line()
-	durable, err := blob.Commit(ctx, storage.CrateKey(pub.Name, version.String(), pub.SHA256))
-	if err != nil {
-		return Result{}, fmt.Errorf("store crate: %w", err)
-	}
-	once, stored := sync.OnceValue(durable), time.Now()
-	pub.Durable = func() error {
-		if err := once(); err != nil {
-			return err
+	st := storing{ctx: ctx, blob: blob, key: storage.CrateKey(pub.Name, version.String(), pub.SHA256)}
+	defer st.end()
+	pub.Store, pub.Durable = st.begin, st.durable
+	if late {
+		err = p.Catalog.Publish(ctx, pub, allowKnown(allow, func() error { return admit(false) }))
+		if err == nil {
+			return result(pub, invalidCategories, warnings), nil
 		}
-		if time.Since(stored) > storedFor {
-			return fault.New(fault.Unavailable, "the catalog took too long to take the version; nothing was published, try again")
+		if !errors.Is(err, errNew) && fault.KindOf(err) != fault.Conflict && fault.KindOf(err) != fault.Invalid {
+			return Result{}, err
 		}
-		return nil
+		giveBack()
+		giveBack = func() {}
+		if said, err = p.ask(ctx, who, pub, allow, &broken); err != nil {
+			return Result{}, err
+		}
+		if len(broken) > 0 || said.taken != nil {
+			return Result{}, broken.refuseBeside(said.taken)
+		}
+		if err := admit(said.isNew); err != nil {
+			return Result{}, err
+		}
 	}
-	defer func() { _ = pub.Durable() }() // where the catalog refused, the store is still not to be left at work
+	if err := st.begin(); err != nil { // before the transaction: a store may take its time
+		return Result{}, err
+	}
 	if err := p.Catalog.Publish(ctx, pub, allow); err != nil {
 		return Result{}, err
 	}
-	return Result{Name: pub.Name, Version: version.String(), SHA256: pub.SHA256, Size: pub.Size, InvalidCategories: invalidCategories, Warnings: append(warnings, shadowed...)}, nil
+	return result(pub, invalidCategories, append(warnings, said.shadowed...)), nil
+}
+
+func result(pub catalog.Publication, invalidCategories, warnings []string) Result {
+	return Result{Name: pub.Name, Version: pub.Version.String(), SHA256: pub.SHA256, Size: pub.Size, InvalidCategories: invalidCategories, Warnings: warnings}
 }
 
 // unpublished stands for a version that could not be read where the catalog is asked about its crate: no version is this one.
 var unpublished = crate.Version{Pre: "?"}
-
-// storedFor is how long after it was stored a blob is believed to be there. A sweep may have found it before, as what nobody names, and
-// removes it unless the catalog's transaction is quick: once that has begun, no sweep decides anything, and a sweep that has decided
-// keeps its marks for longer than this (upkeep.Sweeper).
-const storedFor = 30 * time.Second
 
 // refused is what the registry's policy refuses of a publish: of the archive's manifest, where that could be read, else of the metadata.
 func (p *Publisher) refused(meta *crate.Metadata, who Uploader) []string {
@@ -210,11 +226,7 @@ func (p *Publisher) refused(meta *crate.Metadata, who Uploader) []string {
 
 // receive checks the archive while it goes to the blob and through the hash, and holds its manifest against the metadata,
 // which from then on says of the crate what the manifest does.
-func (p *Publisher) receive(f frame, held *holding, meta *crate.Metadata, blob io.Writer, pub *catalog.Publication) (*crate.Archive, error) {
-	archive, err := f.archive(p.Limits.Archive)
-	if err != nil {
-		return nil, err
-	}
+func (p *Publisher) receive(archive *exactReader, held *holding, meta *crate.Metadata, blob io.Writer, pub *catalog.Publication) (*crate.Archive, error) {
 	pub.Size = archive.left
 	hash := sha256.New()
 	stored := &storedWriter{w: io.MultiWriter(hash, blob)}

@@ -9,8 +9,6 @@ import (
 	"path"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // incoming is the folder of blobs that are being written. What lies there was never acknowledged.
@@ -158,8 +156,9 @@ func (w *fsWriter) Write(p []byte) (int, error) {
 	return n, diskFault(err)
 }
 
-// Commit gives the file its name at once and syncs it, its folder and the folders above in the background, side by side: a
-// journaling filesystem then writes them all in one go. Until then a crash may leave a file under the key that is not whole,
+// Commit gives the file its name at once and syncs it in the background. Its folder and the folders above are synced beside it, by whoever comes first:
+// the caller, once it waits, or the background. So the file's sync begins first: a journaling filesystem then writes file and folders in one
+// go, where a folder that is synced before would cost a commit of its own. Until then a crash may leave a file under the key that is not whole,
 // which nobody reads, since the catalog does not name it yet. What another publish has stored under the same key,
 // the catalog may name: it is replaced by a file that is already whole on disk, and only so.
 func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
@@ -175,24 +174,28 @@ func (w *fsWriter) Commit(_ context.Context, key string) (func() error, error) {
 	}
 	w.done = true
 	dir := path.Dir(key)
+	folders := sync.OnceValue(func() error {
+		err := w.store.syncDir(dir)
+		for _, m := range made {
+			err = errors.Join(err, w.store.syncDir(path.Dir(m.dir)))
+		}
+		return err
+	})
 	synced := make(chan error, 1)
 	go func() {
-		var syncs errgroup.Group
-		syncs.Go(w.file.Sync)
-		syncs.Go(func() error { return w.store.syncDir(dir) })
-		for _, m := range made {
-			syncs.Go(func() error { return w.store.syncDir(path.Dir(m.dir)) })
+		err := errors.Join(w.file.Sync(), folders())
+		if err == nil {
+			w.store.madeDurable(made)
 		}
 		if linked {
 			_ = w.store.root.Remove(w.name) // the next start removes what stays
 		}
-		err := syncs.Wait()
-		if err == nil {
-			w.store.madeDurable(made)
-		}
 		synced <- diskFault(errors.Join(err, w.file.Close()))
 	}()
-	return sync.OnceValue(func() error { return <-synced }), nil
+	return sync.OnceValue(func() error {
+		_ = folders() // the background has its error, too
+		return <-synced
+	}), nil
 }
 
 // rename gives the file its key, and gives the folders that are not known to be durable; linked tells that the key is a second name. Somebody

@@ -50,6 +50,12 @@ type Writer interface {
 	Cancel() error
 }
 
+// CommitsAtOnce reports whether a store's Commit waits for nothing, so that it can be called where others wait. That of S3 sends all bytes.
+func CommitsAtOnce(s Store) bool {
+	_, ok := s.(*Filesystem)
+	return ok
+}
+
 // Blob is an open blob.
 type Blob interface {
 	io.ReadSeekCloser
