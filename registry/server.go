@@ -20,6 +20,7 @@ import (
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/folder"
 	"github.com/crateyard/crateyard/registry/gitindex"
 	"github.com/crateyard/crateyard/registry/httpapi"
 	"github.com/crateyard/crateyard/registry/index"
@@ -128,7 +129,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 
 func (s *Server) openData(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.config.Data, 0o750); err != nil {
-		return err
+		return folder.Explain(s.config.Data, err)
 	}
 	if s.lock, err = lockFolder(s.config.Data, s.log); err != nil {
 		return err
