@@ -17,6 +17,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/folder"
 	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/upkeep"
 )
@@ -87,10 +88,10 @@ func openBackends(ctx context.Context, c registry.Config, fresh, mayLack bool) (
 	}()
 	if fresh {
 		if err := os.MkdirAll(c.Data, 0o750); err != nil {
-			return nil, err
+			return nil, folder.Explain(c.Data, err)
 		}
 		if b.lock, err = os.OpenFile(filepath.Join(c.Data, "lock"), os.O_CREATE|os.O_RDWR, 0o640); err != nil {
-			return nil, err
+			return nil, folder.Explain(c.Data, err)
 		}
 		if err := syscall.Flock(int(b.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 			return nil, fmt.Errorf("data folder %s is in use by a server: stop it first, or say another --data", c.Data)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/folder"
 	"github.com/crateyard/crateyard/registry/storage"
 )
 
@@ -88,13 +89,13 @@ func openCatalog(ctx context.Context, c *Config, o BackendOptions) (*catalog.Cat
 }
 
 // OpenStore opens a bucket or, where there is none, a folder.
-func (c *Config) OpenStore(ctx context.Context, s *S3, folder string, o BackendOptions) (ClosableStore, error) {
+func (c *Config) OpenStore(ctx context.Context, s *S3, dir string, o BackendOptions) (ClosableStore, error) {
 	if s == nil {
 		open := storage.OpenFilesystem
 		if o.Beside {
 			open = storage.OpenSharedFilesystem
 		}
-		files, err := open(folder)
+		files, err := open(dir)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +105,7 @@ func (c *Config) OpenStore(ctx context.Context, s *S3, folder string, o BackendO
 	if c.Data != "" {
 		spool = filepath.Join(c.Data, "spool")
 		if err := os.MkdirAll(spool, 0o750); err != nil {
-			return nil, err
+			return nil, folder.Explain(c.Data, err)
 		}
 	}
 	bucket, err := storage.OpenS3(ctx, storage.S3Options{

@@ -15,6 +15,7 @@ import (
 	"github.com/crateyard/crateyard/registry/auth"
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/folder"
 )
 
 // AdminTokenName is the file in the data folder that holds the admin's token when nobody gave one.
@@ -57,11 +58,11 @@ func (s *Server) adminToken() (string, error) {
 		return "", fmt.Errorf("admin token: adminTokenFile (--admin-token-file): %w; the file holds the admin's token, at least 32 random characters in one line, and is there before the server", err)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("admin token: %w", err)
+		return "", fmt.Errorf("admin token: %w", folder.Explain(s.config.Data, err))
 	}
 	token := auth.NewToken()
 	if err := writeFile(path, token+"\n"); err != nil {
-		return "", err
+		return "", fmt.Errorf("admin token: %w", folder.Explain(s.config.Data, err))
 	}
 	s.log.Info("Wrote a new admin token", "file", path)
 	return token, nil
@@ -89,7 +90,7 @@ const lockWait = 10 * time.Second
 func lockFolder(dir string, log *slog.Logger) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
-		return nil, err
+		return nil, folder.Explain(dir, err)
 	}
 	begin := time.Now()
 	for waited := false; ; time.Sleep(100 * time.Millisecond) {

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -74,5 +75,29 @@ func TestDownloadsWhileS3IsAway(t *testing.T) {
 	values, _ := y.metrics()
 	if hits, misses := values["crateyard_blob_cache_hits_total"], values["crateyard_blob_cache_misses_total"]; hits != 2 || misses != 1 {
 		t.Errorf("%v hits and %v misses", hits, misses)
+	}
+}
+
+// Downloads that go to S3 itself are seen by nobody here: without a scrub that is said at the start.
+func TestRedirectWithoutScrub(t *testing.T) {
+	server := s3.New(t)
+	for rate, want := range map[int64]bool{0: true, 1 << 20: false} {
+		var log bytes.Buffer
+		c := registry.DefaultConfig()
+		c.Listen, c.OpsListen, c.Data = "127.0.0.1:0", "", t.TempDir()
+		onS3(t, server)(&c)
+		c.Storage.Delivery, c.Scrub.Rate = "Redirect", rate
+		s, err := registry.Open(t.Context(), c, "test", &log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended, cancel := canceled(t)
+		if err := s.Serve(ended); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		if told := strings.Contains(log.String(), "nothing is scrubbed"); told != want {
+			t.Errorf("with a rate of %d: %v\n%s", rate, told, log.String())
+		}
 	}
 }

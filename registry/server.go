@@ -21,6 +21,7 @@ import (
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/conn"
 	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/folder"
 	"github.com/crateyard/crateyard/registry/gitindex"
 	"github.com/crateyard/crateyard/registry/httpapi"
 	"github.com/crateyard/crateyard/registry/index"
@@ -113,6 +114,9 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 	}
 	if p, ok := s.backends.Store.(storage.Presigner); ok && c.Storage.Delivery == "Redirect" {
 		s.api.Presign = p.Presign
+		if c.Scrub.Rate <= 0 {
+			s.log.Warn("Downloads go to S3 itself (storage.delivery: Redirect) and nothing is scrubbed (scrub.rate: 0): nobody sees an archive that is damaged until cargo refuses it")
+		}
 	}
 	if s.config.GitIndex == "Enabled" {
 		s.git = gitindex.New(gitindex.Options{Dir: filepath.Join(c.Data, "git"), Config: index.NewConfig(s.config.URL, private).JSON(),
@@ -130,7 +134,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 
 func (s *Server) openData(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.config.Data, 0o750); err != nil {
-		return err
+		return folder.Explain(s.config.Data, err)
 	}
 	if s.lock, err = lockFolder(s.config.Data, s.log); err != nil {
 		return err
@@ -242,12 +246,16 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer flush.Stop()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	looked := time.Now()
 	var err error
 	for running := true; running; {
 		select {
 		case <-flush.C:
 			s.flush(context.WithoutCancel(ctx)) // a signal now must not lose the counts
 		case <-look.C:
+			now := time.Now()
+			s.lookAtClock(now.Round(0).Sub(looked.Round(0)), now.Sub(looked)) // Round takes the clock that nobody sets away
+			looked = now
 			go func() { // for the metrics
 				s.ready(context.WithoutCancel(ctx), nil)
 				s.learnTasks(working)
@@ -262,6 +270,16 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	stopWork()
 	return errors.Join(err, s.stop(&work))
+}
+
+// lookAtClock tells of a clock that was set, or of a machine that slept, since the look before: by how much each clock went on. It is the only one to tell over SQLite, where there is
+// no second clock to compare with.
+func (s *Server) lookAtClock(onTheWall, really time.Duration) {
+	if jump := onTheWall - really; jump.Abs() > catalog.MaxClockOffset {
+		s.log.Warn("The clock of this machine jumped, or the machine slept: times of versions and of the audit may be wrong, and tokens end too early or late, until it is right",
+			"by", jump.Round(time.Second).String())
+		s.metrics.ClockJumps.Inc()
+	}
 }
 
 func (s *Server) stop(work *sync.WaitGroup) error {

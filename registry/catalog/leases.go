@@ -9,10 +9,22 @@ import (
 // It reports whether holder has it now; while another has it, it does not. A holder that is late has lost nothing as long as nobody
 // else took it. ttl counts in milliseconds.
 func (c *Catalog) Lease(ctx context.Context, name, holder string, ttl time.Duration) (has bool, err error) {
+	return c.LeaseWithin(ctx, name, holder, ttl, forEver)
+}
+
+// forEver is longer than any lease, in a number of milliseconds that can be added to a time.
+const forEver = 100 * 365 * 24 * time.Hour
+
+// clockSlack is by how much a lease may last longer than the longest before the clock is taken for one that was set back.
+const clockSlack = time.Minute
+
+// LeaseWithin is Lease where nobody ever takes the lease for more than longest. One that ends later than that was taken when the clock was ahead, and is
+// nobody's: its holder, should it live, takes it again with its next renewal, or finds that it has lost it.
+func (c *Catalog) LeaseWithin(ctx context.Context, name, holder string, ttl, longest time.Duration) (has bool, err error) {
 	err = c.write(ctx, func(tx *tx) ([]change, error) {
 		res, err := tx.ExecContext(ctx, `INSERT INTO leases (name, holder, until) VALUES (?, ?, now_ms() + ?)
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-			WHERE leases.holder = excluded.holder OR leases.until <= now_ms()`, name, holder, ttl.Milliseconds())
+			WHERE leases.holder = excluded.holder OR leases.until <= now_ms() OR leases.until > now_ms() + ?`, name, holder, ttl.Milliseconds(), (longest + clockSlack).Milliseconds())
 		if err != nil {
 			return nil, err
 		}

@@ -41,6 +41,25 @@ func TestLeases(t *testing.T) {
 	})
 }
 
+// A lease that ends later than any can was taken by a clock that was ahead: it stops nobody.
+func TestLeaseOfClockThatWasAhead(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		want := func(holder string, longest time.Duration, want bool) {
+			t.Helper()
+			if has, err := c.LeaseWithin(t.Context(), "sweep", holder, time.Hour, longest); err != nil || has != want {
+				t.Errorf("%s: %v %v", holder, has, err)
+			}
+		}
+		if has, err := c.Lease(t.Context(), "sweep", "ahead", 365*24*time.Hour); err != nil || !has {
+			t.Fatal(has, err)
+		}
+		want("a", 366*24*time.Hour, false)
+		want("a", 24*time.Hour, true)
+		want("ahead", time.Hour, false)
+		want("a", time.Hour, true)
+	})
+}
+
 func TestClaim(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Catalog) {
 		id, err := c.RegistryID(t.Context())

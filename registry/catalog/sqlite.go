@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -14,6 +16,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/folder"
 )
 
 // readers bounds the connections that read at the same time; each may hold some 2 MiB of pages.
@@ -32,13 +35,13 @@ func OpenExisting(ctx context.Context, path string) (*Catalog, error) {
 func openFile(ctx context.Context, path string, existing bool) (*Catalog, error) {
 	if existing {
 		if _, err := os.Stat(path); err != nil {
-			return nil, err
+			return nil, folder.Explain(filepath.Dir(path), err)
 		}
 	}
 	// SQLite would make the file readable for everybody; its log takes the file's mode.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, folder.Explain(filepath.Dir(path), err)
 	}
 	if err := f.Close(); err != nil {
 		return nil, err
@@ -51,7 +54,7 @@ func openFile(ctx context.Context, path string, existing bool) (*Catalog, error)
 	}
 	rw.SetMaxOpenConns(1)
 	if err := migrate(ctx, goose.DialectSQLite3, rw, "sqlite", existing, fillSearchTerms); err != nil {
-		return nil, errors.Join(fmt.Errorf("catalog %s: %w", path, sqliteFault(err)), rw.Close())
+		return nil, errors.Join(openFault(path, err), rw.Close())
 	}
 	ro, err := sql.Open("sqlite", dsn(path, "_pragma=query_only(1)"))
 	if err != nil {
@@ -61,6 +64,45 @@ func openFile(ctx context.Context, path string, existing bool) (*Catalog, error)
 	ro.SetMaxIdleConns(readers)
 	d := &sqliteDialect
 	return &Catalog{d: d, rw: &statements{db: rw, d: d}, ro: &statements{db: ro, d: d}, now: time.Now, scratch: path + ".load"}, nil
+}
+
+// openFault tells why a catalog cannot be opened, and what to do. What SQLite says of a disk is that a write failed.
+func openFault(path string, err error) error {
+	dir := filepath.Dir(path)
+	for _, file := range []string{path + "-wal", path + "-shm"} { // which somebody else may have made, who ran a command here
+		if f, ferr := os.OpenFile(file, os.O_RDWR, 0); ferr == nil {
+			_ = f.Close() // nothing was written
+		} else if errors.Is(ferr, fs.ErrPermission) {
+			return folder.Explain(dir, ferr)
+		}
+	}
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return fmt.Errorf("catalog %s: %w", path, err)
+	}
+	switch code := e.Code() & 0xff; {
+	case code == sqlite3.SQLITE_NOTADB, code == sqlite3.SQLITE_CORRUPT:
+		err = fmt.Errorf("%w. Look at the disk and the system's log first, and keep a copy of the file and of those that begin with its name. Then restore a backup into a new folder "+
+			"(`crateyard restore --data NEW --from BACKUPS`); without a backup, move the files away and make the catalog anew from the archives "+
+			"(`crateyard restore --data %s --from-blobs --take-over --url URL`)", err, dir)
+		if code == sqlite3.SQLITE_NOTADB {
+			return fmt.Errorf("%s is damaged, or is no catalog of crateyard's: %w", path, err)
+		}
+		return fault.Wrap(fault.Unavailable, fmt.Errorf("%s: %w", path, err), "%s", unread)
+	case sqliteRefuses(err), code == sqlite3.SQLITE_CANTOPEN:
+		if why := folder.Probe(dir); why != nil {
+			err = fmt.Errorf("%w (%w)", folder.Explain(dir, why), err)
+		}
+	}
+	return fmt.Errorf("catalog %s: %w", path, refusedAs(err))
+}
+
+// refusedAs is sqliteFault for an error that says more before SQLite's own.
+func refusedAs(err error) error {
+	if sqliteRefuses(err) {
+		return fault.Wrap(fault.Unavailable, err, "%s", noWrites)
+	}
+	return sqliteFault(err)
 }
 
 func dsn(path, extra string) string {

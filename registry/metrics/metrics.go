@@ -27,6 +27,7 @@ type Metrics struct {
 	DownloadedBytes prometheus.Counter
 	IndexHits       prometheus.Counter
 	IndexMisses     prometheus.Counter
+	ClockJumps      prometheus.Counter
 	backends        *prometheus.GaugeVec
 }
 
@@ -54,6 +55,8 @@ func New(version string) *Metrics {
 			Name: "crateyard_index_cache_hits_total", Help: "Index files answered from memory."}),
 		IndexMisses: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crateyard_index_cache_misses_total", Help: "Index files looked up in the catalog."}),
+		ClockJumps: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crateyard_clock_jumps_total", Help: "Times that this machine's clock was found to have jumped by more than 30 s since the last look, or the machine to have slept."}),
 		backends: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "crateyard_backend_up", Help: "Whether the last look found catalog and storage at work (1) or not (0)."}, []string{"backend"}),
 	}
@@ -65,7 +68,7 @@ func New(version string) *Metrics {
 		m.Publishes.WithLabelValues(result) // 0 is worth showing: an alert on a rate needs a first value
 	}
 	r.MustRegister(m.Requests, m.RequestDuration, m.ResponseBytes, m.Publishes, m.PublishedBytes, m.Downloads, m.DownloadedBytes,
-		m.IndexHits, m.IndexMisses, m.backends, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.IndexHits, m.IndexMisses, m.ClockJumps, m.backends, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -24,7 +24,7 @@ func (m *Mirror) once(ctx context.Context, d *download, l line) error {
 		if taken, err := m.take(ctx, d, l); taken || err != nil {
 			return err
 		}
-		got, err := m.Catalog.Lease(ctx, name, m.Holder, fetchLease)
+		got, err := m.Catalog.LeaseWithin(ctx, name, m.Holder, fetchLease, fetchLease)
 		if err != nil {
 			return err
 		}

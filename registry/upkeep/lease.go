@@ -17,6 +17,17 @@ type Leases interface {
 	Release(ctx context.Context, name, holder string) error
 }
 
+// lease takes or renews a lease that nobody takes for more than longest, where the leases can make use of that: one that a clock which was ahead left
+// behind for a year does not stop the work for so long.
+func lease(ctx context.Context, l Leases, name, holder string, ttl, longest time.Duration) (bool, error) {
+	if w, ok := l.(interface {
+		LeaseWithin(ctx context.Context, name, holder string, ttl, longest time.Duration) (bool, error)
+	}); ok {
+		return w.LeaseWithin(ctx, name, holder, ttl, longest)
+	}
+	return l.Lease(ctx, name, holder, ttl)
+}
+
 // BlobsLease is the lease of whoever removes blobs, or copies them in the belief that they stay: sweep, backup, restore and prune,
 // one at a time.
 const BlobsLease = "blobs"
@@ -39,7 +50,7 @@ func NewHolder() string {
 // Hold runs f while it holds a lease. The context of f ends when the lease is lost, which only happens when the catalog cannot be reached
 // for long.
 func Hold(ctx context.Context, leases Leases, name, holder string, f func(context.Context) error) (err error) {
-	got, err := leases.Lease(ctx, name, holder, leaseTime)
+	got, err := lease(ctx, leases, name, holder, leaseTime, leaseTime)
 	if err != nil {
 		return fmt.Errorf("lease %s: %w", name, err)
 	}
@@ -74,7 +85,7 @@ func renew(ctx context.Context, leases Leases, name, holder string, lost context
 		case <-tick.C:
 		}
 		asked := time.Now()
-		got, err := leases.Lease(ctx, name, holder, leaseTime)
+		got, err := lease(ctx, leases, name, holder, leaseTime, leaseTime)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -98,7 +109,7 @@ type Patient struct {
 // Lease takes the lease, for which it may wait, or renews it, for which it never does.
 func (p *Patient) Lease(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
 	for end := time.Now().Add(ttl + ttl/50); ; {
-		got, err := p.Leases.Lease(ctx, name, holder, ttl)
+		got, err := lease(ctx, p.Leases, name, holder, ttl, ttl)
 		left := time.Until(end)
 		if got || err != nil || p.held || left <= 0 {
 			p.held = p.held || got

@@ -156,8 +156,8 @@ func (r *Runner) tellIf(name string, change func(*Status) bool) {
 	r.Keep(s)
 }
 
-// longest is the longest time to sleep at once: a clock may jump.
-const longest = time.Minute
+// longest is the longest time to sleep at once: a clock may jump. Tests shorten it.
+var longest = time.Minute
 
 func (r *Runner) run(ctx context.Context, t Task) {
 	last := time.Now()
@@ -186,6 +186,10 @@ func (r *Runner) run(ctx context.Context, t Task) {
 		for time.Now().Before(next) {
 			if sleep(ctx, min(longest, time.Until(next))) != nil {
 				return
+			}
+			if sooner := t.Next(time.Now()); sooner.Before(next) && !sooner.IsZero() { // the clock was ahead when this was reckoned, and was set right
+				next = sooner
+				r.note(t.Name, func(s *Status) { s.Next = next })
 			}
 		}
 		if ctx.Err() != nil {
@@ -267,6 +271,11 @@ type kept struct {
 	Leases
 	keep time.Duration
 	done *bool
+}
+
+// Lease takes the lease, which another replica may have kept for about as long as this one would.
+func (k kept) Lease(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
+	return lease(ctx, k.Leases, name, holder, ttl, leaseTime+2*max(k.keep, 0))
 }
 
 func (k kept) Release(ctx context.Context, name, holder string) error {

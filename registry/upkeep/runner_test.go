@@ -210,3 +210,49 @@ func TestRunnerLearns(t *testing.T) {
 	learn(time.Minute, 0) // mended
 	want(time.Minute, 0)
 }
+
+// A clock that was ahead stops no work when it is set right: neither by a lease that it left behind, nor by the time for which a task was put off.
+func TestRunnerAfterClockWasAhead(t *testing.T) { upkeeptest.Each(t, testRunnerAfterClockWasAhead) }
+
+func testRunnerAfterClockWasAhead(t *testing.T, y *upkeeptest.Yard) {
+	defer upkeep.SetLongest(upkeep.SetLongest(10 * time.Millisecond))
+	const year = 365 * 24 * time.Hour
+	for _, name := range []string{"task/sweep", "task/backup", upkeep.BlobsLease} {
+		if has, err := y.Catalog.Lease(t.Context(), name, "a server that is gone", year); err != nil || !has {
+			t.Fatal(has, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var left sync.WaitGroup
+	left.Add(2)
+	var once [2]sync.Once
+	hold := func(i int) (upkeep.Outcome, error) {
+		err := upkeep.Hold(ctx, y.Catalog, upkeep.BlobsLease, fmt.Sprint("task", i), func(context.Context) error { return nil })
+		if err == nil || !errors.Is(err, upkeep.ErrHeld) {
+			once[i].Do(left.Done)
+		}
+		return upkeep.Outcome{}, err
+	}
+	reckoned := 0
+	r := &upkeep.Runner{Leases: y.Catalog, Holder: "test", Log: slog.New(slog.DiscardHandler), Tasks: []upkeep.Task{
+		{Name: "sweep", Next: upkeep.Every(time.Hour), First: time.Millisecond, Run: func(context.Context) (upkeep.Outcome, error) { return hold(0) }},
+		{Name: "backup", Next: func(last time.Time) time.Time {
+			if reckoned++; reckoned == 1 {
+				return time.Now().Add(year) // of a clock that was ahead by as much
+			}
+			return last.Add(300 * time.Millisecond)
+		}, Run: func(context.Context) (upkeep.Outcome, error) { return hold(1) }},
+	}}
+	var wg sync.WaitGroup
+	wg.Go(func() { r.Run(ctx) })
+	done := make(chan struct{})
+	go func() { left.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		t.Error("the work waits for the end of a year")
+	}
+	cancel()
+	wg.Wait()
+}
