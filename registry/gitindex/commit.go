@@ -78,7 +78,7 @@ func (c *committer) commit(ctx context.Context, change index.Change) error {
 	if c.n%c.rootEvery == 0 || cuts(change) {
 		parent = nil
 	}
-	c.raw = encodeCommit(root.oid, parent, change.At, subject(change))
+	c.raw = encodeCommit(root.oid, parent, change.At, subject(change, c.n))
 	c.pack = appendEntry(c.pack, typeCommit, len(c.raw), deflate(c.raw))
 	c.last = tip{n: c.n, oid: hashObject(typeCommit, c.raw)}
 	c.objects, c.bytes = c.objects+c.entries+1, c.bytes+int64(len(c.pack))

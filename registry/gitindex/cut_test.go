@@ -136,3 +136,24 @@ func TestManyTakenOutAtOnce(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Two crates that go in one second, of which the last leaves the index as the first did, are two commits.
+func TestTakenOutInOneSecond(t *testing.T) {
+	feed := &sliceFeed{}
+	feed.add(publish("open", "1.0.0"), publish("a", "1.0.0"), index.Change{Crate: "a", Kind: index.KindRemoveCrate}, publish("b", "1.0.0"),
+		index.Change{Crate: "b", Kind: index.KindRemoveCrate}, index.Change{Crate: "c", Kind: index.KindRemoveCrate})
+	for i := range feed.changes {
+		feed.changes[i].At = feedStart
+	}
+	repo := newRepo(t, t.TempDir(), feed, 1000)
+	slow := newRepo(t, t.TempDir(), feed, 1000)
+	slow.batch = 1
+	if got, want := syncRepo(t, repo), syncRepo(t, slow); got != want || got.n != 6 {
+		t.Errorf("%+v, %+v", got, want)
+	}
+	work := t.TempDir()
+	git(t, work, "clone", "-q", "--bare", serveRepo(t, repo), ".")
+	if diff := cmp.Diff(feed.files(t), gitFiles(t, work, "HEAD")); diff != "" {
+		t.Error(diff)
+	}
+}

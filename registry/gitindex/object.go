@@ -47,8 +47,9 @@ func hashObject(t objectType, raw []byte) (o oid) {
 	return o
 }
 
-// subject is what a commit says, in the manner of crates.io's index.
-func subject(c index.Change) string {
+// subject is what commit n says, in the manner of crates.io's index. One that takes a crate out says its number, for it has no parent: two of one second
+// that leave the index alike would be one commit.
+func subject(c index.Change, n int64) string {
 	switch c.Kind {
 	case index.KindYank:
 		return fmt.Sprintf("Yank crate `%s#%s`", c.Crate, c.Num)
@@ -57,7 +58,7 @@ func subject(c index.Change) string {
 	case index.KindRemove:
 		return fmt.Sprintf("Delete crate `%s#%s`", c.Crate, c.Num)
 	case index.KindRemoveCrate:
-		return "Begin the history anew"
+		return fmt.Sprintf("Begin the history anew at change %d", n)
 	}
 	return fmt.Sprintf("Update crate `%s`", c.Crate)
 }

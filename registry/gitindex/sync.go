@@ -161,7 +161,7 @@ func applyFiles(ctx context.Context, tx *sql.Tx, st state, changes []index.Chang
 		} else {
 			ns.set(p, &node{oid: hashObject(typeBlob, after), raw: after, written: st.n})
 		}
-		st.seq, st.mark, st.subject, st.at = c.Seq, mark(c), subject(c), c.At
+		st.seq, st.mark, st.subject, st.at = c.Seq, mark(c), subject(c, st.n), c.At
 		if cuts(c) {
 			st.cut = st.n
 		}
