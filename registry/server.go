@@ -299,7 +299,9 @@ func (s *Server) stop(work *sync.WaitGroup) error {
 	case <-drained:
 	case <-ctx.Done():
 	}
-	err := errors.Join(s.conns.Drain(ctx), s.publicServer.Shutdown(ctx))
+	index, cancelIndex := context.WithTimeout(ctx, stopTimeout/2) // a client that does not take its file must not cost others their downloads
+	defer cancelIndex()
+	err := errors.Join(s.conns.Drain(index), s.publicServer.Shutdown(ctx))
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests did not end in %s: %w", stopTimeout, err), s.publicServer.Close())
 	}

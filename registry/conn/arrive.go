@@ -25,37 +25,36 @@ const maxRequest = 4 << 10
 
 // Read gives the server what it is to answer.
 func (c *Conn) Read(p []byte) (int, error) {
+	if c.state == busy && len(p) == 1 { // the server looks whether its client is there; the byte is the first of the next request
+		n, err := awaitEnd(c.TCPConn, p)
+		if n > 0 {
+			c.state = left
+		}
+		return n, err
+	}
 	for {
 		n, err := c.TCPConn.Read(p)
-		if n == 0 || c.left {
-			return n, err
-		}
-		if c.handed || len(p) < maxRequest || err != nil { // more of a request, or the byte by which the server sees whether a client is there
-			c.left = true
+		if n == 0 || c.state == left {
 			return n, err
 		}
 		target, whole := wholeRequest(p[:n])
-		if !whole {
-			return n, c.leave()
+		switch {
+		case !whole, c.state == busy, len(p) < maxRequest:
+			c.state = left
+			return n, err
+		case c.state == fresh:
+			c.state = busy
+			return n, err
 		}
-		answered, err := c.answer(p[:n], target)
-		if err != nil {
-			return 0, io.EOF // to any other the server would answer something
+		answered, failed := c.answer(p[:n], target)
+		if failed != nil {
+			return 0, io.EOF // to any other error the server would answer something
 		}
 		if !answered {
-			c.handed = true
-			return n, nil
+			c.state = busy
+			return n, err
 		}
 	}
-}
-
-// leave makes the connection the server's. The rest of a request that has begun has the time that the server gives.
-func (c *Conn) leave() error {
-	c.left = true
-	if c.deadline.IsZero() {
-		return nil
-	}
-	return c.SetReadDeadline(time.Now().Add(c.listener.server.ReadHeaderTimeout))
 }
 
 // wholeRequest gives the target of a GET or HEAD request, if p is one without a body, after which its connection stays open, and is nothing else. It is
@@ -143,14 +142,18 @@ func (c *Conn) answer(p, target []byte) (answered bool, err error) {
 	}
 	r.RemoteAddr = c.remote
 	now := time.Now()
-	if err := c.keep(now); err != nil {
+	if err := c.setDeadlines(now); err != nil {
 		return false, err
 	}
 	w := &s.writer
 	w.begin(c.TCPConn, l.clock.date(now))
 	a.handler.ServeHTTP(w, r) // where it panics, the server ends the connection
 	err = w.finish()
+	w.conn = nil
 	scratches.Put(s)
+	if end := time.Now(); err == nil && end.Sub(now) > deadlineEvery { // the client is quiet from now on
+		err = c.setDeadlines(end)
+	}
 	return true, err
 }
 
@@ -161,17 +164,24 @@ func isPlainPath(target []byte, prefix string) bool {
 		!bytes.Contains(target, []byte("//")) && !bytes.Contains(target, []byte("/.")) && bytes.IndexByte(target, '%') < 0
 }
 
-// keep gives the connection the server's times for a client that is quiet and for one that takes no answer. To do so for each of a thousand
-// requests a second would cost more than to read them.
-func (c *Conn) keep(now time.Time) error {
-	if now.Sub(c.deadline) < time.Second {
+// deadlineEvery is how often deadlines are set: to do so for each of a thousand requests a second would cost more than to read them.
+const deadlineEvery = time.Second
+
+// setDeadlines gives a client the time that the server gives it to ask again, and to take an answer.
+func (c *Conn) setDeadlines(now time.Time) error {
+	if now.Sub(c.deadline) < deadlineEvery {
 		return nil
 	}
 	c.deadline = now
-	if err := c.SetReadDeadline(now.Add(c.listener.server.IdleTimeout)); err != nil {
-		return err
+	if d := c.listener.server.IdleTimeout; d > 0 {
+		if err := c.SetReadDeadline(now.Add(d)); err != nil {
+			return err
+		}
 	}
-	return c.SetWriteDeadline(now.Add(c.listener.server.WriteTimeout))
+	if d := c.listener.server.WriteTimeout; d > 0 {
+		return c.SetWriteDeadline(now.Add(d))
+	}
+	return nil
 }
 
 // scratch is what a request needs while it is answered.

@@ -22,12 +22,12 @@ type Listener struct {
 	clock    clock
 }
 
-// Listen gives a server the connections of l. It takes the server's hooks ConnContext and ConnState.
+// Listen gives a server the connections of l. It takes the server's hooks ConnContext and ConnState. Before the server shuts down, call Stop and Drain.
 func Listen(l net.Listener, server *http.Server) *Listener {
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
 	server.ConnState = func(c net.Conn, state http.ConnState) {
-		if own, ok := c.(*Conn); ok && state == http.StateIdle {
-			own.handed = false
+		if own, ok := c.(*Conn); ok && state == http.StateIdle && own.state == busy {
+			own.state, own.deadline = idle, time.Time{} // the server has set deadlines of its own
 		}
 	}
 	return &Listener{Listener: l, server: server}
@@ -49,7 +49,8 @@ type arrivals struct {
 }
 
 // Answer has a handler answer plain GET requests for paths that begin with prefix, from now on, without the server. The contexts of these requests do not
-// end when the client goes away, so the handler must be one that answers soon. Its answers hold no trailers and are not flushed.
+// end when the client goes away, so the handler must be one that answers soon. It says a body's type, sets headers before the status, and none with 204
+// and 304 that speak of a body; it flushes nothing.
 func (l *Listener) Answer(prefix string, h http.Handler) { l.arrivals.Store(&arrivals{prefix, h}) }
 
 // Stop has the server answer all requests that arrive from now on.
@@ -78,10 +79,19 @@ type Conn struct {
 	gathering bool
 	held      []byte
 
-	handed   bool      // the server has a request, or a part of one
-	left     bool      // the connection is the server's for good
+	state    state
 	remote   string    // the other end
-	deadline time.Time // when the deadlines were set last; zero: never
+	deadline time.Time // when we set the deadlines last; zero: they are the server's
 }
 
 type connKey struct{}
+
+// state is what the server has of a connection.
+type state int
+
+const (
+	fresh state = iota // nothing yet; without a first request the server would take it for unused, and hold up its own end for it
+	busy               // one whole request
+	idle               // nothing: it has answered what it got, and waits for the next request
+	left               // something else: it is the server's for good
+)

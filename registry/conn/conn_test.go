@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -23,20 +24,22 @@ import (
 
 // server is net/http's server over plain connections, or over ours.
 type server struct {
-	addr     string
-	conns    *conn.Listener // nil: plain
-	arrived  atomic.Int64   // requests that were answered where they arrived
-	handling http.Handler
+	addr    string
+	conns   *conn.Listener // nil: plain
+	arrived atomic.Int64   // requests that were answered where they arrived
 }
 
-func serve(t testing.TB, own bool, h http.Handler) *server {
+func serve(t testing.TB, own bool, h http.Handler, options ...func(*http.Server)) *server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{addr: l.Addr().String(), handling: h}
+	s := &server{addr: l.Addr().String()}
 	hs := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	for _, o := range options {
+		o(hs)
+	}
 	if own {
 		s.conns = conn.Listen(l, hs)
 		s.conns.Answer("/index/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -166,7 +169,7 @@ func get(path string, headers ...string) string {
 	return "GET " + path + " HTTP/1.1\r\n" + strings.Join(append(headers, "Host: h"), "\r\n") + "\r\n\r\n"
 }
 
-// conversations are what a client may send, in parts, and how many of its requests are to be answered where they arrive.
+// conversations are what a client may send after a first request, in parts, and how many of its requests may be answered where they arrive.
 var conversations = map[string]struct {
 	parts   []string
 	arrived int64
@@ -224,20 +227,21 @@ var conversations = map[string]struct {
 	"nothing":                     {nil, 0},
 }
 
-// A client hears from our connections what it hears from net/http's, and what is plain is answered where it arrives.
+// A client hears from our connections what it hears from net/http's, and what is not plain is left to the server.
 func TestAnswersAreTheServers(t *testing.T) {
 	for name, talk := range conversations {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			plain, own := serve(t, false, echo), serve(t, true, echo)
-			want, got := plain.talk(t, 20*time.Millisecond, talk.parts...), own.talk(t, 20*time.Millisecond, talk.parts...)
+			parts := append([]string{get("/other")}, talk.parts...)
+			want, got := plain.talk(t, 20*time.Millisecond, parts...), own.talk(t, 20*time.Millisecond, parts...)
 			if !got.same(want) {
 				t.Errorf("net/http says\n%v\nand we\n%v", want, got)
 			}
-			if n := own.arrived.Load(); n != talk.arrived {
+			if n := own.arrived.Load(); n > talk.arrived {
 				t.Errorf("%d requests were answered where they arrived, want %d", n, talk.arrived)
 			}
-			whole := strings.Join(talk.parts, "")
+			whole := strings.Join(parts, "")
 			if want, got := plain.talk(t, 0, whole), own.talk(t, 0, whole); !got.same(want) {
 				t.Errorf("all at once, net/http says\n%v\nand we\n%v", want, got)
 			}
@@ -245,7 +249,74 @@ func TestAnswersAreTheServers(t *testing.T) {
 	}
 }
 
-// Until something is to be answered where it arrives, and after Stop, all is the server's; Drain waits for what is under way.
+// client asks one thing after the other.
+type client struct {
+	t  testing.TB
+	c  net.Conn
+	in *bufio.Reader
+}
+
+func (s *server) dial(t testing.TB) client {
+	t.Helper()
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	return client{t, c, bufio.NewReader(c)}
+}
+
+func (c client) ask(request string) (status int) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.c, request); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.hear(request[:strings.IndexByte(request, ' ')])
+}
+
+func (c client) hear(method string) (status int) {
+	c.t.Helper()
+	resp, err := http.ReadResponse(c.in, &http.Request{Method: method})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		c.t.Fatal(err)
+	}
+	return resp.StatusCode
+}
+
+// All plain requests of a connection but its first are answered where they arrive, whatever other whole requests come between.
+func TestAnswersOnArrival(t *testing.T) {
+	s := serve(t, true, echo)
+	c := s.dial(t)
+	for i, step := range []struct {
+		request string
+		status  int
+		arrived int64
+	}{
+		{get("/index/a"), 200, 0},
+		{get("/index/a"), 200, 1},
+		{get("/index/a?q=1", "If-None-Match: \"x\", W/\"y\"", "accept-encoding:gzip", "User-Agent: \xc3\xa4\t1", "Connection: keep-alive"), 200, 2},
+		{get("/other"), 200, 2},
+		{get("/index/same"), 304, 3},
+		{get("/index/missing"), 404, 4},
+		{get("/index/large"), 200, 5},
+		{"HEAD /index/a HTTP/1.1\r\nHost: h\r\n\r\n", 200, 5},
+		{get("/index/%61"), 200, 5},
+		{get("/index/none", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"), 204, 6},
+		{get("/index/silent"), 200, 7},
+		{"PUT /other HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab", 200, 7},
+		{get("/index/a"), 200, 7},
+	} {
+		if status := c.ask(step.request); status != step.status || s.arrived.Load() != step.arrived {
+			t.Errorf("step %d: status %d, %d answered where they arrived; want %d and %d", i, status, s.arrived.Load(), step.status, step.arrived)
+		}
+	}
+}
+
+// After Stop all is the server's; Drain waits for what is under way.
 func TestStopAndDrain(t *testing.T) {
 	hold, begun := make(chan struct{}), make(chan struct{}, 1)
 	s := serve(t, true, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -255,8 +326,10 @@ func TestStopAndDrain(t *testing.T) {
 		}
 		echo(w, r)
 	}))
-	slow := make(chan heard)
-	go func() { slow <- s.talk(t, 0, get("/index/slow")) }()
+	slow, other, status := s.dial(t), s.dial(t), make(chan int)
+	slow.ask(get("/other"))
+	other.ask(get("/other"))
+	go func() { status <- slow.ask(get("/index/slow")) }()
 	<-begun
 	s.conns.Stop()
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -264,15 +337,97 @@ func TestStopAndDrain(t *testing.T) {
 	if err := s.conns.Drain(short); err == nil {
 		t.Error("Drain did not wait for an answer that is under way")
 	}
-	if got := s.talk(t, 0, get("/index/a")); len(got.answers) != 2 || s.arrived.Load() != 1 {
-		t.Errorf("after Stop: %v, and %d answered where they arrived", got, s.arrived.Load())
+	if got := other.ask(get("/index/a")); got != 200 || s.arrived.Load() != 1 {
+		t.Errorf("after Stop: %d, and %d answered where they arrived", got, s.arrived.Load())
 	}
 	close(hold)
 	if err := s.conns.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if got := <-slow; len(got.answers) != 2 {
-		t.Errorf("the answer under way: %v", got)
+	if got := <-status; got != 200 {
+		t.Errorf("the answer under way: %d", got)
+	}
+}
+
+// A client that takes no answer is left in the server's time, although the server has ended its own deadlines with the request before; and one that waited
+// long for an answer has the time to ask again.
+func TestDeadlines(t *testing.T) {
+	const short = 1500 * time.Millisecond
+	ended := make(chan error, 1)
+	s := serve(t, true, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/index/endless":
+			w.Header().Set("Content-Length", fmt.Sprint(64<<20))
+			_, err := w.Write(make([]byte, 64<<20))
+			ended <- err
+		case "/index/slow":
+			time.Sleep(short)
+			echo(w, r)
+		default:
+			echo(w, r)
+		}
+	}), func(hs *http.Server) { hs.WriteTimeout, hs.IdleTimeout = 2*short, short })
+	c := s.dial(t)
+	for _, path := range []string{"/other", "/index/a", "/index/slow", "/index/a", "/other"} {
+		c.ask(get(path))
+	}
+	if _, err := io.WriteString(c.c, get("/index/endless")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("a client that takes nothing is waited for")
+	}
+	if n := s.arrived.Load(); n != 4 {
+		t.Errorf("%d answered where they arrived", n)
+	}
+}
+
+// The server still sees that a client goes away while it answers, and what a client sends before it has its answer costs the connection nothing.
+func TestServerSeesItsClients(t *testing.T) {
+	gone, begun, hold := make(chan struct{}), make(chan struct{}, 1), make(chan struct{})
+	s := serve(t, true, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/gone":
+			<-r.Context().Done()
+			close(gone)
+		case "/early":
+			begun <- struct{}{}
+			<-hold
+		}
+		echo(w, r)
+	}))
+	early := s.dial(t)
+	early.ask(get("/other"))
+	if _, err := io.WriteString(early.c, get("/early")); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	if _, err := io.WriteString(early.c, get("/index/a")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond) // for the server to see it
+	close(hold)
+	if one, two := early.hear("GET"), early.hear("GET"); one != 200 || two != 200 {
+		t.Errorf("%d %d", one, two)
+	}
+	early.ask(get("/index/b"))
+	if n := s.arrived.Load(); n != 2 {
+		t.Errorf("%d answered where they arrived", n)
+	}
+	leaves := s.dial(t)
+	if _, err := io.WriteString(leaves.c, get("/gone")); err != nil {
+		t.Fatal(err)
+	}
+	_ = leaves.c.Close()
+	select {
+	case <-gone:
+	case <-time.After(time.Minute):
+		t.Error("the server does not see that its client is gone")
 	}
 }
 
@@ -293,7 +448,7 @@ func FuzzAnswersAreTheServers(f *testing.F) {
 	f.Add([]byte{0, 6, 8, 10, 13, 16, 10, endOfPart, 26, endOfPart, 27, endOfPart, 21, endOfPart, 27})
 	plain, own := serve(f, false, echo), serve(f, true, echo)
 	f.Fuzz(func(t *testing.T, script []byte) {
-		var parts []string
+		parts := []string{get("/other")}
 		var part strings.Builder
 		for _, b := range script[:min(len(script), 60)] {
 			if b == endOfPart {

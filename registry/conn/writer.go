@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// writer is the http.ResponseWriter of a request that is answered where it arrives. It sends what the server would send.
+// writer is the http.ResponseWriter of a request that is answered where it arrives. It sends what the server would send for a handler that does as
+// Listener.Answer asks.
 type writer struct {
 	conn   *net.TCPConn
 	header http.Header
@@ -62,9 +63,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	case w.sent+len(p) > w.length:
 		return 0, http.ErrContentLength
 	}
-	w.send(p)
-	w.sent += len(p)
-	return len(p), w.err
+	n := w.send(p)
+	w.sent += n
+	return n, w.err
 }
 
 func hasBody(status int) bool {
@@ -74,11 +75,12 @@ func hasBody(status int) bool {
 // smallBody is what is copied behind the headers more cheaply than it is gathered.
 const smallBody = 1 << 10
 
-// send sends a part of the body, with the headers in front where they are not sent yet.
-func (w *writer) send(p []byte) {
+// send sends a part of the body, with the headers in front where they are not sent yet, and gives how much of the part it sent.
+func (w *writer) send(p []byte) int {
+	var n int
 	if w.head.Len() > 0 {
-		_, w.err = w.conn.Write(p)
-		return
+		n, w.err = w.conn.Write(p)
+		return n
 	}
 	w.header["Date"] = w.date
 	w.head.WriteString("HTTP/1.1 ")
@@ -88,14 +90,17 @@ func (w *writer) send(p []byte) {
 	w.head.Write(crlf)
 	_ = w.header.Write(&w.head) // to memory
 	w.head.Write(crlf)
+	head := w.head.Len()
 	if len(p) <= smallBody {
 		w.head.Write(p)
-		_, w.err = w.conn.Write(w.head.Bytes())
-		return
+		n, w.err = w.conn.Write(w.head.Bytes())
+		return max(0, n-head)
 	}
 	w.parts = [2][]byte{w.head.Bytes(), p}
 	w.both = w.parts[:]
-	_, w.err = w.both.WriteTo(w.conn)
+	sent, err := w.both.WriteTo(w.conn)
+	w.parts, w.err = [2][]byte{}, err
+	return max(0, int(sent)-head)
 }
 
 // errShort is a body that is shorter than was said: the client sees it when the connection ends.
