@@ -65,6 +65,7 @@ func madeLongAgo(t *testing.T, config func(*registry.Config), dir string) {
 		t.Fatal(err)
 	}
 	old := regexp.MustCompile(`"finished": *"[^"]*"`).ReplaceAllString(string(data), `"finished":"`+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)+`"`)
+	old = regexp.MustCompile(`,\s*"sealed": true,\s*"seal": "[^"]*"`).ReplaceAllString(old, "") // as before there were seals
 	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
 		t.Fatal(err)
 	}

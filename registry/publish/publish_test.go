@@ -80,7 +80,7 @@ func TestAsksBefore(t *testing.T) {
 		"small, taken":             {small, asked{taken: conflict}, "publish check", "taken", 0, "false back"},
 		"small, missing and taken": {small, asked{taken: conflict, missing: []string{"deps: b"}}, "publish check", "taken|deps: b", 0, "false back"},
 		"small, missing":           {small, asked{missing: []string{"deps: b"}}, "publish check", "deps: b", 0, "false back"},
-		"small, forbidden":         {small, asked{taken: fault.New(fault.Forbidden, "not yours")}, "publish", "not yours", 0, "false"},
+		"small, forbidden":         {small, asked{taken: fault.New(fault.Forbidden, "not yours")}, "publish", "not yours", 0, "false back"},
 		"small, bad":               {bad, asked{taken: conflict, missing: []string{"deps: b"}}, "check", "taken|deps: b|no gzip", 0, ""},
 		"large":                    {large, asked{}, "check publish", "", 1, "false"},
 		"large, taken":             {large, asked{taken: conflict}, "check", "taken", 0, ""},

@@ -109,7 +109,7 @@ type Patient struct {
 // Lease takes the lease, for which it may wait, or renews it, for which it never does.
 func (p *Patient) Lease(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
 	for end := time.Now().Add(ttl + ttl/50); ; {
-		got, err := lease(ctx, p.Leases, name, holder, ttl, ttl)
+		got, err := lease(ctx, p.Leases, name, holder, ttl, max(ttl, leaseTime))
 		left := time.Until(end)
 		if got || err != nil || p.held || left <= 0 {
 			p.held = p.held || got

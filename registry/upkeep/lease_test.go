@@ -35,7 +35,7 @@ func TestPatient(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	lease(y.Catalog, "alive", time.Hour, true)
+	lease(y.Catalog, "alive", time.Minute, true)
 	lease(p, "next", 100*time.Millisecond, false)
 	ctx, cancel := context.WithCancel(t.Context())
 	p.Waits = func(time.Duration) { cancel() }
@@ -46,11 +46,11 @@ func TestPatient(t *testing.T) {
 	if err := y.Catalog.Release(t.Context(), "blobs", "alive"); err != nil {
 		t.Fatal(err)
 	}
-	lease(p, "next", time.Hour, true)
+	lease(p, "next", time.Minute, true)
 	if err := y.Catalog.Release(t.Context(), "blobs", "next"); err != nil {
 		t.Fatal(err)
 	}
-	lease(y.Catalog, "thief", time.Hour, true)
+	lease(y.Catalog, "thief", time.Minute, true)
 	p.Waits = func(time.Duration) { t.Error("a renewal waits") }
 	lease(p, "next", 100*time.Millisecond, false)
 }
