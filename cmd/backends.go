@@ -143,8 +143,8 @@ func openTarget(ctx context.Context, text string, create bool) (*target, error) 
 		return openBucket(ctx, s3, "backup.s3")
 	}
 	if !create {
-		if _, err := os.Stat(text); err != nil {
-			return nil, fmt.Errorf("backups: %w", err)
+		if err := hasBackups(text); err != nil {
+			return nil, err
 		}
 	}
 	s, err := storage.OpenSharedFilesystem(text)
@@ -152,6 +152,18 @@ func openTarget(ctx context.Context, text string, create bool) (*target, error) 
 		return nil, fmt.Errorf("backups: %w", err)
 	}
 	return &target{Store: s, Closer: s, name: text}, nil
+}
+
+// hasBackups reports why no backups can be read from a folder.
+func hasBackups(folder string) error {
+	_, err := os.Stat(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no folder %s: say the one that `crateyard backup --to` was given", folder)
+	}
+	if err != nil {
+		return fmt.Errorf("backups: %w", err)
+	}
+	return nil
 }
 
 func parseS3(text string) (*registry.S3, error) {

@@ -242,7 +242,8 @@ func (f *importFlags) print(cmd *cobra.Command, r importer.Report) error {
 	if more := r.Failed - len(r.Failures); more > 0 {
 		fmt.Fprintf(&text, "failed: %d more\n", more)
 	}
-	fmt.Fprintf(&text, "%d crates: %d versions %s (%d bytes), %d there already, %d failed\n", r.Crates, r.Imported, verb, r.Bytes, r.Present, r.Failed)
+	fmt.Fprintf(&text, "%s: %s %s (%s), %d there already, %d failed\n", counted(int64(r.Crates), "crate", "crates"), counted(int64(r.Imported), "version", "versions"),
+		verb, bytesText(r.Bytes), r.Present, r.Failed)
 	_, err := fmt.Fprint(cmd.OutOrStdout(), text.String())
 	return err
 }

@@ -218,7 +218,7 @@ func TestKeepUsage(t *testing.T) {
 		{"sweep --data " + empty + " --older-than 5m", 2, "at least 1h"},
 		{"backup --data " + empty, 1, "there is no registry"},
 		{"backup list --data " + empty, 2, "no target: say --to DIR"},
-		{"backup list --to " + empty + "/none", 1, "no such file"},
+		{"backup list --to " + empty + "/none", 1, "there is no folder"},
 		{"backup verify --to " + empty, 1, "there is no backup"},
 		{"backup verify x --to " + empty, 1, "is no name of a backup"},
 		{"backup list --to s3://b/p?speed=fast", 2, "endpoint, region, pathStyle and caFile"},

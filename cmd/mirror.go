@@ -148,7 +148,7 @@ func mirrorDetails(cf *clientFlags, m wire.Mirror) func(io.Writer) {
 			}
 			row(w, "Advisories:", fmt.Sprintf("%s: not read: %s; %s", a.Backend, why, means))
 		}
-		row(w, "Cached:", fmt.Sprintf("%d index files, %d archives, %s", st.IndexFiles, st.Crates, bytesText(st.Bytes)))
+		row(w, "Cached:", fmt.Sprintf("%s, %s, %s", counted(st.IndexFiles, "index file", "index files"), counted(st.Crates, "archive", "archives"), bytesText(st.Bytes)))
 		if !listsAny(m) {
 			row(w, "Sync:", strings.TrimPrefix(syncText(m)+", nothing is listed to be cached ahead", "-, "))
 		} else {

@@ -75,7 +75,7 @@ there already stays. --from - reads standard input.`,
 		if from != "-" {
 			file, err := os.Open(from)
 			if err != nil {
-				return err
+				return fmt.Errorf("--from: %w", err)
 			}
 			defer func() { _ = file.Close() }() // it was read only
 			if info, err := file.Stat(); err == nil {

@@ -41,7 +41,7 @@ there, and shows how far it is. The lockfile is kept under a name; to pin anothe
 		}
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return err
+			return fmt.Errorf("--lockfile: %w", err)
 		}
 		c, err := cf.client()
 		if err != nil {

@@ -71,8 +71,14 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	if !r.fromBlobs && (r.owner != "" || r.goOn || len(r.aliases) > 0) {
 		return usageError{errors.New("--owner, --alias and --continue are for --from-blobs")}
 	}
-	if _, _, _, err := backup.ParseTarget(r.from); err != nil { // before anything is made
+	_, _, isBucket, err := backup.ParseTarget(r.from) // before anything is made
+	if err != nil {
 		return usageError{err}
+	}
+	if r.from != "" && !isBucket && !r.ifEmpty {
+		if err := hasBackups(r.from); err != nil {
+			return err
+		}
 	}
 	if err := r.hasArchives(c); err != nil {
 		return err

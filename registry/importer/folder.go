@@ -27,7 +27,7 @@ func (f Folder) Crates(ctx context.Context) iter.Seq2[Crate, error] {
 		err := filepath.WalkDir(f.Dir, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
-				return err
+				return fmt.Errorf("the folder of .crate files cannot be read: %w", err)
 			case ctx.Err() != nil:
 				return ctx.Err()
 			case d.IsDir() || !strings.HasSuffix(path, ".crate"):

@@ -60,7 +60,7 @@ type Publisher struct {
 type Uploader struct {
 	*auth.Principal
 	Address string // of the client
-	// Admit is asked once, before the archive is stored, whether one more publish is not too many. giveBack is called when nothing was
+	// Admit is asked before the archive is stored whether one more publish is not too many, and again after giveBack. giveBack is called when nothing was
 	// published after all, for whatever reason: that does not count.
 	Admit func(isNew bool) (giveBack func(), err error)
 	// Imported has the version be one of another registry, as it was there: what this registry asks of a publish beyond the rules for
