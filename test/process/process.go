@@ -5,8 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -18,14 +21,18 @@ type Process struct {
 	Pid int
 
 	cmd   *exec.Cmd
-	logs  *Log
+	logs  *os.File
 	ended chan struct{} // closed at its end
 	err   error         // how it ended
 }
 
 // Start starts a program, whose output goes to Logs unless it goes elsewhere. last is the signal that it gets should this process end first.
 func Start(cmd *exec.Cmd, last syscall.Signal) (*Process, error) {
-	p := &Process{cmd: cmd, logs: &Log{}, ended: make(chan struct{})}
+	logs, err := logFile()
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{cmd: cmd, logs: logs, ended: make(chan struct{})}
 	if cmd.Stdout == nil {
 		cmd.Stdout, cmd.Stderr = p.logs, p.logs
 	}
@@ -46,14 +53,34 @@ func Start(cmd *exec.Cmd, last syscall.Signal) (*Process, error) {
 		}
 	}()
 	if err := <-started; err != nil {
-		return nil, err
+		return nil, errors.Join(err, logs.Close())
 	}
 	p.Pid = cmd.Process.Pid
 	return p, nil
 }
 
+// logFile makes a file without a name, to be appended to. A server that is measured writes to it by itself; to read its log from a pipe would take a
+// good part of a processor from it.
+func logFile() (*os.File, error) {
+	dir, err := os.MkdirTemp("", "crateyard-log-")
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "log"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	return f, errors.Join(err, os.RemoveAll(dir))
+}
+
 // Logs gives what the program printed.
-func (p *Process) Logs() string { return p.logs.String() }
+func (p *Process) Logs() string {
+	data, err := io.ReadAll(io.NewSectionReader(p.logs, 0, math.MaxInt64))
+	if err != nil {
+		return fmt.Sprintf("%s\n(its output cannot be read: %v)", data, err)
+	}
+	return string(data)
+}
+
+// ForgetLogs drops what the program has printed.
+func (p *Process) ForgetLogs() error { return p.logs.Truncate(0) }
 
 // Ended is closed once the program has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }

@@ -46,3 +46,18 @@ func TestEndedByItself(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Both outputs are kept, in their order, and forgotten when they are told to be.
+func TestLogs(t *testing.T) {
+	p, err := process.Start(exec.Command("sh", "-c", "echo one; echo two >&2; read wait; echo three"), syscall.SIGKILL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.Ended()
+	if got := p.Logs(); got != "one\ntwo\nthree\n" {
+		t.Errorf("%q", got)
+	}
+	if err := p.ForgetLogs(); err != nil || p.Logs() != "" {
+		t.Errorf("%v %q", err, p.Logs())
+	}
+}

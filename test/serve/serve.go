@@ -120,6 +120,9 @@ func (s *Server) addresses() (url, ops string) {
 // Logs gives what the server printed.
 func (s *Server) Logs() string { return s.process.Logs() }
 
+// ForgetLogs drops what the server has printed, which under load is much.
+func (s *Server) ForgetLogs() error { return s.process.ForgetLogs() }
+
 // Stop asks the server to stop, as Kubernetes would, and reports an end that was not clean.
 func (s *Server) Stop() error {
 	if err := s.process.Signal(syscall.SIGTERM); err != nil {
