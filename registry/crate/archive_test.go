@@ -173,11 +173,7 @@ func TestCheckArchiveTargets(t *testing.T) {
 		"lib without path":  {"[lib]\nproc-macro = true\n", "src/lib.rs", true, "[]"},
 		"lib in upper case": {"", "src/LIB.rs", false, "[]"},
 	} {
-		stream := block("a-1.0.0/Cargo.toml", '0', sampleManifest+tc.manifest)
-		for _, f := range strings.Fields(tc.files) {
-			stream += block("a-1.0.0/"+f, '0', "")
-		}
-		a, err := CheckArchive(bytes.NewReader(zip(stream+strings.Repeat("\x00", 2*tarBlock))), "a", "1.0.0", DefaultLimits)
+		a, err := checkFiles(tc.manifest, tc.files)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -186,6 +182,15 @@ func TestCheckArchiveTargets(t *testing.T) {
 			t.Errorf("%s: lib %v, bins %s", name, a.Lib, got)
 		}
 	}
+}
+
+// checkFiles checks an archive of empty files, named with spaces between, and a Cargo.toml with more lines than the sample's.
+func checkFiles(manifest, files string) (*Archive, error) {
+	stream := block("a-1.0.0/Cargo.toml", '0', sampleManifest+manifest)
+	for _, f := range strings.Fields(files) {
+		stream += block("a-1.0.0/"+f, '0', "")
+	}
+	return CheckArchive(bytes.NewReader(zip(stream+strings.Repeat("\x00", 2*tarBlock))), "a", "1.0.0", DefaultLimits)
 }
 
 // What looks wrong and breaks no rule is told of.
@@ -202,11 +207,7 @@ func TestCheckArchiveTellsWhatIsOdd(t *testing.T) {
 		"a library of another path": {"[lib]\npath = \"l.rs\"\n", "l.rs", ""},
 		"a program of another path": {"[[bin]]\nname = \"tool\"\npath = \"t.rs\"\n", "t.rs", ""},
 	} {
-		stream := block("a-1.0.0/Cargo.toml", '0', sampleManifest+tc.manifest)
-		for _, f := range strings.Fields(tc.files) {
-			stream += block("a-1.0.0/"+f, '0', "")
-		}
-		a, err := CheckArchive(bytes.NewReader(zip(stream+strings.Repeat("\x00", 2*tarBlock))), "a", "1.0.0", DefaultLimits)
+		a, err := checkFiles(tc.manifest, tc.files)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
