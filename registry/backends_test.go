@@ -203,6 +203,14 @@ func TestNewStorage(t *testing.T) {
 	if !adopt() || adopt() {
 		t.Error("it is adopted once")
 	}
+	// A copy from before storages had names has the registry's mark alone.
+	if err := os.Remove(filepath.Join(moved, ".crateyard", "storage")); err != nil {
+		t.Fatal(err)
+	}
+	opens(t, y.data, "in another storage", to)
+	if !adopt() {
+		t.Error("a copy without a name was not adopted")
+	}
 	opens(t, y.data, "", to)
 	opens(t, y.data, "in another storage", func(*registry.Config) {})
 	opens(t, y.data, "", func(c *registry.Config) { c.TakeOver = true })

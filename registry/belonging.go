@@ -114,12 +114,20 @@ func (b *Backends) verify(ctx context.Context, mayLack bool) error {
 	return nil
 }
 
-// Adopt makes a storage the catalog's that has become one by a repair: it has archives that the catalog names, and is nobody's. It reports
-// whether it did.
+// Adopt makes a storage the catalog's that has become one by a repair: it has archives that the catalog names, and is nobody's, or this registry's from before
+// storages had names. It reports whether it did.
 func (b *Backends) Adopt(ctx context.Context) (bool, error) {
-	owner, err := storage.Owner(ctx, b.Store)
-	if err != nil || owner != "" {
-		return false, err
+	registry, err := b.Catalog.RegistryID(ctx)
+	if err != nil {
+		return false, fmt.Errorf("catalog: %w", err)
+	}
+	owner, oerr := storage.Owner(ctx, b.Store)
+	name, nerr := storage.ID(ctx, b.Store)
+	if err := errors.Join(oerr, nerr); err != nil {
+		return false, fmt.Errorf("storage: ask whose it is: %w", err)
+	}
+	if owner != "" && (owner != registry || name != "") {
+		return false, nil
 	}
 	found, err := b.compare(ctx)
 	if err != nil || !found.archive {

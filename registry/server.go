@@ -303,7 +303,7 @@ func (s *Server) stop(work *sync.WaitGroup) error {
 	defer cancelIndex()
 	err := errors.Join(s.conns.Drain(index), s.publicServer.Shutdown(ctx))
 	if err != nil {
-		err = errors.Join(fmt.Errorf("requests did not end in %s: %w", stopTimeout, err), s.publicServer.Close())
+		err = errors.Join(fmt.Errorf("requests did not end in time: %w", err), s.publicServer.Close())
 	}
 	s.flush(context.Background())
 	work.Wait()
