@@ -20,7 +20,6 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
-	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -60,12 +59,6 @@ type upstream struct {
 	read    time.Time
 }
 
-// health is how the last request ended.
-type health struct {
-	at  time.Time
-	err string // empty: upstream answered
-}
-
 // registryConfig is what counts of upstream's config.json.
 type registryConfig struct {
 	Download     string `json:"dl"`
@@ -99,38 +92,6 @@ func newUpstream(name string, s wire.MirrorUpstream, token, version string, m Me
 		up.limiter = rate.NewLimiter(rate.Limit(s.RequestsPerSecond), s.RequestsPerSecond)
 	}
 	return up, nil
-}
-
-// maxRedirects is how often a request goes on at another address, as net/http has it.
-const maxRedirects = 10
-
-// guardToken keeps the token with the server that it is for: a redirect to another host, port or scheme goes on without it, and so does all that follows. To
-// net/http, all ports of a host and all hosts below it are one; to curl, and so to cargo, they are not. Only from http to https, at the same host and the ports
-// that are meant where none is named, does it go along.
-func guardToken(req *http.Request, via []*http.Request) error {
-	if len(via) >= maxRedirects {
-		return fmt.Errorf("stopped after %d redirects", maxRedirects)
-	}
-	for _, next := range append(via[1:len(via):len(via)], req) {
-		if !sameServer(via[0].URL, next.URL) {
-			req.Header.Del("Authorization")
-		}
-	}
-	return nil
-}
-
-func sameServer(a, b *url.URL) bool {
-	if !strings.EqualFold(a.Hostname(), b.Hostname()) {
-		return false
-	}
-	if a.Scheme == "http" && b.Scheme == "https" {
-		return port(a) == "80" && port(b) == "443"
-	}
-	return a.Scheme == b.Scheme && port(a) == port(b)
-}
-
-func port(u *url.URL) string {
-	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 func (u *upstream) close() { u.http.CloseIdleConnections() }
@@ -254,59 +215,6 @@ func (u *upstream) admit(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// failed notes a failure and tells it to people. The address stays out of it, which may hold what is not theirs.
-func (u *upstream) failed(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return err
-	}
-	text := strings.TrimPrefix(err.Error(), errNoUse.Error()+": ")
-	if errors.Is(err, context.DeadlineExceeded) {
-		text = "it does not answer in time"
-	}
-	u.health.Store(&health{at: time.Now(), err: text})
-	return fault.Wrap(fault.Unavailable, err, "the upstream registry at %s is of no help at the moment (%s); what is cached goes on working, try again for the rest", u.host, text)
-}
-
-// pause is how long upstream asks to be left alone from now on.
-func (u *upstream) pause() time.Duration {
-	return time.Until(time.Unix(0, u.pausedUntil.Load())).Round(time.Second)
-}
-
-// pausedBeyond reports whether upstream asks to be left alone for longer than a client waits.
-func (u *upstream) pausedBeyond(ctx context.Context) bool {
-	deadline, ok := ctx.Deadline()
-	return ok && u.pause() > time.Until(deadline)
-}
-
-// late is the error for who has waited for upstream long enough; the question goes on.
-func (u *upstream) late(cause error) error {
-	pause := u.pause()
-	if pause <= 0 {
-		return fault.Wrap(fault.Unavailable, cause, "the upstream registry at %s does not answer in time; try again", u.host)
-	}
-	err := fault.Wrap(fault.Unavailable, cause, "the upstream registry at %s asks to be left alone for another %s; what is cached goes on working, try again for the rest then", u.host, pause)
-	err.Wait = pause
-	return err
-}
-
-// answers notes an answer as a registry gives it.
-func (u *upstream) answers() {
-	now := time.Now()
-	u.health.Store(&health{at: now})
-	u.answered.Store(now.UnixNano())
-}
-
-// silent notes that who asked first has had no answer for a while: until one comes, or a failure, that is how upstream stands.
-func (u *upstream) silent(why string) {
-	u.health.CompareAndSwap(nil, &health{at: time.Now(), err: why})
-}
-
-// troubled reports whether upstream was of no help within the given time: then nobody who has an old file waits for it.
-func (u *upstream) troubled(within time.Duration) bool {
-	h := u.health.Load()
-	return h != nil && h.err != "" && time.Since(h.at) < within
 }
 
 // body is an answer's body that gives its slot back, and is given up when no byte comes for a while.
