@@ -73,14 +73,27 @@ func (o *oddly) be(answer func(w http.ResponseWriter, r *http.Request) bool) { o
 
 func (o *oddly) mirror() *Mirror { return o.Mirror("m") }
 
-// old makes what is known of acme older than anything that is believed without asking.
-func (o *oddly) old() {
+// ask asks for acme's index file when what is known of it is older than anything that is believed without asking upstream.
+func (o *oddly) ask() error {
 	o.t.Helper()
-	e := o.mirror().cached("acme")
-	if e == nil {
-		o.t.Fatal("nothing is known of acme")
+	for {
+		m := o.mirror()
+		epoch := m.epoch.Load()
+		e := m.cached("acme")
+		if e == nil {
+			var err error
+			if e, err = m.load(o.t.Context(), "acme"); err != nil {
+				o.t.Fatal(err)
+			}
+		}
+		if e != nil {
+			e.checked.Store(time.Now().Add(-time.Hour).UnixNano())
+		}
+		_, err := m.Index(o.t.Context(), "acme")
+		if m.epoch.Load() == epoch {
+			return err
+		} // else the follower of changes has just voided what is in memory, and the file may have been read anew instead
 	}
-	e.checked.Store(time.Now().Add(-time.Hour).UnixNano())
 }
 
 // archive gives the bytes of acme 1.0.0.
@@ -100,11 +113,34 @@ func (o *oddly) archive() (string, error) {
 	return out.String(), err
 }
 
+// stored waits until the catalog knows the archive of acme: whoever asks for it has its last byte before that.
+func (o *oddly) stored() {
+	o.t.Helper()
+	for range time.Tick(time.Millisecond) {
+		rows, err := o.Catalog.MirrorCratesOf(o.t.Context(), o.mirror().Row.ID, "acme")
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		if len(rows) > 0 {
+			return
+		}
+	}
+}
+
 func (o *oddly) unavailable(err error, says string) {
 	o.t.Helper()
 	if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), says) {
 		o.t.Errorf("%v, want one that says %q", err, says)
 	}
+}
+
+// absent is an upstream without acme.
+func absent(w http.ResponseWriter, r *http.Request) bool {
+	if strings.HasPrefix(r.URL.Path, "/index/ac/") {
+		http.NotFound(w, r)
+		return true
+	}
+	return false
 }
 
 // A crate that goes from upstream's index and comes back with other bytes is not believed: it may be another's now. Who has found out says so.
@@ -117,40 +153,23 @@ func TestChecksumChangesByWayOfAGap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.writer.settled(t.Context())
-	o.be(func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.HasPrefix(r.URL.Path, "/index/ac/") {
-			http.NotFound(w, r)
-			return true
-		}
-		return false
-	})
-	o.old()
-	if _, err := o.mirror().Index(t.Context(), "acme"); fault.KindOf(err) != fault.NotFound {
+	o.stored()
+	o.be(absent)
+	if err := o.ask(); fault.KindOf(err) != fault.NotFound {
 		t.Fatalf("it is gone, and the mirror says %v", err)
 	}
 	o.be(func(http.ResponseWriter, *http.Request) bool { return false })
-	o.old()
-	if _, err := o.mirror().Index(t.Context(), "acme"); err != nil { // the same again
+	if err := o.ask(); err != nil { // the same again
 		t.Fatal(err)
 	}
-	o.be(func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.HasPrefix(r.URL.Path, "/index/ac/") {
-			http.NotFound(w, r)
-			return true
-		}
-		return false
-	})
-	o.old()
-	_, _ = o.mirror().Index(t.Context(), "acme")
+	o.be(absent)
+	if err := o.ask(); fault.KindOf(err) != fault.NotFound {
+		t.Fatalf("it is gone again, and the mirror says %v", err)
+	}
 	o.publish("somebody else's archive")
 	o.be(func(http.ResponseWriter, *http.Request) bool { return false })
 	for range 2 {
-		if e := o.mirror().cached("acme"); e != nil {
-			o.old()
-		}
-		_, err = o.mirror().Index(t.Context(), "acme")
-		o.unavailable(err, "changed the checksum of acme 1.0.0")
+		o.unavailable(o.ask(), "changed the checksum of acme 1.0.0")
 	}
 	if now, err := o.archive(); err != nil || now != was {
 		t.Errorf("who has it in a lockfile gets %q, %v", now, err)
@@ -172,13 +191,6 @@ func TestChecksumChangesByWayOfAGap(t *testing.T) {
 // That there was no such crate a while ago is not told as what is so now while upstream is away.
 func TestAbsenceIsForgotten(t *testing.T) {
 	o := openOddly(t)
-	absent := func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.HasPrefix(r.URL.Path, "/index/ac/") {
-			http.NotFound(w, r)
-			return true
-		}
-		return false
-	}
 	o.be(absent)
 	for range 2 {
 		if _, err := o.mirror().Index(t.Context(), "acme"); fault.KindOf(err) != fault.NotFound {
@@ -186,9 +198,7 @@ func TestAbsenceIsForgotten(t *testing.T) {
 		}
 	}
 	o.be(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusForbidden); return true })
-	o.old()
-	_, err := o.mirror().Index(t.Context(), "acme")
-	o.unavailable(err, "of no help")
+	o.unavailable(o.ask(), "of no help")
 }
 
 // An answer that says "as before" to who has nothing is none.
