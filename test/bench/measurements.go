@@ -165,8 +165,12 @@ func measureDownload(ctx context.Context, b *bench) (result, error) {
 	return result{"download of a 1 MiB crate, 32 connections", perSec(o), "nginx, sendfile: " + perSec(t), fmt.Sprintf("%.2f", ratio), "0.80", atLeast("the ratio", ratio, 0.8)}, err
 }
 
-// publishes is how many publishes of 20 kB make one half of a round.
-const publishes = 200
+// publishes is how many publishes of 20 kB make one half of a turn, and publishTurns how many turns are a round: what a neighbour does to the disk
+// lasts seconds, and hits both halves of a short turn.
+const (
+	publishes    = 40
+	publishTurns = 5
+)
 
 // measurePublish publishes crates of 20 kB one after the other, in turns with a loop that does no more than what durability
 // asks: write, sync, rename, sync the folder, commit to SQLite with the same settings.
@@ -182,7 +186,7 @@ func measurePublish(ctx context.Context, b *bench) (result, error) {
 	defer bare.close()
 	var ours, theirs, ratios []float64
 	var times []time.Duration
-	for round := range b.rounds {
+	for round := range publishTurns * b.rounds {
 		var frames [publishes][]byte
 		for i := range frames {
 			frames[i] = upload.New(fmt.Sprintf("bench-%d", i%10), fmt.Sprintf("1.%d.%d", round, i), noise).Frame
