@@ -131,7 +131,7 @@ func TestInAClusterOfOthers(t *testing.T) {
 	if err := o.api.CoreV1().Namespaces().Delete(t.Context(), "crateyard-demo", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
+	for range 1200 {
 		if _, err := o.api.CoreV1().Namespaces().Get(t.Context(), "crateyard-demo", metav1.GetOptions{}); apierrors.IsNotFound(err) {
 			break
 		}
