@@ -16,6 +16,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/crateyard/crateyard/test/apiserver"
 )
 
 // config reaches the API server that all tests of this package share. Each test has a namespace of its own.
@@ -35,8 +37,12 @@ func run(m *testing.M) int {
 	api := &envtest.Environment{CRDDirectoryPaths: []string{"../config/crd/bases"}, ErrorIfCRDPathMissing: true}
 	// As on OpenShift: who sets an owner that must wait for a child must be allowed to finalize it, and who changes an owner to delete the child.
 	api.ControlPlane.GetAPIServer().Configure().Append("enable-admission-plugins", "OwnerReferencesPermissionEnforcement")
-	var err error
-	if config, err = api.Start(); err != nil {
+	release, err := apiserver.Prepare(api)
+	if err == nil {
+		defer release()
+		config, err = api.Start()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "starting the API server:", err)
 		return 1
 	}

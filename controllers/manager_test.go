@@ -84,7 +84,7 @@ func (h *harness) startOperatorAs(user string, options controllers.Options) {
 // eventually asks until it is true.
 func (h *harness) eventually(what string, ask func() bool) {
 	h.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if ask() {
 			return
 		}

@@ -17,7 +17,7 @@ import (
 // installServiceMonitors makes the cluster know ServiceMonitors until the test ends; other tests need one that does not.
 func (h *harness) installServiceMonitors() {
 	h.Helper()
-	options := envtest.CRDInstallOptions{Paths: []string{"testdata/servicemonitors.yaml"}, ErrorIfPathMissing: true, PollInterval: 50 * time.Millisecond}
+	options := envtest.CRDInstallOptions{Paths: []string{"testdata/servicemonitors.yaml"}, ErrorIfPathMissing: true, MaxTime: time.Minute, PollInterval: 50 * time.Millisecond}
 	if _, err := envtest.InstallCRDs(config, options); err != nil {
 		h.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func (h *harness) installServiceMonitors() {
 		if err := envtest.UninstallCRDs(config, options); err != nil {
 			h.Error(err)
 		}
-		for range 200 { // until discovery has forgotten it, too
+		for range 1200 { // until discovery has forgotten it, too
 			c, err := client.New(config, client.Options{})
 			if err != nil {
 				h.Error(err)
@@ -60,19 +60,35 @@ func TestServiceMonitorIsWatched(t *testing.T) {
 	}
 	h.eventually("a ServiceMonitor", func() bool { return h.exists("acme", monitor()) })
 
-	soon := time.Now().Add(8 * time.Second)
-	edited := get(h, "acme", monitor())
-	h.must(unstructured.SetNestedStringMap(edited.Object, map[string]string{"app": "other"}, "spec", "selector", "matchLabels"))
-	h.must(h.client.Update(t.Context(), edited))
-	h.eventually("its selector again", func() bool {
-		labels, _, err := unstructured.NestedStringMap(get(h, "acme", monitor()).Object, "spec", "selector", "matchLabels")
-		return err == nil && labels["crateyard.dev/registry"] == "acme"
-	})
-	h.must(h.client.Delete(t.Context(), get(h, "acme", monitor())))
-	h.eventually("the ServiceMonitor again", func() bool { return h.exists("acme", monitor()) })
-	if time.Now().After(soon) {
-		t.Error("the ServiceMonitor was mended later than a watch would tell")
+	soon := func(what string, harm func()) {
+		t.Helper()
+		// A busy machine may take its time now and then; who waits for the next look at the Registry takes it each time but the first, which
+		// may come right before that.
+		for i := range 6 {
+			begin := time.Now()
+			harm()
+			h.eventually(what, func() bool {
+				u := monitor()
+				if !h.exists("acme", u) {
+					return false
+				}
+				labels, _, err := unstructured.NestedStringMap(u.Object, "spec", "selector", "matchLabels")
+				return err == nil && labels["crateyard.dev/registry"] == "acme"
+			})
+			if i > 0 && time.Since(begin) < 5*time.Second {
+				return
+			}
+		}
+		t.Errorf("%s: it was mended later than a watch would tell", what)
 	}
+	soon("its selector again", func() {
+		h.eventually("another selector", func() bool { // of what nobody else has changed meanwhile
+			edited := get(h, "acme", monitor())
+			h.must(unstructured.SetNestedStringMap(edited.Object, map[string]string{"app": "other"}, "spec", "selector", "matchLabels"))
+			return h.client.Update(t.Context(), edited) == nil
+		})
+	})
+	soon("the ServiceMonitor again", func() { h.must(h.client.Delete(t.Context(), get(h, "acme", monitor()))) })
 
 	r := get(h, "acme", &v1alpha1.Registry{})
 	r.Spec.Monitoring.ServiceMonitor, r.Spec.Ingress = v1alpha1.Disabled, nil

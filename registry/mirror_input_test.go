@@ -13,6 +13,7 @@ import (
 	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/port"
 )
 
 // refused fails the test unless an error is the client's own fault and says what is wanted.
@@ -281,7 +282,7 @@ func TestMirrorsOfWrongUpstreams(t *testing.T) {
 	missing := httptest.NewServer(http.NotFoundHandler())
 	defer missing.Close()
 	for name, c := range map[string]struct{ address, says string }{
-		"gone":    {"http://" + freeAddress(t), "connection refused"},
+		"gone":    {"http://" + port.Address(t), "connection refused"},
 		"page":    {page.URL, "no line that cargo could read"},
 		"missing": {missing.URL, "it has no config.json: is it a sparse index?"},
 	} {

@@ -1,8 +1,10 @@
 package registry_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
@@ -50,10 +52,11 @@ func TestMirrorSuspended(t *testing.T) {
 	m := openMirror(t, func(s *wire.MirrorSpec) { s.Crates = []wire.MirrorCrate{{Name: "acme"}} }, "acme 1.0.0")
 	first := m.synced()
 	ended := first.Status.Sync.LastEnded
+	later := fmt.Sprintf("0 0 1 %d *", time.Now().AddDate(0, 6, 0).Month()) // not while the test runs
 	suspend := func(suspend bool, crates ...string) wire.Mirror {
 		t.Helper()
 		spec := first.Spec
-		spec.Suspend, spec.Schedule, spec.Crates = suspend, "* * * * *", []wire.MirrorCrate{{Name: "acme"}}
+		spec.Suspend, spec.Schedule, spec.Crates = suspend, later, []wire.MirrorCrate{{Name: "acme"}}
 		for _, name := range crates {
 			spec.Crates = append(spec.Crates, wire.MirrorCrate{Name: name})
 		}

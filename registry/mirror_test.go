@@ -163,15 +163,17 @@ func TestMirrorPassesBytesThrough(t *testing.T) {
 // A new version is seen when the file is older than MaxAge; a name that upstream lacks is asked for again after a while, too.
 func TestMirrorIsFresh(t *testing.T) {
 	m := openMirror(t, nil, "acme 1.0.0")
+	m.put("hour", func(s *wire.MirrorSpec) { s.Upstream.MaxAge = wire.Duration(time.Hour) })
+	for range 6 {
+		if a := m.do("GET", "/mirrors/hour/ac/me/acme", "", nil); a.status != 200 {
+			t.Fatal(a.status, a.body)
+		}
+	}
+	if n := m.proxy.Count("/index/ac/me/acme"); n != 1 {
+		t.Errorf("a fresh file was asked for %d times more", n-1)
+	}
 	if a := m.index("acme"); a.status != 200 {
 		t.Fatal(a.status, a.body)
-	}
-	before := m.proxy.Count("/index/ac/me/acme")
-	for range 5 {
-		m.index("acme")
-	}
-	if n := m.proxy.Count("/index/ac/me/acme"); n != before {
-		t.Errorf("a fresh file was asked for %d times more", n-before)
 	}
 	m.from.ship("acme", "1.1.0")
 	eventually(t, "1.1.0 is in the file", func() bool { return strings.Contains(m.index("acme").body, `"1.1.0"`) })

@@ -40,7 +40,9 @@ func TestStopFinishesPublishes(t *testing.T) {
 // Until the drain delay is over nothing is refused, for whoever has not heard yet sends all that it has. Clients are told to leave their
 // connections, so that none has a request under way on one when it is closed. Neither cargo's publish nor this test's client repeats one.
 func TestServesUntilDrainDelayIsOver(t *testing.T) {
-	y := open(t, func(c *registry.Config) { c.DrainDelay = registry.Duration(3 * time.Second) })
+	t.Parallel()                   // it takes as long as the delay
+	const delay = 15 * time.Second // in which a busy machine can ask all of the following
+	y := open(t, func(c *registry.Config) { c.DrainDelay = registry.Duration(delay) })
 	if a := y.publish(good(t, "demo", "1.0.0")); a.status != 200 {
 		t.Fatal(a.status, a.body)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/postgres"
 	"github.com/crateyard/crateyard/test/process"
 )
@@ -101,7 +101,7 @@ func TestWaitsWhileBackendsAreNotItsOwn(t *testing.T) {
 func TestClientsOfServerThatWaits(t *testing.T) {
 	y, end := openWatched(t, func(k *registry.Config) {
 		k.URL, k.AdminToken = "https://crates.example.com/acme", "cy_test_"+strings.Repeat("a", 43)
-		k.Catalog.Postgres = &registry.Postgres{URI: "postgres://nobody@" + freeAddress(t) + "/none", MaxConnections: 5}
+		k.Catalog.Postgres = &registry.Postgres{URI: "postgres://nobody@" + port.Address(t) + "/none", MaxConnections: 5}
 	})
 	eventually(t, "the server says what it waits for", func() bool {
 		_, text := look(y.ops + "/readyz")
@@ -124,7 +124,7 @@ func openWatched(t *testing.T, config func(*registry.Config)) (_ *yard, end func
 	t.Helper()
 	k := registry.DefaultConfig()
 	config(&k)
-	k.Listen, k.OpsListen, k.Data = freeAddress(t), freeAddress(t), t.TempDir()
+	k.Listen, k.OpsListen, k.Data = port.Address(t), port.Address(t), t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
@@ -156,20 +156,10 @@ func look(address string) (status int, text string) {
 	return resp.StatusCode, string(body)
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 // execute runs a statement beside the server.
 func execute(t *testing.T, uri, statement string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, uri)
 	if err != nil {

@@ -4,7 +4,6 @@ package demo_test
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/crateyard/crateyard/test/apiserver"
+	"github.com/crateyard/crateyard/test/port"
 )
 
 type others struct {
@@ -34,6 +36,11 @@ func start(t *testing.T) *others {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: this test needs a real API server; `make test` sets it")
 	}
 	env := &envtest.Environment{}
+	release, err := apiserver.Prepare(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
 	config, err := env.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -47,12 +54,7 @@ func start(t *testing.T) *others {
 	if err := os.WriteFile(kubeconfig, env.KubeConfig, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close() // the script looks whether somebody listens there
+	address := port.Address(t) // the script looks whether somebody listens there
 	return &others{t, kubernetes.NewForConfigOrDie(config), append(os.Environ(), "PATH="+assets+":"+os.Getenv("PATH"), "KUBECONFIG="+kubeconfig,
 		"CRATEYARD_CLUSTER=current", "CRATEYARD_DEMO_WORK="+t.TempDir(), "CRATEYARD_DEMO_ADDRESS="+address)}
 }
@@ -129,7 +131,7 @@ func TestInAClusterOfOthers(t *testing.T) {
 	if err := o.api.CoreV1().Namespaces().Delete(t.Context(), "crateyard-demo", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
+	for range 1200 {
 		if _, err := o.api.CoreV1().Namespaces().Get(t.Context(), "crateyard-demo", metav1.GetOptions{}); apierrors.IsNotFound(err) {
 			break
 		}

@@ -236,17 +236,15 @@ func TestFeedHasNoHoles(t *testing.T) {
 			defer mu.Unlock()
 			return len(heard[i]) == publishers*each/5 && rs[i].feed.seq.Load() == publishers*each
 		})
-		if lag := rs[i].FeedLag(); lag < 0 || lag > 10*time.Second {
-			t.Errorf("lag %s", lag)
-		}
+		eventually(t, func() bool { lag := rs[i].FeedLag(); return lag >= 0 && lag < 10*time.Second })
 	}
 }
 
 func eventually(t *testing.T, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("it did not come to pass within 30 s")
+			t.Fatal("it did not come to pass")
 		}
 	}
 }
@@ -323,7 +321,11 @@ func TestSequencersTakeTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool { return c.feed.seq.Load() == 1 && c.FeedLag() < time.Second })
-	if done, err := c.feed.number(t.Context(), tryLock); !done || err != nil {
-		t.Errorf("alone: %v %v", done, err)
-	}
+	eventually(t, func() bool { // but for the rounds that its own sequencer still makes
+		done, err := c.feed.number(t.Context(), tryLock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	})
 }

@@ -35,7 +35,7 @@ func TestPublishScansNothing(t *testing.T) {
 	c.rw.db.SetMaxIdleConns(0)
 	for _, table := range []string{"versions", "audit"} {
 		var scans, read int64
-		for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 			var inserted int64
 			if err := c.ro.QueryRowContext(t.Context(), "SELECT seq_scan, seq_tup_read, n_tup_ins FROM pg_stat_user_tables WHERE relname = ?", table).
 				Scan(&scans, &read, &inserted); err != nil {

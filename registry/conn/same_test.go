@@ -39,7 +39,7 @@ func (s *server) talk(t testing.TB, pause time.Duration, parts ...string) heard 
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
 	done := make(chan heard)
 	go func() {
 		all, err := io.ReadAll(c)

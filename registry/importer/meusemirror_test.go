@@ -2,7 +2,6 @@ package importer_test
 
 import (
 	"bytes"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/crateyard/crateyard/registry/importer"
 	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/s3"
 	"github.com/crateyard/crateyard/test/serve"
 	"github.com/crateyard/crateyard/test/upload"
@@ -32,14 +32,7 @@ type meuse struct {
 func newMeuse(t *testing.T) *meuse {
 	t.Helper()
 	m := &meuse{proxy: upstream.New(t), dir: t.TempDir()}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := port.Address(t)
 	from := start(t, "--url", m.proxy.URL, "--listen", address)
 	m.proxy.To("http://" + address)
 	m.serde, m.newer = upload.New("serde", "1.0.0", nil), upload.New("serde", "1.0.1+build.2", nil)

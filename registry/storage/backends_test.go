@@ -114,7 +114,7 @@ func openS3(t *testing.T, o S3Options) *S3 {
 		if left, err := filepath.Glob(filepath.Join(o.SpoolDir, "*")); err != nil || len(left) > 0 {
 			t.Errorf("left in the folder for uploads: %v %v", left, err)
 		}
-		for end := time.Now().Add(5 * time.Second); len(store.spools.free) < spoolMemoryMost; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); len(store.spools.free) < spoolMemoryMost; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Errorf("%d uploads have not given their memory back", spoolMemoryMost-len(store.spools.free))
 				return

@@ -131,7 +131,7 @@ func openCached(t *testing.T, s Store, o CacheOptions) (*Cached, *tally) {
 // settle waits until nothing is being fetched.
 func settle(t *testing.T, c *Cached) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		c.mu.Lock()
 		n := len(c.fills)
 		c.mu.Unlock()

@@ -149,7 +149,7 @@ func testSweepRacesWithPublish(t *testing.T, y *upkeeptest.Yard) {
 	for w := range 3 {
 		publishers.Go(func() {
 			for i := w; i < crates; i += 3 {
-				for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+				for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 					_, err := y.TryPublish(archives[i], name(i), "1.0.0")
 					if err == nil {
 						published.Add(1)

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/serve"
 )
 
@@ -56,14 +57,11 @@ http {
 `
 
 func (b *bench) startNginx(ctx context.Context) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	number, _, err := port.Reserve()
 	if err != nil {
 		return err
 	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		return err
-	}
+	addr := fmt.Sprint("127.0.0.1:", number)
 	b.files = "http://" + addr
 	if err := os.MkdirAll(filepath.Join(b.dir, "www"), 0o755); err != nil {
 		return err

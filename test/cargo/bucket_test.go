@@ -33,7 +33,7 @@ func cmdBucket(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { ts.Check(s.Stop()) })
 	front := httptest.NewServer(oneWayIn(ts, s.Endpoint))
 	ts.Defer(front.Close)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	name, err := s.Bucket(ctx)
 	ts.Check(err)

@@ -98,7 +98,7 @@ func cmdUser(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: user NAME ROLE [SCOPES [CRATES]]")
 	}
 	c := client.New(ts.Getenv("URL"), ts.Getenv("CRATEYARD_TOKEN"))
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := c.CreateUser(ctx, wire.CreateUser{Name: args[0], Role: args[1]})
 	ts.Check(err)

@@ -1,7 +1,6 @@
 package cargo
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/process"
 	"github.com/crateyard/crateyard/test/serve"
 )
@@ -35,7 +35,7 @@ func TestREADME(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(programs, "go"), []byte(goRun), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := port.Address(t)
 	bash := func(script string) *exec.Cmd {
 		cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
 		cmd.Dir = dir
@@ -91,14 +91,4 @@ func laptopBlocks(t *testing.T) (server, user string) {
 		t.Fatal("the README has no two blocks of commands under \"On a laptop\", of which the first is one line")
 	}
 	return blocks[0][1], blocks[1][1]
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // the server takes it next
-	return l.Addr().String()
 }

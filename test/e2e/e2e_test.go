@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/crateyard/crateyard/test/port"
 )
 
 // The steps build on each other, as a team's first weeks with a registry do.
@@ -44,7 +46,7 @@ const applyToReady = 15 * time.Second
 
 func samplesBecomeReady(t *testing.T, c *cluster) {
 	c.kubectl(t, "apply", "-f", "hack/demo/namespace.yaml")
-	l := freeAddress(t)
+	l := port.Address(t)
 	c.address = l
 	began := time.Now()
 	c.applySamples(t)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/serve"
 )
 
@@ -56,7 +57,7 @@ func (m *mirrored) expose(t *testing.T) {
 // hasLockfile fills the upstream and makes the application. Both is done in the cluster's network, where the upstream has the address that the mirror knows.
 func (m *mirrored) hasLockfile(t *testing.T) {
 	m.kubectl(t, "apply", "-f", "hack/demo/namespace.yaml")
-	m.listens = freeAddress(t)
+	m.listens = port.Address(t)
 	var err error
 	if m.upstream, err = serve.Start(m.outer.TempDir(), "--listen", m.listens, "--url", "http://"+upstreamAddress); err != nil {
 		t.Fatal(err)
@@ -138,7 +139,7 @@ spec:
 `
 
 func (m *mirrored) comesIn(t *testing.T) {
-	m.address = freeAddress(t)
+	m.address = port.Address(t)
 	m.kubectl(t, "-n", namespace, "create", "configmap", "app-lock", "--from-file="+filepath.Join(m.app, "Cargo.lock"))
 	if err := m.apply(t, fmt.Sprintf(mirrorSpec, m.address, upstreamAddress)); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/postgres"
 	"github.com/crateyard/crateyard/test/s3"
 	"github.com/crateyard/crateyard/test/serve"
@@ -125,7 +126,7 @@ func (f *fleet) becomesReady(t *testing.T) {
 	f.uri = u.String()
 	f.kubectl(t, "-n", namespace, "create", "secret", "generic", "fleet-pg", "--from-literal=uri="+f.uri)
 	f.kubectl(t, "-n", namespace, "create", "secret", "generic", "fleet-s3", "--from-literal=AWS_ACCESS_KEY_ID="+f.s3.AccessKey, "--from-literal=AWS_SECRET_ACCESS_KEY="+f.s3.SecretKey)
-	f.address = freeAddress(t)
+	f.address = port.Address(t)
 	began := time.Now()
 	if err := f.apply(t, fmt.Sprintf(fleetSpec, f.address, f.bucket, s3Address, f.bucket, s3Address)); err != nil {
 		t.Fatal(err)
@@ -409,7 +410,7 @@ spec:
 		said, err := f.run("kubectl", "-n", namespace, "get", "registry/again", "-o", `jsonpath={.status.restoredAt} {.status.conditions[?(@.type=="Ready")].status}`)
 		return said, err == nil && strings.HasSuffix(said, " True") && !strings.HasPrefix(said, " ")
 	})
-	address := freeAddress(t)
+	address := port.Address(t)
 	f.must(t, f.tool, "forward", "--name", "e2e", "--listen", address, "--service", namespace+"/again:80")
 	status, text, err := serve.NewClient("http://"+address, "").Do("GET", "/index/fl/ee/fleet-base", nil)
 	if err != nil || status != 200 || !strings.Contains(string(text), `"vers":"0.1.0"`) {

@@ -160,8 +160,11 @@ func noise(n int) []byte {
 	return b
 }
 
-// served reads as others would until those who mean harm are done, and at least ten times. Nobody is to wait for them: a read
-// that takes five seconds, of those that need a millisecond, does.
+// soon is the longest that a request of others may take, of those that need some milliseconds on an idle machine: half of what those who mean harm have the
+// server wait for. A busy machine takes less.
+const soon = 15 * time.Second
+
+// served reads as others would until those who mean harm are done, and at least ten times. Nobody is to wait for them.
 func served(t *testing.T, s *serve.Server, harm *sync.WaitGroup) {
 	t.Helper()
 	done := make(chan struct{})
@@ -184,7 +187,7 @@ func served(t *testing.T, s *serve.Server, harm *sync.WaitGroup) {
 			return
 		}
 		_ = resp.Body.Close() // read far enough
-		if d := time.Since(begin); d > 5*time.Second {
+		if d := time.Since(begin); d > soon {
 			t.Errorf("a read took %s", d)
 		}
 		time.Sleep(20 * time.Millisecond) // it is the others who are to be many
@@ -347,7 +350,7 @@ func TestManySlowUploads(t *testing.T) {
 		}
 	}
 	incoming := filepath.Join(s.Data, "storage", "incoming")
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		files, err := os.ReadDir(incoming)
 		if err == nil && len(files) == 200 {
 			break
@@ -363,7 +366,7 @@ func TestManySlowUploads(t *testing.T) {
 			t.Fatalf("%v %v", resp, err)
 		}
 		_ = resp.Body.Close() // read far enough
-		if d := time.Since(begin); d > 5*time.Second {
+		if d := time.Since(begin); d > soon {
 			t.Errorf("a read took %s", d)
 		}
 	}
@@ -374,7 +377,7 @@ func TestManySlowUploads(t *testing.T) {
 		_ = w.CloseWithError(io.ErrUnexpectedEOF) // the sender is gone
 	}
 	wg.Wait()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if files, err := os.ReadDir(incoming); err == nil && len(files) == 0 {
 			break
 		}

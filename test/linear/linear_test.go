@@ -28,19 +28,19 @@ func TestOneServer(t *testing.T) {
 
 func check(t *testing.T, servers ...*serve.Client) *recorder {
 	t.Helper()
+	return checkUntil(t, (*recorder).some, servers...)
+}
+
+func checkUntil(t *testing.T, enough func(r *recorder) bool, servers ...*serve.Client) *recorder {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
-	r, err := record(servers, 12, length, seed)
+	r, err := record(servers, 12, length, seed, enough)
 	if err != nil {
 		t.Fatalf("seed %d: %v", seed, err)
 	}
-	done := map[what]int{}
-	for _, op := range r.ops {
-		if out := op.Output.(output); out.status < 300 {
-			done[op.Input.(input).what]++
-		}
-	}
+	done := r.counts()
 	t.Logf("seed %d: %d requests, done: %v", seed, len(r.ops)+len(r.index), done)
-	for _, w := range []what{publish, yank, unyank, deletion, read} {
+	for _, w := range kinds {
 		if done[w] == 0 {
 			t.Errorf("no %s among them", w)
 		}
@@ -48,7 +48,7 @@ func check(t *testing.T, servers ...*serve.Client) *recorder {
 	if err := r.checkIndex(); err != nil {
 		t.Error(err)
 	}
-	result, info := porcupine.CheckOperationsVerbose(model(), r.ops, 2*time.Minute)
+	result, info := porcupine.CheckOperationsVerbose(model(), r.ops, 5*time.Minute)
 	if result != porcupine.Ok {
 		file, err := os.CreateTemp("", "crateyard-history-*.html") //nolint:usetesting // a person looks at it after the test
 		if err != nil {

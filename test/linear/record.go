@@ -19,6 +19,7 @@ import (
 // recorder keeps the history of all clients.
 type recorder struct {
 	begin time.Time
+	took  time.Duration // until the last client was done
 	mu    sync.Mutex
 	ops   []porcupine.Operation // writes, and reads of the web API
 	index []indexRead
@@ -26,24 +27,66 @@ type recorder struct {
 	errs  []error
 }
 
-// record has many clients ask the servers at random for a while, about a few versions at a time, and gives what they saw.
-func record(servers []*serve.Client, clients int, length time.Duration, seed uint64) (*recorder, error) {
+// record has many clients ask the servers at random for a while, about a few versions at a time, and gives what they saw. They go on until enough has been
+// done, which on a busy machine may take longer, but not for more than a minute.
+func record(servers []*serve.Client, clients int, length time.Duration, seed uint64, enough func(r *recorder) bool) (*recorder, error) {
 	r := &recorder{begin: time.Now()}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for time.Sleep(length); time.Since(r.begin) < time.Minute && !enough(r); time.Sleep(100 * time.Millisecond) {
+		}
+	}()
 	var wg sync.WaitGroup
 	for id := range clients {
 		rng := rand.New(rand.NewPCG(seed, uint64(id)))
 		wg.Go(func() {
-			for time.Since(r.begin) < length {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
 				// All clients are at the same crate at the same time, and leave it for a new one soon.
-				crate := fmt.Sprintf("crate%d", time.Since(r.begin)/(250*time.Millisecond))
+				crate := fmt.Sprintf("crate%d", time.Since(r.begin)/crateTime)
 				server := rng.IntN(len(servers))
 				r.once(servers[server], server, id, crate, fmt.Sprintf("1.%d.0", rng.IntN(3)), rng)
 			}
 		})
 	}
 	wg.Wait()
+	r.took = time.Since(r.begin)
 	return r, errors.Join(r.errs...)
 }
+
+// crateTime is how long a crate is the one that all are at.
+const crateTime = 250 * time.Millisecond
+
+// counts gives how many requests of each kind went well so far.
+func (r *recorder) counts() map[what]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	done := map[what]int{}
+	for _, op := range r.ops {
+		if out := op.Output.(output); out.status < 300 {
+			done[op.Input.(input).what]++
+		}
+	}
+	return done
+}
+
+// some reports whether of each kind at least one request went well.
+func (r *recorder) some() bool {
+	done := r.counts()
+	for _, w := range kinds {
+		if done[w] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+var kinds = []what{publish, yank, unyank, deletion, read}
 
 func (r *recorder) once(c *serve.Client, server, id int, crate, version string, rng *rand.Rand) {
 	in := input{key: crate + "@" + version}

@@ -16,6 +16,6 @@ func TestReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	clients, _ := startReplicas(t, shared, 3)
-	check(t, clients...)
-	sameEverywhere(t, clients)
+	r := check(t, clients...)
+	sameEverywhere(t, clients, r.took)
 }

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/index"
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/serve"
 	"github.com/crateyard/crateyard/test/upstream"
 )
@@ -35,7 +35,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{crates: realCrates(t), proxy: upstream.New(t)}
-	address := freeAddress(t)
+	address := port.Address(t)
 	w.from = start(t, "--url", w.proxy.URL, "--listen", address)
 	w.proxy.To("http://" + address)
 	fill(t, w.from, "http://"+address, w.crates)
@@ -56,16 +56,6 @@ func start(t *testing.T, flags ...string) *serve.Server {
 		}
 	})
 	return s
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // it was only asked for an address
-	return l.Addr().String()
 }
 
 // put makes a mirror of the upstream.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/serve"
 	"github.com/crateyard/crateyard/test/upload"
 )
@@ -67,7 +68,7 @@ func TestMirrorBehindProxy(t *testing.T) {
 		}
 	}
 	// httptest's certificate is for example.com; a name below a top-level domain that is nobody's is asked for nowhere but at the proxy.
-	plain, secure := freeAddress(t), freeAddress(t)
+	plain, secure := port.Address(t), port.Address(t)
 	publish(start(t, "--url", "http://crates.test", "--listen", plain), plain)
 	publish(start(t, "--url", "https://example.com", "--listen", secure), secure)
 	tls := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: secure}))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/postgres"
 	"github.com/crateyard/crateyard/test/serve"
 	"github.com/crateyard/crateyard/test/upload"
@@ -21,7 +22,7 @@ import (
 // A server that is killed in the middle of a fetch leaves it to the other one, which waits for as long as the lease lasts.
 func TestFetchIsTakenOver(t *testing.T) {
 	t.Parallel()
-	proxy, address := upstream.New(t), freeAddress(t)
+	proxy, address := upstream.New(t), port.Address(t)
 	from := start(t, "--url", proxy.URL, "--listen", address)
 	proxy.To("http://" + address)
 	crate := upload.New("acme", "1.0.0", []byte("// a crate\n"))
@@ -51,7 +52,7 @@ func TestFetchIsTakenOver(t *testing.T) {
 	if _, err := client.New(servers[0].URL, servers[0].AdminToken).PutMirror(t.Context(), "m", wire.MirrorChange{Spec: spec}); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // until the second server has heard of it
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // until the second server has heard of it
 		if _, err := download(servers[1].URL + "/mirrors/m/config.json"); err == nil {
 			break
 		} else if time.Now().After(end) {
@@ -64,7 +65,7 @@ func TestFetchIsTakenOver(t *testing.T) {
 		_, _ = download(servers[0].URL + "/mirrors/m/crates/acme/1.0.0/download") // cut
 		close(ended)
 	}()
-	for end := time.Now().Add(10 * time.Second); proxy.Count("/crates/acme/") == 0; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); proxy.Count("/crates/acme/") == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the first server asks for nothing")
 		}

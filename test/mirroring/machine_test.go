@@ -3,7 +3,6 @@ package mirroring
 import (
 	"bytes"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/process"
 	"github.com/crateyard/crateyard/test/serve"
 	"github.com/crateyard/crateyard/test/upstream"
@@ -56,10 +56,7 @@ esac
 exec `+bin+` "$@"`)
 	sysroot, err := exec.Command("rustc", "--print", "sysroot").Output()
 	m.must(err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	m.must(err)
-	m.address = l.Addr().String()
-	m.must(l.Close()) // the server takes it next
+	m.address = port.Address(t)
 	m.env = []string{
 		"HOME=" + m.home, "PATH=" + filepath.Join(m.home, "programs") + ":" + filepath.Join(strings.TrimSpace(string(sysroot)), "bin") + ":" + os.Getenv("PATH"),
 		"CARGO_BUILD_JOBS=1", "CARGO_TERM_COLOR=never", "CARGO_TERM_PROGRESS_WHEN=never", "__CARGO_TEST_CRATES_IO_URL_DO_NOT_USE_THIS=" + index,
@@ -88,10 +85,7 @@ type started struct {
 // start starts a server that the text's meets.
 func (m *machine) start(flags ...string) started {
 	m.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	m.must(err)
-	listen := l.Addr().String()
-	m.must(l.Close())
+	listen := port.Address(m.t)
 	s, err := serve.Start(m.t.TempDir(), append(flags, "--listen", listen)...)
 	m.must(err)
 	m.t.Cleanup(func() { m.must(s.Stop()) })

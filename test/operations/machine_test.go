@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	_ "modernc.org/sqlite" // the driver "sqlite", for Kellnr's database
 
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/postgres"
 	"github.com/crateyard/crateyard/test/process"
 	"github.com/crateyard/crateyard/test/s3"
@@ -46,10 +46,8 @@ func newMachine(t *testing.T) *machine {
 	for _, dir := range []string{"/root", "/var/lib", "/mnt/bundles", "/etc/crateyard/s3", "/etc/backup-keys", "/srv", "/bin"} {
 		m.must(os.MkdirAll(m.path(dir), 0o750))
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	m.must(err)
-	m.address = l.Addr().String()
-	m.must(l.Close())
+	m.address = port.Address(t)
+	var err error
 	m.old, err = serve.Start(t.TempDir())
 	m.must(err)
 	t.Cleanup(func() { m.must(m.old.Stop()) })

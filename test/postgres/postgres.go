@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/process"
 )
 
@@ -33,7 +33,7 @@ const Password = "pass-w0rd/of:the@test"
 const (
 	userName = "crateyard"
 	// startWait bounds how long a start may take, recovery after a kill included; it takes some 200 ms on an idle machine.
-	startWait = 30 * time.Second
+	startWait = 2 * time.Minute
 )
 
 // Options say how a server runs.
@@ -47,6 +47,7 @@ type Options struct {
 type Server struct {
 	dir, bin  string
 	port      int
+	release   func() // of the port
 	settings  map[string]string
 	cred      *syscall.Credential
 	process   *process.Process // nil while it is stopped
@@ -70,7 +71,7 @@ func Start(o Options) (_ *Server, err error) {
 	if s.cred, err = credential(); err != nil {
 		return nil, err
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.port, s.release, err = port.Reserve(); err != nil {
 		return nil, err
 	}
 	removeLeftovers()
@@ -185,7 +186,10 @@ func (s *Server) end(sig syscall.Signal) error {
 }
 
 // Close ends the server and removes its data.
-func (s *Server) Close() error { return errors.Join(s.Kill(), os.RemoveAll(s.dir)) }
+func (s *Server) Close() error {
+	defer s.release()
+	return errors.Join(s.Kill(), os.RemoveAll(s.dir))
+}
 
 // URI is the address of a database, user and password included.
 func (s *Server) URI(database string) string {
@@ -226,14 +230,6 @@ func (s *Server) Logs() string {
 
 // Bin is the folder of the programs: pgbench, psql.
 func (s *Server) Bin() string { return s.bin }
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
-}
 
 // credential is whom root runs the server as; nil: whoever we are.
 func credential() (*syscall.Credential, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/crateyard/crateyard/test/port"
 	"github.com/crateyard/crateyard/test/process"
 )
 
@@ -29,23 +30,21 @@ type Server struct {
 	Pid                  int
 
 	process *process.Process // nil while it is stopped
+	release func()           // of the port
 	buckets int
 }
 
 // startWait bounds how long a start may take; it takes some 100 ms on an idle machine.
-const startWait = 30 * time.Second
+const startWait = 2 * time.Minute
 
 // Start starts a server over folder dir, which must exist, with more flags of versitygw.
 func Start(dir string, flags ...string) (*Server, error) {
 	s := &Server{AccessKey: "crateyard-test", SecretKey: "test-secret-of-crateyard", Region: "us-east-1", Dir: dir, Flags: flags}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	number, release, err := port.Reserve()
 	if err != nil {
 		return nil, err
 	}
-	s.Endpoint = "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		return nil, err
-	}
+	s.Endpoint, s.release = fmt.Sprint("http://127.0.0.1:", number), release
 	return s, s.Resume()
 }
 
@@ -69,6 +68,7 @@ func New(t TB, flags ...string) *Server {
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
+		s.release()
 	})
 	return s
 }

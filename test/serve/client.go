@@ -15,7 +15,7 @@ type Client struct {
 
 // NewClient makes a client that keeps its connections.
 func NewClient(url, token string) *Client {
-	return &Client{URL: url, Token: token, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 30 * time.Second}}
+	return &Client{URL: url, Token: token, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 2 * time.Minute}}
 }
 
 // Do gives the whole answer, or an error when there was none, or only a part of one.

@@ -4,6 +4,7 @@ package serve
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,6 +24,12 @@ var Binary = sync.OnceValues(func() (string, error) {
 	_, here, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(here), "..", "..")
 	out := filepath.Join(root, "bin", "crateyard")
+	// One after the other: who builds second finds it done, and does not write the file that others start meanwhile.
+	unlock, err := lock(out + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
 	cmd := exec.Command("go", "build", "-o", out, ".")
 	cmd.Dir = root
 	if msg, err := cmd.CombinedOutput(); err != nil {
@@ -30,6 +37,21 @@ var Binary = sync.OnceValues(func() (string, error) {
 	}
 	return out, nil
 })
+
+// lock waits until no other process has the file locked.
+func lock(path string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { _ = f.Close() }, nil // which unlocks it
+}
 
 // Server is a running server.
 type Server struct {
@@ -41,7 +63,7 @@ type Server struct {
 }
 
 // startWait bounds how long a start may take; it takes some 50 ms on an idle machine.
-const startWait = 20 * time.Second
+const startWait = 2 * time.Minute
 
 // Options are what a server is started with.
 type Options struct {
@@ -135,7 +157,7 @@ func (s *Server) Stop() error {
 func (s *Server) Signal(sig os.Signal) error { return s.process.Signal(sig) }
 
 // Wait waits for the server's end.
-func (s *Server) Wait() error { return s.process.Wait(time.Minute) }
+func (s *Server) Wait() error { return s.process.Wait(2 * time.Minute) }
 
 // Kill ends the server at once, as a crash would.
 func (s *Server) Kill() error {
