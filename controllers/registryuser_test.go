@@ -317,7 +317,7 @@ func TestTokenRemovedAndRenamed(t *testing.T) {
 		u.Spec.Tokens = append(u.Spec.Tokens, v1alpha1.TokenSpec{Name: "other"})
 	})
 	h.user("ci")
-	other := string(h.secret("ci-other").Data["token"])
+	other, moves := string(h.secret("ci-other").Data["token"]), string(h.secret("ci-cargo").Data["token"])
 	byHand, err := h.admin("acme").CreateToken(t.Context(), wire.CreateToken{User: "ci", Name: "other"})
 	h.must(err)
 	h.changeUser("ci", func(s *v1alpha1.RegistryUserSpec) { s.Tokens = s.Tokens[:1]; s.Tokens[0].SecretName = "renamed" })
@@ -329,6 +329,9 @@ func TestTokenRemovedAndRenamed(t *testing.T) {
 	}
 	if h.works(other) || !h.works(string(h.secret("renamed").Data["token"])) {
 		t.Error("the removed token must be dead, the renamed one live")
+	}
+	if now := string(h.secret("renamed").Data["token"]); now != moves {
+		t.Error("with another secretName there is another token: builds that hold the one from before fail")
 	}
 	if !h.works(byHand.Secret) {
 		t.Error("a token that somebody made by hand was revoked")

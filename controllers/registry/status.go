@@ -202,7 +202,11 @@ func volumeReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 		return nil
 	case f.volume == nil: // just made
 	case f.volume.DeletionTimestamp != nil:
-		return condition(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s is being deleted, by somebody else; its data goes when the pod stops", name)))
+		why := doomed(r, f.volume)
+		if why == "" {
+			why = fmt.Sprintf("PersistentVolumeClaim %s is being deleted with the earlier Registry that it belongs to; it is made anew when it is gone", name)
+		}
+		return condition(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, why))
 	case f.volume.Status.Phase == corev1.ClaimLost:
 		return condition(conditions.False(typ, v1alpha1.ReasonVolumeDeleted, fmt.Sprintf("PersistentVolumeClaim %s lost its volume; restore it, or delete the claim to begin with an empty one", name)))
 	case f.volume.Status.Phase == corev1.ClaimBound && f.growth != "":

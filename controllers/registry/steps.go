@@ -56,10 +56,22 @@ func (s *scope) observeVolume(ctx context.Context) error {
 		return outcome.WaitFor(pollUnbound, v1alpha1.ReasonStorageClassMissing, "PersistentVolumeClaim %s of an earlier Registry never got a volume, and asks for one of StorageClass %s, which cannot be changed; "+
 			"delete it, for it holds nothing", pvc.Name, class)
 	}
+	if pvc.DeletionTimestamp != nil && doomed(s.registry, pvc) != "" {
+		return outcome.WaitFor(pollUnbound, v1alpha1.ReasonVolumeDeleted, "%s", doomed(s.registry, pvc))
+	}
 	if was := pvc.Annotations[names.RegistryUIDAnnotation]; was != "" && was != string(s.registry.UID) && pvc.DeletionTimestamp == nil {
 		s.facts.adopting = true
 	}
 	return nil
+}
+
+// doomed says of a volume that is being deleted what becomes of its data; empty where that is an earlier Registry's, which asked for its deletion.
+func doomed(r *v1alpha1.Registry, pvc *corev1.PersistentVolumeClaim) string {
+	if by := metav1.GetControllerOf(pvc); by != nil && by.UID != r.UID {
+		return ""
+	}
+	return fmt.Sprintf("somebody deleted PersistentVolumeClaim %s: its data goes when the pod stops, and an empty volume takes its place. "+
+		"Nothing can call that back: make a backup before (docs/operations.md), or have PersistentVolume %s kept with persistentVolumeReclaimPolicy Retain", pvc.Name, pvc.Spec.VolumeName)
 }
 
 // pollUnbound is when to look again at a claim that somebody has to delete.

@@ -127,7 +127,7 @@ func waiting(c corev1.ContainerStatus) finding {
 		return finding{v1alpha1.ReasonImagePullFailed, "image " + c.Image + " cannot be pulled; check spec.image (or the operator's --image) and spec.imagePullSecrets", said}
 	case "CrashLoopBackOff":
 		if t := c.LastTerminationState.Terminated; t != nil && t.Reason == "OOMKilled" {
-			return finding{v1alpha1.ReasonCrashLooping, "the server ends again and again: it uses more memory than spec.resources.limits allow", ""}
+			return finding{v1alpha1.ReasonCrashLooping, "the server ends again and again: it uses more memory than it may; raise spec.resources.limits.memory", ""}
 		}
 		return finding{v1alpha1.ReasonCrashLooping, "the server ends again and again; `kubectl logs --previous` of its pod says why", lastWords(c)}
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":

@@ -55,9 +55,14 @@ func (s *scope) ensureToken(ctx context.Context, spec v1alpha1.TokenSpec, listed
 	if err != nil {
 		return err
 	}
+	if secret == nil {
+		if secret, err = s.formerSecret(ctx, spec); err != nil {
+			return err
+		}
+	}
 	in := input{spec: spec, life: life, secret: secret, listed: listed, now: s.now()}
 	d := decide(in)
-	immutable := secret != nil && secret.Immutable != nil && *secret.Immutable
+	immutable := secret != nil && secret.Name == s.user.SecretFor(spec) && secret.Immutable != nil && *secret.Immutable
 	if d.issue != "" && immutable { // before a token is made that could lie nowhere
 		return outcome.Stall(v1alpha1.ReasonRefused, "Secret %s is immutable, and a new token is due, because %s: delete the Secret, and one is made with the new token", secret.Name, d.issue)
 	}
@@ -159,6 +164,24 @@ func (s *scope) liveSecret(ctx context.Context, name string) (*corev1.Secret, er
 		return nil, fmt.Errorf("reading Secret %s: %w", name, err)
 	}
 	return secret, s.owner.Check(secret, "Secret "+name)
+}
+
+// formerSecret gives the Secret that a token lay in before the spec named another, so that the token moves and builds that hold it go on; nil when there is
+// none of ours.
+func (s *scope) formerSecret(ctx context.Context, spec v1alpha1.TokenSpec) (*corev1.Secret, error) {
+	i := slices.IndexFunc(s.user.Status.Tokens, func(t v1alpha1.TokenStatus) bool { return t.Name == spec.Name })
+	if i < 0 || s.user.Status.Tokens[i].SecretName == s.user.SecretFor(spec) {
+		return nil, nil
+	}
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: s.user.Namespace, Name: s.user.Status.Tokens[i].SecretName}
+	if err := s.Live.Get(ctx, key, secret); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	if !metav1.IsControlledBy(secret, s.user) || secret.Labels[names.TokenLabel] != spec.Name || secret.DeletionTimestamp != nil {
+		return nil, nil
+	}
+	return secret, nil
 }
 
 func (s *scope) writeSecret(ctx context.Context, spec v1alpha1.TokenSpec, h held) error {

@@ -240,3 +240,18 @@ func TestPoll(t *testing.T) {
 		t.Errorf("the last reason is missing: %v", err)
 	}
 }
+
+// A share of a large disk is gigabytes, which machines with nearly full disks do not have and the cluster does not need.
+func TestEvictionIsNoShareOfTheDisk(t *testing.T) {
+	config, err := os.ReadFile("assets/kubelet.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, threshold := range []string{"nodefs.available", "imagefs.available"} {
+		_, rest, found := strings.Cut(string(config), "  "+threshold+": ")
+		value, _, _ := strings.Cut(rest, "\n")
+		if !found || strings.Contains(value, "%") {
+			t.Errorf("%s is %q", threshold, value)
+		}
+	}
+}

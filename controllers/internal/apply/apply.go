@@ -72,9 +72,12 @@ func (a *Applier) Apply(ctx context.Context, owner Owner, intent *unstructured.U
 			return false, nil
 		}
 	}
-	err = a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent.DeepCopy()), client.FieldOwner(names.FieldOwner), client.ForceOwnership)
+	err = a.apply(ctx, intent)
+	if apierrors.IsInvalid(err) && live != nil && a.reset(ctx, live, intent) {
+		err = a.apply(ctx, intent)
+	}
 	if err != nil {
-		return false, outcome.FromAPI(err, "applying %s", what)
+		return false, refused(outcome.FromAPI(err, "applying %s", what), live, intent)
 	}
 	switch {
 	case live == nil:
@@ -83,6 +86,10 @@ func (a *Applier) Apply(ctx context.Context, owner Owner, intent *unstructured.U
 		a.Say(owner, "Updated", "Updated %s%s", what, changes(live, intent))
 	}
 	return false, nil
+}
+
+func (a *Applier) apply(ctx context.Context, intent *unstructured.Unstructured) error {
+	return a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent.DeepCopy()), client.FieldOwner(names.FieldOwner), client.ForceOwnership)
 }
 
 // Delete removes a child, if it is there and the owner's.
@@ -119,7 +126,7 @@ func (a *Applier) record(owner client.Object, kind, reason, text string) {
 	a.Events.Eventf(owner, nil, kind, reason, action, "%s", text)
 }
 
-// settling is how long what was just made may be about to work, such as a server that starts.
+// settling is how long what was just made, or made anew, may be about to work, such as a server that starts.
 const settling = 30 * time.Second
 
 // early are the reasons that nobody is warned of so soon. Where one holds on, the warning comes with the looks that follow.
@@ -131,7 +138,11 @@ func (a *Applier) Warn(owner client.Object, before, after []metav1.Condition) {
 	if is == nil || is.Status != metav1.ConditionFalse || passing[is.Reason] {
 		return
 	}
-	age, same := time.Since(owner.GetCreationTimestamp().Time), was != nil && was.Status == is.Status && was.Reason == is.Reason
+	since := owner.GetCreationTimestamp().Time
+	if is.LastTransitionTime.After(since) { // it worked until then
+		since = is.LastTransitionTime.Time
+	}
+	age, same := time.Since(since), was != nil && was.Status == is.Status && was.Reason == is.Reason
 	switch {
 	case early[is.Reason] && age < settling:
 		return

@@ -27,47 +27,83 @@ func upToDate(live, intent *unstructured.Unstructured) bool {
 		len(difference(live.Object, intent.Object)) == 0
 }
 
+// atomic are the maps of plain values that are ours as a whole: server-side apply replaces them, and a selector with more in it than we put there
+// selects nothing.
+var atomic = []string{"selector", "nodeSelector"}
+
+// path leads to a field. A key may have dots in it.
+type path []string
+
+func (p path) String() string { return strings.Join(p, ".") }
+
+// to gives the path of a field below; the path itself stays as it is.
+func (p path) to(key string) path { return append(slices.Clip(p), key) }
+
+// last is the field's own name.
+func (p path) last() string { return p[len(p)-1] }
+
+// within reports whether the field lies below all of the named ones, which are the path's beginning.
+func (p path) within(names ...string) bool {
+	return len(p) > len(names) && slices.Equal(p[:len(names)], names)
+}
+
 // difference lists where live differs from intent, as paths; what intent leaves out counts as equal.
-func difference(live, intent map[string]any) []string {
-	var paths []string
-	compareMaps("", live, intent, &paths)
+func difference(live, intent map[string]any) []path {
+	var paths []path
+	compareMaps(nil, live, intent, &paths)
 	return paths
 }
 
-func compareMaps(path string, live, intent map[string]any, paths *[]string) {
+func compareMaps(at path, live, intent map[string]any, paths *[]path) {
 	for _, key := range sortedKeys(intent) {
-		if path == "" && (key == "apiVersion" || key == "kind") {
+		if len(at) == 0 && (key == "apiVersion" || key == "kind") {
 			continue // typed objects from a cache have neither
 		}
-		compare(strings.TrimPrefix(path+"."+key, "."), key, live[key], intent[key], paths)
+		compare(at.to(key), live[key], intent[key], paths)
 	}
 }
 
-func compare(path, key string, live, intent any, paths *[]string) {
+func compare(at path, live, intent any, paths *[]path) {
+	key := at.last()
 	switch want := intent.(type) {
 	case map[string]any:
 		have, _ := live.(map[string]any)
-		compareMaps(path, have, want, paths)
+		if slices.Contains(atomic, key) && plain(want) && len(have) > len(want) {
+			*paths = append(*paths, at)
+			return
+		}
+		compareMaps(at, have, want, paths)
 		if live == nil && len(want) == 0 {
 			return // an empty struct, which the API server may leave out
 		}
 	case []any:
 		have, _ := live.([]any)
 		if !slices.Contains(merged, key) && len(have) != len(want) {
-			*paths = append(*paths, path)
+			*paths = append(*paths, at)
 			return
 		}
 		for i, w := range want {
 			if !containsMatch(have, w, i) {
-				*paths = append(*paths, path)
+				*paths = append(*paths, at)
 				return
 			}
 		}
 	default:
 		if !equalLeaf(live, intent) {
-			*paths = append(*paths, path)
+			*paths = append(*paths, at)
 		}
 	}
+}
+
+// plain reports whether a map holds nothing but plain values.
+func plain(m map[string]any) bool {
+	for _, v := range m {
+		switch v.(type) {
+		case map[string]any, []any:
+			return false
+		}
+	}
+	return true
 }
 
 // containsMatch looks for want in a list: at its place when it is a scalar, anywhere when it is an object.
@@ -113,16 +149,16 @@ func changes(live, intent *unstructured.Unstructured) string {
 	if was != now && was != "" && now != "" {
 		said = append(said, fmt.Sprintf("image %s → %s", was, now))
 	}
-	for _, path := range difference(live.Object, intent.Object) {
-		name := path[strings.LastIndexByte(path, '.')+1:]
+	for _, at := range difference(live.Object, intent.Object) {
+		name := at.last()
 		switch {
-		case strings.Contains(path, names.AppliedAnnotation) || (name == "containers" && len(said) > 0):
+		case name == names.AppliedAnnotation || (name == "containers" && len(said) > 0):
 			continue
-		case strings.HasSuffix(path, names.ConfigAnnotation):
+		case name == names.ConfigAnnotation:
 			name = "configuration"
-		case strings.Contains(path, "metadata.labels"):
+		case at.within("metadata", "labels"):
 			name = "labels"
-		case strings.Contains(path, "metadata.annotations"):
+		case at.within("metadata", "annotations"):
 			name = "annotations"
 		}
 		if !slices.Contains(said, name) {

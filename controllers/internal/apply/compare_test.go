@@ -32,14 +32,29 @@ func TestDifference(t *testing.T) {
 		{"changed in list", "{containers: [{name: registry, image: b}]}", "{containers: [{name: registry, image: a}]}", "containers"},
 		{"added to a list of ours", "{rules: [{host: a}, {host: b}]}", "{rules: [{host: a}]}", "rules"},
 		{"list that is gone", "{}", "{ports: [{port: 1}]}", "ports"},
+		{"more in a selector", "{selector: {a: b, c: d}}", "{selector: {a: b}}", "selector"},
+		{"more in a nested selector", "{selector: {matchLabels: {a: b}, x: y}}", "{selector: {matchLabels: {a: b}}}", ""},
 		{"apiVersion of typed objects", "{}", "{apiVersion: v1, kind: Secret}", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := difference(parse(t, tt.live), parse(t, tt.intent))
-			if (tt.want == "") != (len(got) == 0) || tt.want != "" && got[0] != tt.want {
+			if (tt.want == "") != (len(got) == 0) || tt.want != "" && got[0].String() != tt.want {
 				t.Errorf("difference = %v, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestChanges(t *testing.T) {
+	for _, tt := range []struct{ live, intent, want string }{
+		{"{data: {config.toml: a, token: b}}", "{data: {config.toml: b, token: c}}", ": config.toml, token"},
+		{"{metadata: {annotations: {crateyard.dev/x: a}, labels: {a.b/c: d}}}", "{metadata: {annotations: {crateyard.dev/x: b}, labels: {a.b/c: e}}}", ": annotations, labels"},
+		{"{metadata: {annotations: {crateyard.dev/applied: a}}}", "{metadata: {annotations: {crateyard.dev/applied: b}}}", ""},
+	} {
+		got := changes(&unstructured.Unstructured{Object: parse(t, tt.live)}, &unstructured.Unstructured{Object: parse(t, tt.intent)})
+		if got != tt.want {
+			t.Errorf("changes from %s to %s = %q, want %q", tt.live, tt.intent, got, tt.want)
+		}
 	}
 }
 
