@@ -220,6 +220,7 @@ func TestCheckLicense(t *testing.T) {
 	for s, want := range map[string]string{
 		"MIT": "", "MIT OR Apache-2.0": "", "MIT/Apache-2.0": "", "MIT / Apache-2.0": "", "(MIT OR Apache-2.0) AND Unicode-DFS-2016": "", "GPL-2.0": "", "GPL-2.0+": "", "GPL-3.0-or-later": "",
 		"Apache-2.0 WITH LLVM-exception": "", "GPL-2.0-only WITH Classpath-exception-2.0": "", "LicenseRef-mine": "", "((MIT))": "",
+		"DocumentRef-a.b:LicenseRef-mine-1": "", "LicenseRef-": "no identifier", "LicenseRef-ä": "no identifier", "DocumentRef-a": "no identifier", "DocumentRef-:LicenseRef-x": "no identifier", "DocumentRef-a:MIT": "no identifier",
 		"": "a license is missing", "mit": "no identifier", "Apache 2.0": "no identifier", "Apache": "no identifier", "MIT or Apache-2.0": "where AND or OR", "MIT Apache-2.0": "where AND or OR",
 		"MIT OR": "missing", "OR MIT": "no identifier", "(MIT": "not closed", "MIT)": "where AND or OR", "()": "missing", "MIT WITH": "missing after WITH", "(MIT WITH)": "missing after WITH", "MIT WITH MIT": "no exception",
 		"MIT AND (": "missing", strings.Repeat("(", 1001): "the limit is", strings.Repeat("x", 500): "no identifier",
