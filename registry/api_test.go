@@ -46,7 +46,7 @@ func TestCrateReads(t *testing.T) {
 			"crate.newest_version=1.1.0", "crate.num_versions=3", "crate.yanked=false", "crate.description=The core of ACME", "crate.homepage=https://example.com",
 			"crate.documentation=https://example.com/doc", "crate.repository=https://example.com/git", `crate.keywords=["core","parser"]`,
 			`crate.categories=["parsing"]`, "versions.#.num=2.0.0-beta.1,1.1.0,1.0.0", "keywords.#.id=core,parser", "categories.#.slug=parsing",
-			"crate.restricted=missing", "crate.links.owners=/api/v1/crates/acme-core/owners", "crate.recent_downloads=0"}},
+			"crate.restricted=missing", "crate.trustpub_only=false", "versions.#.published_by.github_username_matches=false,false,false", "crate.links.owners=/api/v1/crates/acme-core/owners", "crate.recent_downloads=0"}},
 		{"crates/old", "", []string{"crate.yanked=true", "crate.max_version=0.0.0", "crate.default_version=0.9.0", "crate.max_stable_version=null", "crate.description=null"}},
 		{"crates/acme-core/versions", "", []string{"versions.#.num=2.0.0-beta.1,1.1.0,1.0.0", "meta.total=3"}},
 		{"crates/acme-core/versions?sort=date", "", []string{"versions.#.num=1.1.0,2.0.0-beta.1,1.0.0"}},

@@ -69,6 +69,8 @@ func TestOpenAPIHoldsForEveryOperation(t *testing.T) {
 		{"GET", c + "/owner_user", "", nil, 200, nil},
 		{"GET", c + "/owner_team", "", nil, 200, nil},
 		{"DELETE", c + "/owners", y.alice, owners, 200, nil},
+		{"PUT", c + "/owners", y.alice, map[string]any{"owners": []string{"dora"}}, 200, nil},
+		{"DELETE", c + "/owners", y.alice, map[string]any{"owners": []string{"dora"}}, 200, nil},
 		{"PUT", c + "/access", y.alice, wire.SetAccess{Restricted: new(true), Readers: &[]string{"group:platform"}}, 200, nil},
 		{"GET", c + "/access", y.alice, nil, 200, nil},
 		{"PUT", c + "/access", y.alice, wire.SetAccess{Restricted: new(false)}, 200, nil},
