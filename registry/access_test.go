@@ -95,6 +95,11 @@ func TestRestrictedCrates(t *testing.T) {
 	set(y.admin, wire.SetAccess{Readers: &[]string{}}).says(t, "restricted=true", "readers=[]")
 	seen(rita, false)
 
+	// Who may read it and publishes one of its name hears whose it is, and how it is spelled.
+	set(dora, wire.SetAccess{Readers: &[]string{"alice"}})
+	y.refused(403, "this crate exists and you don't own it", "PUT", "/api/v1/crates/new", y.alice, y.upload(release{name: "acme-secret", version: "2.0.0"}))
+	y.refused(409, "crate was previously named `acme-secret`", "PUT", "/api/v1/crates/new", y.alice, y.upload(release{name: "Acme_Secret", version: "2.0.0"}))
+
 	set(dora, wire.SetAccess{Restricted: new(false)}).says(t, "restricted=false", "warnings=missing")
 	y.must(200, "GET", "/index/ac/me/acme-secret", "", nil)
 	y.must(200, "GET", "/api/v1/crates/acme-core/reverse_dependencies", "", nil).says(t, "meta.total=3")

@@ -46,13 +46,23 @@ func TestCrateReads(t *testing.T) {
 			"crate.newest_version=1.1.0", "crate.num_versions=3", "crate.yanked=false", "crate.description=The core of ACME", "crate.homepage=https://example.com",
 			"crate.documentation=https://example.com/doc", "crate.repository=https://example.com/git", `crate.keywords=["core","parser"]`,
 			`crate.categories=["parsing"]`, "versions.#.num=2.0.0-beta.1,1.1.0,1.0.0", "keywords.#.id=core,parser", "categories.#.slug=parsing",
-			"crate.restricted=missing", "crate.links.owners=/api/v1/crates/acme-core/owners", "crate.recent_downloads=0"}},
+			"crate.restricted=missing", "crate.trustpub_only=false", "versions.#.published_by.github_username_matches=false,false,false", "crate.links.owners=/api/v1/crates/acme-core/owners", "crate.recent_downloads=0"}},
 		{"crates/old", "", []string{"crate.yanked=true", "crate.max_version=0.0.0", "crate.default_version=0.9.0", "crate.max_stable_version=null", "crate.description=null"}},
 		{"crates/acme-core/versions", "", []string{"versions.#.num=2.0.0-beta.1,1.1.0,1.0.0", "meta.total=3"}},
 		{"crates/acme-core/versions?sort=date", "", []string{"versions.#.num=1.1.0,2.0.0-beta.1,1.0.0"}},
 		{"crates/acme-core/versions?per_page=2&page=1", "", []string{"versions.#.num=2.0.0-beta.1,1.1.0", "meta.total=3"}},
 		{"crates/acme-core/versions?per_page=2&page=2", "", []string{"versions.#.num=1.0.0", "meta.total=3"}},
 		{"crates/acme-core/versions?per_page=2&page=9", "", []string{"versions=[]", "meta.total=3"}},
+		{"crates/acme-core?include=", "", []string{"versions=null", "keywords=null", "categories=null", "crate.versions=null", "crate.keywords=null", "crate.categories=null",
+			"crate.recent_downloads=null", "crate.max_version=2.0.0-beta.1", "crate.max_stable_version=1.1.0", "crate.num_versions=3"}},
+		{"crates/acme-core?include=default_version,keywords", "", []string{"versions.#.num=1.1.0", "keywords.#.id=core,parser", "crate.max_stable_version=1.1.0", "crate.versions=null", "categories=null"}},
+		{"crates/acme-core?include=versions,downloads,badges", "", []string{"versions.#.num=2.0.0-beta.1,1.1.0,1.0.0", "crate.recent_downloads=0", "keywords=null"}},
+		{"crates/acme-core?include=full", "", []string{"versions.#.num=2.0.0-beta.1,1.1.0,1.0.0", "categories.#.slug=parsing"}},
+		{"crates/acme-core?include=version", "", []string{"errors.#.detail=include takes versions, keywords, categories, badges, downloads, default_version and full, with commas between them, not \"version\""}},
+		{"crates/acme-core/versions?nums[]=1.0.0&nums[]=1.1.0&nums[]=7.0.0", "", []string{"versions.#.num=1.1.0,1.0.0", "meta.total=2"}},
+		{"crates/acme-core/versions?per_page=1&nums[]=1.0.0&nums[]=1.1.0", "", []string{"versions.#.num=1.1.0", "meta.total=2"}},
+		{"crates/acme-core/versions?per_page=1&seek=x", "", []string{"errors.#.detail=seek is not known here; pages are asked for by page and per_page, and meta.next_page names the next one"}},
+		{"crates/acme-core/1.0.0/downloads?before_date=2026-02-30", "", []string{"errors.#.detail=before_date must be a day since 1970, as 2026-01-31, not \"2026-02-30\""}},
 		{"crates/acme-core/1.0.0", "", []string{"version.num=1.0.0", "version.crate=acme-core", "version.license=MIT OR Apache-2.0", "version.rust_version=1.70",
 			"version.yanked=false", "version.yank_message=null", "version.published_by.login=alice", "version.published_by.url=" + y.url + "/api/v1/crates?user_id=2", "version.published_by.kind=user", "version.lib_links=null",
 			`version.features={"default":["std"],"std":[]}`, "version.dl_path=/api/v1/crates/acme-core/1.0.0/download", "version.links.authors=/api/v1/crates/acme-core/1.0.0/authors"}},
@@ -72,6 +82,8 @@ func TestCrateReads(t *testing.T) {
 		{"crates/acme-core/downloads", "", []string{"version_downloads=[]"}},
 		{"keywords", "", []string{"keywords.#.keyword=core,http,parser", "keywords.#.crates_cnt=2,1,1", "meta.total=3"}},
 		{"keywords?per_page=1&page=2", "", []string{"keywords.#.id=http", "meta.total=3"}},
+		{"keywords?sort=size", "", []string{"errors.#.detail=sort must be alpha or crates, not \"size\""}},
+		{"categories?sort=size", "", []string{"errors.#.detail=sort must be alpha or crates, not \"size\""}},
 		{"keywords/CORE", "", []string{"keyword.id=core", "keyword.crates_cnt=2"}},
 		{"keywords/none", "", []string{"errors.#.detail=no crate has the keyword `none`"}},
 		{"categories", "", []string{"categories.#.slug=parsing", "categories.#.category=Parsing tools", "categories.#.subcategories=missing", "meta.total=1"}},
@@ -169,6 +181,8 @@ func TestSearchCrates(t *testing.T) {
 		{"sort=alpha&per_page=2", "", []string{"crates.#.name=acme-core,acme_http", "meta.next_page=?page=2&per_page=2&sort=alpha", "meta.prev_page=null"}},
 		{"page=2&per_page=2&sort=alpha", "", []string{"crates.#.name=new,old", "meta.next_page=null", "meta.prev_page=?page=1&per_page=2&sort=alpha"}},
 		{"page=9&sort=new", "", []string{"crates=[]", "meta.total=4"}},
+		{"include_yanked=no", "", []string{"crates.#.name=acme-core,acme_http,new", "meta.total=3"}},
+		{"include_yanked=yes&q=%20", "", []string{"crates.#.name=acme-core,acme_http,new,old", "meta.total=4"}},
 		{"sort=new", "", []string{"crates.#.name=old,new,acme_http,acme-core"}},
 		{"q=acme&sort=alpha", "", []string{"crates.#.name=acme-core,acme_http", "crates.#.exact_match=false,false"}},
 		{"q=ACME_CORE", "", []string{"crates.#.name=acme-core,acme_http", "crates.#.exact_match=true,false"}},
@@ -200,7 +214,7 @@ func TestSearchCrates(t *testing.T) {
 		{"all_keywords=core&keyword=parser", "", []string{"crates.#.name=acme-core"}},
 		{"all_keywords=a+b+c+d+e+f+g+h+i", "", []string{"errors.#.detail=a search takes at most 8 keywords and 100 ids[]"}},
 		{"team_id=1", "", []string{"meta.total=0"}},
-		{"following=1", "", []string{"errors.#.detail=following is not known here; crates cannot be followed, and pages are asked for by page and per_page"}},
+		{"following=1", "", []string{"errors.#.detail=following is not known here; crates cannot be followed"}},
 		{"user_id=" + id, "", []string{"meta.total=0"}},
 		{"user_id=" + id, dora, []string{"crates.#.name=acme-secret"}},
 
@@ -294,6 +308,7 @@ func TestDownloadsAreCounted(t *testing.T) {
 		t.Error(a.body)
 	}
 	z.must(200, "GET", "/api/v1/crates/acme-core/1.1.0/downloads", "", nil).says(t, "version_downloads.#.downloads=2")
+	z.must(200, "GET", "/api/v1/crates/acme-core/1.1.0/downloads?before_date=2020-01-31", "", nil).says(t, "version_downloads=[]")
 	z.must(200, "GET", "/api/v1/crates/acme-core", "", nil).says(t, "crate.downloads=3", "crate.recent_downloads=3", "versions.#.downloads=0,2,1")
 	z.must(200, "GET", "/api/v1/summary", "", nil).says(t, "num_downloads=3", "most_downloaded.#.downloads=3,0,0,0")
 	z.must(200, "GET", "/api/v1/crates?sort=recent-downloads&per_page=1", "", nil).says(t, "crates.#.name=acme-core")

@@ -188,6 +188,7 @@ func TestGroupsOwnCrates(t *testing.T) {
 	y.must(404, "GET", "/api/v1/groups/other", y.admin, nil) // all or nothing
 
 	y.refused(403, "you don't own it", "PUT", "/api/v1/crates/new", dora, y.upload(release{name: "acme-core", version: "3.0.0"}))
+	y.refused(400, "users and owners are the same; say one of them", "PUT", c+"/owners", y.alice, map[string]any{"users": []string{"dora"}, "owners": []string{"dora"}})
 	y.refused(404, "the group of that name is `group:platform`", "PUT", c+"/owners", y.alice, names("platform"))
 	y.refused(404, "group `none` does not exist", "PUT", c+"/owners", y.alice, names("group:none"))
 	y.must(200, "PUT", c+"/owners", y.alice, names("group:platform")).says(t, "ok=true", "msg=group:platform added as an owner of crate acme-core")

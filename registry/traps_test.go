@@ -69,6 +69,8 @@ func TestNothingRedirects(t *testing.T) {
 		{"GET", "/index/no/ne/none", "", 404},
 		{"GET", "/index/no/ne/none/", "", 404},
 		{"GET", "/index", "", 404},
+		{"GET", "/git/index", "", 404},
+		{"GET", "/git/index/", "", 404},
 		{"GET", "//crates/demo/1.0.0/download", "", 200},
 		{"GET", "/crates/demo/1.0.0/download/", "", 404},
 		{"DELETE", "//api/v1/crates/demo/1.0.0/yank", "", 200},

@@ -96,6 +96,8 @@ func TestOwnersThatDoNotExist(t *testing.T) {
 		for login, want := range map[string]string{
 			"nobody":     "user `nobody` does not exist; an administrator makes it with `crateyard user create nobody --role publisher`, or sees which there are with `crateyard user list`",
 			"group:none": "group `none` does not exist; an administrator makes it with `crateyard group create none`, or sees which there are with `crateyard group list`",
+			"github:o:t": "user `github:o:t` does not exist; owners are users, such as `alice`, and groups, such as `group:platform`",
+			"group:":     "group `` does not exist; owners are users, such as `alice`, and groups, such as `group:platform`",
 			"Mallory":    "user `Mallory` does not exist; there is `mallory`",
 		} {
 			err := c.AddOwners(t.Context(), Actor{}, "demo", []string{login}, anyone)

@@ -466,9 +466,12 @@ func TestDailyDownloads(t *testing.T) {
 		if err := c.AddDownloads(t.Context(), map[int64]int64{1: 1}); err != nil {
 			t.Fatal(err)
 		}
-		days, err := c.DailyDownloads(t.Context(), 1, 0)
+		days, err := c.DailyDownloads(t.Context(), 1, 0, time.Time{})
 		if err != nil || len(days) != 2 || days[0].Downloads != 6 || days[1].Downloads != 1 || days[1].Day != days[0].Day+1 {
 			t.Errorf("%+v %v", days, err)
+		}
+		if days, err = c.DailyDownloads(t.Context(), 1, 0, now.Add(-24*time.Hour)); err != nil || len(days) != 1 || days[0].Downloads != 6 {
+			t.Errorf("until the first day: %+v %v", days, err)
 		}
 		now = now.Add(recentDays * 24 * time.Hour)
 		if n, err := c.RecentDownloads(t.Context(), 1); err != nil || n != 0 {

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"time"
 )
 
 // day is how downloads are counted: in days since 1970, UTC.
@@ -47,14 +48,19 @@ type DayCount struct {
 	Downloads int64
 }
 
-// DailyDownloads gives the downloads of a crate's versions in the last 90 days, by day. versionID chooses one; 0 is all.
-func (c *Catalog) DailyDownloads(ctx context.Context, crateID, versionID int64) ([]DayCount, error) {
+// DailyDownloads gives the downloads of a crate's versions in the 90 days that end with the one of until, or today where that is zero, by day.
+// versionID chooses one; 0 is all.
+func (c *Catalog) DailyDownloads(ctx context.Context, crateID, versionID int64, until time.Time) ([]DayCount, error) {
+	last := c.today()
+	if !until.IsZero() {
+		last = until.Unix() / secondsPerDay
+	}
 	return collect(ctx, c.ro, func(r *sql.Rows) (d DayCount, err error) {
 		err = r.Scan(&d.VersionID, &d.Day, &d.Downloads)
 		return d, err
 	}, `SELECT d.version_id, d.day, d.downloads FROM versions v JOIN version_downloads d ON d.version_id = v.id
-		WHERE v.crate_id = ? AND CAST(? AS BIGINT) IN (0, v.id) AND v.deleted_at IS NULL AND d.day > ? ORDER BY d.day, d.version_id`,
-		crateID, versionID, c.today()-recentDays)
+		WHERE v.crate_id = ? AND CAST(? AS BIGINT) IN (0, v.id) AND v.deleted_at IS NULL AND d.day > ? AND d.day <= ?
+		ORDER BY d.day, d.version_id`, crateID, versionID, last-recentDays, last)
 }
 
 // RecentDownloads counts the downloads of a crate in the last 90 days.

@@ -22,20 +22,23 @@ func scanLabel(r *sql.Rows) (l Label, err error) {
 // labelled are the crates with labels of a table, l, that everybody may see.
 const labelled = " JOIN crates c ON c.id = l.crate_id WHERE c.deleted_at IS NULL AND NOT c.restricted AND " + listed
 
-// Keywords lists keywords, the most used first. It gives one page and the total.
-func (c *Catalog) Keywords(ctx context.Context, limit, offset int) (page []Label, total int, err error) {
+// Keywords lists keywords, by name or the most used first. It gives one page and the total.
+func (c *Catalog) Keywords(ctx context.Context, byName bool, limit, offset int) (page []Label, total int, err error) {
 	const from = " FROM crate_keywords l" + labelled
 	if err := c.ro.QueryRowContext(ctx, "SELECT count(DISTINCT l.keyword)"+from).Scan(&total); err != nil {
 		return nil, 0, err
 	}
-	page, err = collect(ctx, c.ro, scanLabel,
-		"SELECT l.keyword, count(*)"+from+" GROUP BY l.keyword ORDER BY count(*) DESC, l.keyword LIMIT ? OFFSET ?", limit, offset)
+	order := "count(*) DESC, l.keyword"
+	if byName {
+		order = "l.keyword"
+	}
+	page, err = collect(ctx, c.ro, scanLabel, "SELECT l.keyword, count(*)"+from+" GROUP BY l.keyword ORDER BY "+order+" LIMIT ? OFFSET ?", limit, offset)
 	return page, total, err
 }
 
-// Categories lists categories, the most used first. A crate counts for its categories and for those above them, once for each. It gives one
-// page and the total.
-func (c *Catalog) Categories(ctx context.Context, limit, offset int) (page []Label, total int, err error) {
+// Categories lists categories, by name or the most used first. A crate counts for its categories and for those above them, once for each. It gives
+// one page and the total.
+func (c *Catalog) Categories(ctx context.Context, byName bool, limit, offset int) (page []Label, total int, err error) {
 	used, err := collect(ctx, c.ro, scanString, "SELECT DISTINCT l.category FROM crate_categories l"+labelled)
 	if err != nil {
 		return nil, 0, err
@@ -51,7 +54,12 @@ func (c *Catalog) Categories(ctx context.Context, limit, offset int) (page []Lab
 	if err != nil {
 		return nil, 0, err
 	}
-	slices.SortFunc(all, func(x, y Label) int { return cmp.Or(cmp.Compare(y.Crates, x.Crates), cmp.Compare(x.Name, y.Name)) })
+	slices.SortFunc(all, func(x, y Label) int {
+		if byName {
+			return cmp.Compare(x.Name, y.Name)
+		}
+		return cmp.Or(cmp.Compare(y.Crates, x.Crates), cmp.Compare(x.Name, y.Name))
+	})
 	total = len(all)
 	return all[min(offset, total):min(offset+limit, total)], total, nil
 }

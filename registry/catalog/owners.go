@@ -80,6 +80,9 @@ func ownerToBe(ctx context.Context, q querier, login string) (Owner, error) {
 	if isGroup {
 		what, more = "group", ""
 	}
+	if name == "" || strings.Contains(name, ":") { // which no name has; github:org:team is crates.io's way
+		return o, fault.New(fault.NotFound, "%s; owners are users, such as `alice`, and groups, such as `%splatform`", fe.Detail, GroupPrefix)
+	}
 	return o, fault.New(fault.NotFound, "%s; an administrator makes it with `crateyard %s create %s%s`, or sees which there are with `crateyard %s list`", fe.Detail, what, name, more, what)
 }
 

@@ -229,7 +229,7 @@ func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, al
 // crateQuery asks for a crateAnswer; its arguments are those of asked. It joins no versions: on a database that has no statistics yet
 // PostgreSQL would look for the release among the versions of all crates.
 const crateQuery = `SELECT c.id, c.name, c.max_version, c.description, c.keywords, c.categories, c.restricted,
-	EXISTS (SELECT 1 FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ? AND u.owner = 1),
+	(SELECT max(u.owner) FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ?),
 	(SELECT v.num FROM versions v WHERE v.crate_id = c.id AND v.release = ?),
 	(SELECT v.deleted_at FROM versions v WHERE v.crate_id = c.id AND v.release = ?) FROM crates c WHERE c.canonical = ?`
 
@@ -240,13 +240,14 @@ func (p *Publication) asked() []any {
 // crateAnswer is a crate as the publisher of a version finds it.
 type crateAnswer struct {
 	published
-	exists, owner bool
-	num           sql.NullString // of the version that stands in the way
-	deleted       sql.NullInt64  // when it was
+	exists  bool
+	role    sql.NullInt64  // of the publisher: 1 for an owner, 0 for a reader
+	num     sql.NullString // of the version that stands in the way
+	deleted sql.NullInt64  // when it was
 }
 
 func (a *crateAnswer) scan(row scanner) error {
-	err := row.Scan(&a.id, &a.name, &a.maxVersion, &a.description, &a.keywords, &a.categories, &a.restricted, &a.owner, &a.num, &a.deleted)
+	err := row.Scan(&a.id, &a.name, &a.maxVersion, &a.description, &a.keywords, &a.categories, &a.restricted, &a.role, &a.num, &a.deleted)
 	a.exists = err == nil
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
@@ -256,7 +257,7 @@ func (a *crateAnswer) scan(row scanner) error {
 
 // judge is what checkPublish makes of the answer. blocked asks whether the name of a new crate may be used.
 func (p *Publication) judge(a crateAnswer, allow func(Standing) error, blocked func() error) (*published, error) {
-	old, standing := a.published, Standing{Owner: a.owner}
+	old, standing := a.published, Standing{Owner: a.role.Int64 == 1, Visible: !a.restricted || a.role.Valid}
 	switch {
 	case !a.exists:
 		if err := blocked(); err != nil {
@@ -266,10 +267,10 @@ func (p *Publication) judge(a crateAnswer, allow func(Standing) error, blocked f
 			return nil, err
 		}
 		return nil, nil
-	case old.name != p.Name && (!old.restricted || standing.Owner || p.By.Role == "admin"):
+	case old.name != p.Name && (standing.Visible || p.By.Role == "admin"):
 		return nil, fault.New(fault.Conflict, "crate was previously named `%s`; `%s` is too close to it: publish it under the existing name or choose another", old.name, p.Name)
 	}
-	standing.Name, standing.Exists, standing.Visible = old.name, true, !old.restricted || standing.Owner
+	standing.Name, standing.Exists = old.name, true
 	if err := allow(standing); err != nil {
 		return nil, err
 	}

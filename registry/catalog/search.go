@@ -25,6 +25,7 @@ type Query struct {
 	Names    []string // in any spelling, one of them; empty: any
 	Owner    int64    // id of a user who owns it, in person or through a group; 0: any
 	Group    int64    // id of a group that owns it; 0: any
+	Unyanked bool     // has a version that is not yanked
 	Sort     string   // one of Sorts; empty: relevance
 	Limit    int
 	Offset   int
@@ -94,6 +95,9 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 	if s.Letter != "" {
 		letter := crate.Canonical(s.Letter)
 		add("c.canonical >= ? AND c.canonical < ?", letter, letter+behindAll)
+	}
+	if s.Unyanked {
+		add("c.max_version <> ?", noVersion)
 	}
 	if s.Owner != 0 {
 		add("c.id IN (SELECT o.crate_id FROM crate_users o WHERE o.user_id = ? AND o.owner = 1)", s.Owner)

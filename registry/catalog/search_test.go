@@ -128,11 +128,11 @@ func TestSearchForgetsDeletedVersions(t *testing.T) {
 				}
 				got = append(got, fmt.Sprint(total))
 			}
-			keywords, k, err := c.Keywords(t.Context(), 10, 0)
+			keywords, k, err := c.Keywords(t.Context(), false, 10, 0)
 			if err != nil || len(keywords) != k {
 				t.Fatal(err)
 			}
-			categories, g, err := c.Categories(t.Context(), 10, 0)
+			categories, g, err := c.Categories(t.Context(), false, 10, 0)
 			if err != nil || len(categories) != g {
 				t.Fatal(err)
 			}

@@ -80,10 +80,21 @@ func TestMetadataFeatures(t *testing.T) {
 		`{"a":["none"]}`: "neither a feature nor", `{"a":["dep:req"]}`: "no optional dependency", `{"a":["dep:real"]}`: "no optional dependency",
 		`{"a":["dep:opt"],"b":["opt"]}`: "neither a feature nor", `{"a":["req?/f"]}`: "needs an optional dependency",
 		`{"a":["x/f"]}`: "no feature of a dependency", `{"a":["dep:d"]}`: "no optional dependency", `{"a":["opt/b/c"]}`: "more than one '/'",
+		`{"a":["opt/"]}`: "cannot be the name of a feature", `{"a":["opt/ä b"]}`: "cannot be the name of a feature", `{"a":["opt?/-f"]}`: "cannot be the name of a feature", `{"a":["opt?/1+ö"]}`: "",
 		`{"opt":[]}`: "hides the optional dependency", `{"opt":["dep:opt"]}`: "", `{"opt":["opt/f"]}`: "", `{"alias":[]}`: "hides", `{"a":[],"a":[]}`: "comes twice", `{"A":[],"a":[]}`: "", `{"a b":[]}`: "invalid feature name", `{"":[]}`: "invalid feature name",
 	} {
 		_, err := ParseMetadata([]byte(meta(features)))
 		checkError(t, features, err, want)
+	}
+}
+
+// An address is what crates.io takes for one, or its pages would show another.
+func TestWebAddresses(t *testing.T) {
+	for s, want := range map[string]bool{"https://example.com": true, "http://example.com/a?b#c": true, "https://example.com/ä": true,
+		"HTTPS://example.com": false, "ftp://example.com": false, "https:/example.com": false, "https://": false, "javascript:alert(1)": false, " https://example.com": false} {
+		if isWebAddress(s) != want {
+			t.Errorf("%q: %v", s, !want)
+		}
 	}
 }
 

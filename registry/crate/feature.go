@@ -134,6 +134,8 @@ func (r featureRules) check(v string) string {
 			return "whose '?' needs an optional dependency"
 		case strings.Contains(feature, "/"):
 			return "which has more than one '/'"
+		case !isFeature(feature):
+			return "whose part behind the '/' cannot be the name of a feature"
 		}
 		return ""
 	}

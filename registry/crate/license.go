@@ -35,14 +35,31 @@ func CheckLicense(s string) error {
 
 // checkLicenseTerm looks up one license of an expression; exception is empty where there is no WITH.
 func checkLicenseTerm(license, exception string) error {
-	isRef := strings.HasPrefix(license, "LicenseRef-") || strings.HasPrefix(license, "DocumentRef-")
-	if !isRef && !spdx().licenses[strings.TrimSuffix(license, "+")] {
+	if !isLicenseRef(license) && !spdx().licenses[strings.TrimSuffix(license, "+")] {
 		return fmt.Errorf("%q is no identifier of the SPDX list at https://spdx.org/licenses", clip(license))
 	}
 	if exception != "" && !spdx().exceptions[exception] {
 		return fmt.Errorf("%q is no exception of the SPDX list at https://spdx.org/licenses/exceptions-index.html", clip(exception))
 	}
 	return nil
+}
+
+// isLicenseRef reports whether s names a license that the list does not have, by SPDX's grammar: LicenseRef-mine, or with the document that has it in
+// front, DocumentRef-ours:LicenseRef-mine.
+func isLicenseRef(s string) bool {
+	if rest, ok := strings.CutPrefix(s, "DocumentRef-"); ok {
+		document, license, ok := strings.Cut(rest, ":")
+		if !ok || !isRefName(document) {
+			return false
+		}
+		s = license
+	}
+	name, ok := strings.CutPrefix(s, "LicenseRef-")
+	return ok && isRefName(name)
+}
+
+func isRefName(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") == ""
 }
 
 // evaluateLicense says whether the expression holds where term says which of its licenses do. AND binds closer than OR.

@@ -147,12 +147,8 @@ func (m *Manifest) read(doc table) (ok bool) {
 			doc.bad("[%s] cannot stand in a published crate", key)
 		}
 	}
-	for old, now := range map[string]string{"project": "package", "dev_dependencies": "dev-dependencies", "build_dependencies": "build-dependencies"} {
-		if doc.m[old] != nil {
-			m.unread["deps"] = true
-			doc.bad("[%s] is an old name of [%s], which cargo replaces when it packages; package again", old, now)
-		}
-	}
+	m.refuseOld(doc, "project", "package")
+	doc.inherits("lints")
 	pkg, ok := doc.table("package")
 	if !ok {
 		doc.bad("it has no [package] section")
@@ -218,7 +214,7 @@ func (m *Manifest) readPackage(pkg table) {
 			pkg.bad("it has no %s", key)
 		}
 	}
-	if m.RustVersion != "" && !isRustVersion(m.RustVersion) { // it becomes part of the index line
+	if _, said := pkg.m["rust-version"].(string); said && !isRustVersion(m.RustVersion) { // it becomes part of the index line
 		m.unread["rust-version"] = true
 		pkg.bad("rust-version %q must be one to three numbers, such as 1.85", clip(m.RustVersion))
 	}
@@ -227,8 +223,18 @@ func (m *Manifest) readPackage(pkg table) {
 	}
 }
 
+// refuseOld refuses a table under the name that it had once, by which cargo still finds it and nobody else.
+func (m *Manifest) refuseOld(t table, old, now string) {
+	if t.m[old] != nil {
+		m.unread["deps"] = true
+		t.bad("[%s] is an old name of [%s], which cargo replaces when it packages; package again", old, now)
+	}
+}
+
 // readDependencies reads the three tables of dependencies, of all targets or of one.
 func (m *Manifest) readDependencies(t table, target string) {
+	m.refuseOld(t, "dev_dependencies", "dev-dependencies")
+	m.refuseOld(t, "build_dependencies", "build-dependencies")
 	for _, k := range []struct{ key, kind string }{{"dependencies", "normal"}, {"build-dependencies", "build"}, {"dev-dependencies", "dev"}} {
 		deps, ok := m.dependencyTable(t, k.key)
 		if !ok {
@@ -237,6 +243,9 @@ func (m *Manifest) readDependencies(t table, target string) {
 		for _, name := range sortedKeys(deps.m) {
 			d := Dependency{Name: name, Kind: k.kind, Target: target, DefaultFeatures: true, Registry: CratesIOIndex}
 			before := t.p.count()
+			if name == "" {
+				deps.bad("a dependency has no name")
+			}
 			if req, ok := deps.m[name].(string); ok {
 				d.Req = req
 			} else if spec, ok := deps.table(name); ok {
@@ -265,8 +274,11 @@ func (d *Dependency) readTOML(t table) {
 	if r := t.text("registry-index"); r != "" {
 		d.Registry = IndexAddress(r)
 	}
-	if real := t.text("package"); real != "" {
+	switch real := t.text("package"); {
+	case real != "":
 		d.Name, d.Alias = real, d.Name
+	case t.m["package"] == "":
+		t.bad("package is empty")
 	}
 	d.Optional = t.flag("optional", false)
 	d.DefaultFeatures = t.flag("default-features", t.flag("default_features", true))

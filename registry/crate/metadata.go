@@ -225,7 +225,7 @@ func isRustVersion(s string) bool {
 
 func isWebAddress(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+	return err == nil && (strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://")) && u.Host != "" // crates.io takes no HTTPS://
 }
 
 // CheckLine reports what of an index line cargo could not read: requirements, targets, registries and rust_version. One such line

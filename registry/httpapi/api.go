@@ -177,6 +177,7 @@ func (rt *router) routes() {
 
 	if a.Git != nil {
 		rt.handle("/git/index/{file...}", "git_index", anyone, a.serveGit) // asks for itself
+		rt.handle("/git/index", "git_index", anyone, a.serveGit)           // or the table would redirect
 	}
 	rt.handle("/", "pages", anyone, a.servePages)
 }

@@ -140,11 +140,16 @@ func (a *API) serveRemoveOwners(w *response, r *http.Request) error {
 func (a *API) changeOwners(w *response, r *http.Request, change func(context.Context, catalog.Actor, string, []string, func(catalog.Standing) error) error, done string) error {
 	name := r.PathValue("crate")
 	var body struct {
-		Users []string `json:"users"`
+		Users  []string `json:"users"`  // cargo's key
+		Owners []string `json:"owners"` // that of crates.io's pages, and of tools made for them
 	}
 	if err := readJSON(r, &body); err != nil {
 		return err
 	}
+	if body.Users != nil && body.Owners != nil {
+		return fault.New(fault.Invalid, "users and owners are the same; say one of them")
+	}
+	body.Users = append(body.Users, body.Owners...)
 	if len(body.Users) == 0 || len(body.Users) > maxLogins {
 		return fault.New(fault.Invalid, "name 1 to %d users, not %d", maxLogins, len(body.Users))
 	}

@@ -30,6 +30,9 @@ func (a *API) serveGit(w *response, r *http.Request) error {
 	if a.Private && w.principal == nil {
 		return fault.New(fault.Unauthenticated, "this registry's git index needs a token as the password of HTTP's Basic scheme; %s/me says how to get one", a.URL)
 	}
+	if r.PathValue("file") == "" {
+		return fault.New(fault.NotFound, "here is the index for git: `git clone %[1]s/git/index`, and for cargo before 1.68 index = \"%[1]s/git/index\" in its configuration", a.URL)
+	}
 	// A clone takes as long as its reader does; git cannot go on with half of one.
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)); err != nil {
 		return err

@@ -16,7 +16,11 @@ func (a *API) serveKeywords(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	labels, total, err := a.Catalog.Keywords(r.Context(), p.limit, p.offset)
+	byName, err := labelsByName(r)
+	if err != nil {
+		return err
+	}
+	labels, total, err := a.Catalog.Keywords(r.Context(), byName, p.limit, p.offset)
 	if err != nil {
 		return err
 	}
@@ -28,11 +32,27 @@ func (a *API) serveCategories(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	labels, total, err := a.Catalog.Categories(r.Context(), p.limit, p.offset)
+	byName, err := labelsByName(r)
+	if err != nil {
+		return err
+	}
+	labels, total, err := a.Catalog.Categories(r.Context(), byName, p.limit, p.offset)
 	if err != nil {
 		return err
 	}
 	return w.json(http.StatusOK, object{"categories": shapes(labels, newCategoryShape), "meta": object{"total": total}})
+}
+
+// labelsByName reads the order that keywords or categories are asked for in; false: the most used first.
+func labelsByName(r *http.Request) (bool, error) {
+	switch sort := r.URL.Query().Get("sort"); sort {
+	case "", "alpha":
+		return true, nil
+	case "crates":
+		return false, nil
+	default:
+		return false, fault.New(fault.Invalid, "sort must be alpha or crates, not %.80q", sort)
+	}
 }
 
 func shapes[T any](labels []catalog.Label, shape func(string, int) T) []T {
@@ -61,7 +81,7 @@ const maxLabels = 10_000
 // serveCategory shows a category with those above and below it. Each of crates.io's is there, with crates or without.
 func (a *API) serveCategory(w *response, r *http.Request) error {
 	slug := strings.ToLower(r.PathValue("category"))
-	labels, _, err := a.Catalog.Categories(r.Context(), maxLabels, 0)
+	labels, _, err := a.Catalog.Categories(r.Context(), true, maxLabels, 0)
 	if err != nil {
 		return err
 	}
@@ -93,7 +113,7 @@ func (a *API) serveCategory(w *response, r *http.Request) error {
 
 // serveCategorySlugs lists what a crate may be put under: crates.io's categories, and those that crates here have besides.
 func (a *API) serveCategorySlugs(w *response, r *http.Request) error {
-	labels, _, err := a.Catalog.Categories(r.Context(), maxLabels, 0)
+	labels, _, err := a.Catalog.Categories(r.Context(), true, maxLabels, 0)
 	if err != nil {
 		return err
 	}

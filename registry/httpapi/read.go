@@ -16,8 +16,12 @@ import (
 // object is a JSON object that is made on the spot.
 type object = map[string]any
 
-// serveCrate shows a crate with all its versions.
+// serveCrate shows a crate, with all its versions or those parts that are asked for. What is not asked for is null.
 func (a *API) serveCrate(w *response, r *http.Request) error {
+	asked, err := partsOf(r)
+	if err != nil {
+		return err
+	}
 	found, err := a.crate(w, r)
 	if err != nil {
 		return err
@@ -26,32 +30,53 @@ func (a *API) serveCrate(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	recent, err := a.Catalog.RecentDownloads(r.Context(), found.ID)
-	if err != nil {
-		return err
-	}
 	shape := newCrateShape(found)
 	shape.withVersions(versions)
-	shape.RecentDownloads, shape.Versions = &recent, make([]int64, 0, len(versions))
-	for _, v := range versions {
-		shape.Versions = append(shape.Versions, v.ID)
+	out := object{"versions": nil, "keywords": nil, "categories": nil}
+	if asked.Downloads {
+		recent, err := a.Catalog.RecentDownloads(r.Context(), found.ID)
+		if err != nil {
+			return err
+		}
+		shape.RecentDownloads = &recent
 	}
-	done, err := a.Catalog.VersionActions(r.Context(), found.Name)
-	if err != nil {
-		return err
+	if asked.Versions {
+		shape.Versions = make([]int64, 0, len(versions))
+		for _, v := range versions {
+			shape.Versions = append(shape.Versions, v.ID)
+		}
+	} else if asked.DefaultVersion {
+		versions = slices.DeleteFunc(slices.Clone(versions), func(v catalog.Version) bool { return v.Num != shape.DefaultVersion }) // shape points into it
 	}
-	list, err := a.versionShapes(versions, done)
-	if err != nil {
-		return err
+	if asked.Versions || asked.DefaultVersion {
+		done, err := a.Catalog.VersionActions(r.Context(), found.Name)
+		if err != nil {
+			return err
+		}
+		if out["versions"], err = a.versionShapes(versions, done); err != nil {
+			return err
+		}
 	}
-	keywords, categories := []keywordShape{}, []categoryShape{}
-	for _, k := range found.Keywords {
-		keywords = append(keywords, newKeywordShape(k, 1))
+	if asked.Keywords {
+		keywords := []keywordShape{}
+		for _, k := range found.Keywords {
+			keywords = append(keywords, newKeywordShape(k, 1))
+		}
+		out["keywords"] = keywords
+	} else {
+		shape.Keywords = nil
 	}
-	for _, c := range found.Categories {
-		categories = append(categories, newCategoryShape(c, 1))
+	if asked.Categories {
+		categories := []categoryShape{}
+		for _, c := range found.Categories {
+			categories = append(categories, newCategoryShape(c, 1))
+		}
+		out["categories"] = categories
+	} else {
+		shape.Categories = nil
 	}
-	return w.json(http.StatusOK, object{"crate": shape, "versions": list, "keywords": keywords, "categories": categories})
+	out["crate"] = shape
+	return w.json(http.StatusOK, out)
 }
 
 // sortedVersions lists versions: by precedence, or by date, the highest or newest first.
@@ -82,19 +107,26 @@ func byPrecedence(versions []catalog.Version) (err error) {
 	return nil
 }
 
-// serveVersions lists the versions of a crate; all of them, unless a page is asked for.
+// serveVersions lists the versions of a crate; all of them, unless a page or some numbers are asked for.
 func (a *API) serveVersions(w *response, r *http.Request) error {
 	found, err := a.crate(w, r)
 	if err != nil {
 		return err
 	}
-	versions, err := a.sortedVersions(r, found, r.URL.Query().Get("sort"))
+	q := r.URL.Query()
+	if err := noSeek(q); err != nil {
+		return err
+	}
+	versions, err := a.sortedVersions(r, found, q.Get("sort"))
 	if err != nil {
 		return err
 	}
+	if nums := q["nums[]"]; len(nums) > 0 {
+		versions = slices.DeleteFunc(versions, func(v catalog.Version) bool { return !slices.Contains(nums, v.Num) })
+	}
 	total := len(versions)
 	var next any
-	if q := r.URL.Query(); q.Has("per_page") || q.Has("page") {
+	if q.Has("per_page") || q.Has("page") {
 		p, err := pageOf(r)
 		if err != nil {
 			return err
@@ -220,14 +252,18 @@ func (a *API) serveDownloads(w *response, r *http.Request) error {
 		return err
 	}
 	var versionID int64
+	var until time.Time
 	if num := r.PathValue("version"); num != "" {
 		v, err := a.Catalog.Version(r.Context(), found.Name, num)
 		if err != nil {
 			return err
 		}
 		versionID = v.ID
+		if until, err = dateOf(r.URL.Query().Get("before_date")); err != nil {
+			return err
+		}
 	}
-	days, err := a.Catalog.DailyDownloads(r.Context(), found.ID, versionID)
+	days, err := a.Catalog.DailyDownloads(r.Context(), found.ID, versionID, until)
 	if err != nil {
 		return err
 	}
@@ -241,6 +277,17 @@ func (a *API) serveDownloads(w *response, r *http.Request) error {
 		list = append(list, day{d.VersionID, d.Downloads, time.Unix(d.Day*24*60*60, 0).UTC().Format(time.DateOnly)})
 	}
 	return w.json(http.StatusOK, object{"version_downloads": list, "meta": object{"extra_downloads": []any{}}})
+}
+
+// dateOf reads a day; none is the zero time.
+func dateOf(text string) (day time.Time, err error) {
+	if text == "" {
+		return day, nil
+	}
+	if day, err = time.Parse(time.DateOnly, text); err != nil || day.Unix() < 0 {
+		return day, fault.New(fault.Invalid, "before_date must be a day since 1970, as 2026-01-31, not %.80q", text)
+	}
+	return day, nil
 }
 
 // summaryLength is how many crates each list of the summary has.
@@ -275,11 +322,11 @@ func (a *API) summary(ctx context.Context, id int64, role string) (object, error
 		}
 		out["num_crates"] = total // those that who asks may see
 	}
-	keywords, _, err := a.Catalog.Keywords(ctx, summaryLength, 0)
+	keywords, _, err := a.Catalog.Keywords(ctx, false, summaryLength, 0)
 	if err != nil {
 		return nil, err
 	}
-	categories, _, err := a.Catalog.Categories(ctx, summaryLength, 0)
+	categories, _, err := a.Catalog.Categories(ctx, false, summaryLength, 0)
 	if err != nil {
 		return nil, err
 	}

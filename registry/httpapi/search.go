@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -77,10 +78,15 @@ func (a *API) serveSearch(w *response, r *http.Request) error {
 			*to = int64(n)
 		}
 	}
-	for _, name := range []string{"following", "seek"} { // to pass over it would answer another question
-		if q.Has(name) {
-			return fault.New(fault.Invalid, "%s is not known here; crates cannot be followed, and pages are asked for by page and per_page", name)
-		}
+	if q.Has("following") { // to pass over it would answer another question
+		return fault.New(fault.Invalid, "following is not known here; crates cannot be followed")
+	}
+	if err := noSeek(q); err != nil {
+		return err
+	}
+	query.Unyanked = q.Has("include_yanked") && q.Get("include_yanked") != "yes"
+	if query.Sort == "" && strings.TrimSpace(query.Text) == "" {
+		query.Sort = "alpha" // as on crates.io; and who goes through the pages of all crates gets each once
 	}
 	found, total, err := a.Catalog.Search(r.Context(), query)
 	if err != nil {
@@ -101,6 +107,14 @@ func (a *API) serveSearch(w *response, r *http.Request) error {
 		meta["prev_page"] = pageLink(r, p.number-1)
 	}
 	return w.json(http.StatusOK, object{"crates": hits, "meta": meta})
+}
+
+// noSeek refuses crates.io's other way to ask for a page: to pass over it would give the first page again and again.
+func noSeek(q url.Values) error {
+	if q.Has("seek") {
+		return fault.New(fault.Invalid, "seek is not known here; pages are asked for by page and per_page, and meta.next_page names the next one")
+	}
+	return nil
 }
 
 // pageLink is the query of another page of the same list.

@@ -36,6 +36,7 @@ type crateShape struct {
 	Repository       *string           `json:"repository"`
 	Links            map[string]string `json:"links"`
 	ExactMatch       bool              `json:"exact_match"`
+	TrustpubOnly     bool              `json:"trustpub_only"`        // never: see docs/adr/0009
 	Restricted       bool              `json:"restricted,omitempty"` // ours
 }
 
@@ -137,6 +138,10 @@ type personShape struct {
 	URL    string  `json:"url"`  // lists the crates that it owns
 	Name   *string `json:"name"`
 	Avatar *string `json:"avatar"`
+
+	// GitHub is whether a user's name is that of an account at GitHub, which nobody's here is; groups have no such key. Clients that were generated from
+	// crates.io's description read no user without it.
+	GitHub *bool `json:"github_username_matches,omitempty"`
 }
 
 // person gives the shape of a user or a group. One that is no longer there has the id 0, and owns nothing to list.
@@ -146,6 +151,9 @@ func (a *API) person(o catalog.Owner) personShape {
 		kind, filter = "team", "team_id"
 	}
 	p := personShape{ID: o.ID, Login: o.Login(), Kind: kind, URL: a.URL}
+	if !o.Group {
+		p.GitHub = new(bool)
+	}
 	if o.ID != 0 {
 		p.URL = fmt.Sprintf("%s/api/v1/crates?%s=%d", a.URL, filter, o.ID)
 	}
