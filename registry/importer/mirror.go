@@ -42,11 +42,11 @@ func (i *MirrorImporter) Run(ctx context.Context, s Source) (Report, error) {
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(2 * atOnce)
 	for c, err := range s.Crates(working) {
+		if working.Err() != nil { // a source that is cut off by the end of the import is not why it ended
+			break
+		}
 		if err != nil && c.Name == "" {
 			return i.tally.snapshot(), errorsFirst(&SourceError{err}, group.Wait())
-		}
-		if working.Err() != nil {
-			break
 		}
 		group.Go(func() error {
 			if err != nil {

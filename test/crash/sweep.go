@@ -42,11 +42,11 @@ func (b backends) consistent(ctx context.Context) (err error) {
 }
 
 // age makes all blobs and deletions two days old, so that a sweep has something to do; and it gives back the lease of a sweep that was killed,
-// for which the next one would wait some minutes.
-func (b backends) age() (err error) {
+// for which the next one would wait some minutes. It gives the files of the blobs.
+func (b backends) age() (blobs []string, err error) {
 	db, err := sql.Open(b.driver, b.source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	for _, statement := range []string{
@@ -54,20 +54,15 @@ func (b backends) age() (err error) {
 		"DELETE FROM leases",
 	} {
 		if _, err := db.ExecContext(context.Background(), statement); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	old := time.Now().Add(-48 * time.Hour)
-	return b.each(func(path string) error { return os.Chtimes(path, old, old) })
-}
-
-// count says how many blobs there are.
-func (b backends) count() (n int, err error) {
-	err = b.each(func(string) error {
-		n++
-		return nil
+	err = b.each(func(path string) error {
+		blobs = append(blobs, path)
+		return os.Chtimes(path, old, old)
 	})
-	return n, err
+	return blobs, err
 }
 
 func (b backends) each(do func(path string) error) error {

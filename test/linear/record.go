@@ -28,13 +28,13 @@ type recorder struct {
 }
 
 // record has many clients ask the servers at random for a while, about a few versions at a time, and gives what they saw. They go on until enough has been
-// done, which on a busy machine may take longer, but not for more than a minute.
+// done, which on a busy machine may take longer, but not for more than two minutes.
 func record(servers []*serve.Client, clients int, length time.Duration, seed uint64, enough func(r *recorder) bool) (*recorder, error) {
 	r := &recorder{begin: time.Now()}
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		for time.Sleep(length); time.Since(r.begin) < time.Minute && !enough(r); time.Sleep(100 * time.Millisecond) {
+		for time.Sleep(length); time.Since(r.begin) < 2*time.Minute && !enough(r); time.Sleep(100 * time.Millisecond) {
 		}
 	}()
 	var wg sync.WaitGroup

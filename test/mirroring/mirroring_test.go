@@ -53,7 +53,11 @@ var before = map[string]func(*machine){
 	"mkdir -p ~/inside && crateyard cargo-config --mirror crates-mirror > ~/inside/config.toml": func(m *machine) {
 		m.cratesIO.Fail("", upstream.Down, -1) // there is no network
 	},
-	// Denials are written some at a time, a moment later.
+	// What was cached is noted a moment later.
+	"crateyard mirror status crates-mirror": func(m *machine) {
+		m.run(&block{text: "for i in $(seq 200); do crateyard mirror status crates-mirror | grep -q '4 archives' && break; sleep 0.1; done"})
+	},
+	// So are denials, some at a time.
 	"crateyard audit --action mirror.deny": func(m *machine) {
 		m.run(&block{text: "for i in $(seq 200); do crateyard audit --action mirror.deny | grep -q time@ && break; sleep 0.1; done"})
 	},
