@@ -37,6 +37,7 @@ func run(m *testing.M) int {
 	api := &envtest.Environment{CRDDirectoryPaths: []string{"../config/crd/bases"}, ErrorIfCRDPathMissing: true}
 	// As on OpenShift: who sets an owner that must wait for a child must be allowed to finalize it, and who changes an owner to delete the child.
 	api.ControlPlane.GetAPIServer().Configure().Append("enable-admission-plugins", "OwnerReferencesPermissionEnforcement")
+	api.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.0.0.0/16") // namespaces stay, and with them two addresses for each Registry
 	release, err := apiserver.Prepare(api)
 	if err == nil {
 		defer release()

@@ -128,7 +128,7 @@ func firstCause(causes []metav1.Condition) *metav1.Condition {
 		case c.Status == metav1.ConditionTrue || informational[c.Type]:
 		case c.Status == metav1.ConditionUnknown:
 			unknown = &causes[i]
-		case first == nil || first.Reason == v1alpha1.ReasonVolumePending && c.Reason != v1alpha1.ReasonStarting:
+		case first == nil || first.Reason == v1alpha1.ReasonVolumePending && c.Reason != v1alpha1.ReasonStarting && c.Reason != v1alpha1.ReasonProgressDeadlineExceeded:
 			first = &causes[i]
 		}
 	}

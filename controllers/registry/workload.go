@@ -101,6 +101,9 @@ func podTrouble(pod *corev1.Pod, storageClass string) finding {
 			if storageClass != "" {
 				return finding{v1alpha1.ReasonStorageClassMissing, storageClass, ""}
 			}
+			if lacksVolume(c.Message) { // StorageReady says why
+				return finding{v1alpha1.ReasonStarting, "the pod waits for its volume", c.Message}
+			}
 			return finding{v1alpha1.ReasonUnschedulable, "no node fits the pod; make room, or change spec.resources, spec.nodeSelector or spec.tolerations", c.Message}
 		}
 	}
@@ -115,6 +118,11 @@ func podTrouble(pod *corev1.Pod, storageClass string) finding {
 		}
 	}
 	return finding{}
+}
+
+// lacksVolume reports whether the scheduler found no node because no volume is bound, or could be: more room would not help.
+func lacksVolume(said string) bool {
+	return strings.Contains(said, "unbound immediate PersistentVolumeClaims") || strings.Contains(said, "available persistent volumes to bind")
 }
 
 func waiting(c corev1.ContainerStatus) finding {
