@@ -311,7 +311,7 @@ func (y *yard) auditFilters(begin time.Time) {
 		"before_id=-1": "before_id must be", "limit=0": "limit must be a number from 1 to 1000", "limit=1001": "limit must be a number from 1 to 1000",
 		"snice=24h": `the audit does not know "snice"; it can be asked for actor, user, crate, version`, "User=bob": "does not know", "format=xml": "format must be json or jsonl",
 		"token_id=x": "token_id must be the number of a token", "user=bob&user=alice": "user stands in the query 2 times", "actor=bob&user=bob": "say one of them",
-		"user=%zz": "cannot be read", "format=jsonl&limit=0": "limit must be",
+		"action=crate.yanked": `there is no action "crate.yanked"; these are: crate.publish, crate.import, crate.yank,`, "user=%zz": "cannot be read", "format=jsonl&limit=0": "limit must be",
 	} {
 		y.refused(400, want, "GET", "/api/v1/audit?"+query, y.admin, nil)
 	}

@@ -62,6 +62,11 @@ const (
 	ActionMirrorForget  = "mirror.forget"
 )
 
+// Actions are all actions of the audit.
+var Actions = []string{ActionPublish, ActionImport, ActionYank, ActionUnyank, ActionOwners, ActionAccess, ActionDeleteCrate, ActionDeleteVersion, ActionRepairVersion,
+	ActionCreateUser, ActionUpdateUser, ActionDeleteUser, ActionCreateGroup, ActionUpdateGroup, ActionDeleteGroup, ActionCreateToken, ActionDeleteToken,
+	ActionCreateMirror, ActionUpdateMirror, ActionDeleteMirror, ActionMirrorDeny, ActionMirrorForget}
+
 // self is the actor of what the server does by itself.
 const self = "crateyard"
 

@@ -110,6 +110,9 @@ func auditFilter(r *http.Request) (f catalog.AuditFilter, err error) {
 	}
 	f = catalog.AuditFilter{Actor: cmp.Or(q.Get("actor"), q.Get("user")), Crate: q.Get("crate"), Version: q.Get("version"), Action: q.Get("action"),
 		Subject: q.Get("subject"), Token: q.Get("token"), Address: q.Get("address")}
+	if f.Action != "" && !slices.Contains(catalog.Actions, f.Action) {
+		return f, fault.New(fault.Invalid, "there is no action %q; these are: %s", f.Action, strings.Join(catalog.Actions, ", "))
+	}
 	for name, to := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
 		if s := q.Get(name); s != "" {
 			if *to, err = time.Parse(time.RFC3339, s); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/metrics"
 )
 
@@ -35,8 +36,16 @@ func document(t *testing.T) *openapi3.T {
 
 // The document names all that the audit can be asked for, since the audit refuses anything else.
 func TestOpenAPIDescribesTheAudit(t *testing.T) {
+	doc := document(t)
+	var actions []string
+	for _, a := range doc.Components.Schemas["Action"].Value.Enum {
+		actions = append(actions, a.(string))
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(actions)), slices.Sorted(slices.Values(catalog.Actions))) {
+		t.Errorf("described are the actions %q, known are %q", actions, catalog.Actions)
+	}
 	var described []string
-	for _, p := range document(t).Paths.Value("/api/v1/audit").Get.Parameters {
+	for _, p := range doc.Paths.Value("/api/v1/audit").Get.Parameters {
 		described = append(described, p.Value.Name)
 	}
 	slices.Sort(described)
