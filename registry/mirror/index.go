@@ -135,9 +135,7 @@ func (m *Mirror) cached(name string) *entry {
 	return e
 }
 
-func (m *Mirror) key(name string) string {
-	return fmt.Sprint(m.Row.ID, ".", m.Row.Generation, "/", name)
-}
+func (m *Mirror) key(name string) string { return m.filePrefix + name }
 
 // load makes an entry of the file that the catalog has; nil: it has none.
 func (m *Mirror) load(ctx context.Context, name string) (*entry, error) {
