@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -237,10 +236,13 @@ var errStored = errors.New("it is stored")
 func (m *Mirror) fetch(l line, pinned int) (*Fetch, error) {
 	f, run, err := m.beginFetch(l, pinned)
 	if run != nil {
-		m.work.Go(run)
+		m.beside(run)
 	}
 	return f, err
 }
+
+// beside does some work that outlives the request that asked for it.
+func (m *Mirror) beside(work func()) { m.work.Go(work) }
 
 // beginFetch joins a fetch that is under way, or makes one, which the caller runs. The caller closes it.
 func (m *Mirror) beginFetch(l line, pinned int) (f *Fetch, run func(), err error) {
@@ -259,7 +261,7 @@ func (m *Mirror) beginFetch(l line, pinned int) (f *Fetch, run func(), err error
 	return f, func() {
 		ctx, cancel := m.detached(fetchTime)
 		defer cancel()
-		d := &download{Fetch: f, m: m, name: l.Name, num: l.Vers, pinned: pinned, limit: m.MaxArchive, finished: sync.OnceFunc(func() { close(f.done) })}
+		d := &download{Fetch: f, m: m, name: l.Name, num: l.Vers, pinned: pinned, limit: m.MaxArchive}
 		err := m.once(ctx, d, l)
 		if err != nil {
 			m.dropFetch(key, f) // first: who hears of the failure and asks again shall not hear of the same one

@@ -5,6 +5,8 @@
 // change the checksum of a version is refused, and the old one stays. What a policy denies is said in the file as yanked, since cargo never
 // chooses such a version anew but still asks for it where a lockfile names it; the download then says 403 and names the rule.
 //
+// Of a crate that upstream deletes, the versions that are stored stay in its file, as yanked ones: see deleted.
+//
 // An archive is fetched once, however many ask for it, by one server of several. Who asks gets its bytes while they arrive, except for the
 // last one, which leaves when the digest is that of the index. Then it is stored, and served from there for ever, whatever becomes of upstream.
 //

@@ -33,22 +33,23 @@ const (
 type Fetch struct {
 	SHA256 string
 
-	done  chan struct{} // closed when it is stored, or failed
+	done  chan struct{} // closed when it is stored, or failed: see finished
 	spool *spool
 	up    *upstream
 
 	mu      sync.Mutex
-	changed chan struct{} // closed when one of the following changes
+	changed chan struct{} // closed when one of the following changes; nil: nobody waits for it
 	size    int64         // -1: not known yet
 	written int64
 	whole   bool // verified
 	err     error
 	hold    bool // give nothing out before it is whole and admitted
+	over    bool // done is closed
 	users   int  // readers, and the fetch itself
 }
 
 func newFetch(up *upstream, s *spools, sum string, hold bool) *Fetch {
-	return &Fetch{SHA256: sum, up: up, spool: s.open(), done: make(chan struct{}), changed: make(chan struct{}), size: -1, hold: hold, users: 1}
+	return &Fetch{SHA256: sum, up: up, spool: s.open(), done: make(chan struct{}), size: -1, hold: hold, users: 1}
 }
 
 // update changes the state and wakes those who wait.
@@ -56,8 +57,28 @@ func (f *Fetch) update(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change()
-	close(f.changed)
-	f.changed = make(chan struct{})
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
+}
+
+// change gives what is closed with the next change. The caller holds the lock.
+func (f *Fetch) change() <-chan struct{} {
+	if f.changed == nil {
+		f.changed = make(chan struct{})
+	}
+	return f.changed
+}
+
+// finished tells those who wait for the end.
+func (f *Fetch) finished() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.over {
+		f.over = true
+		close(f.done)
+	}
 }
 
 // failure is why there is nothing to give out.
@@ -102,7 +123,7 @@ func (f *Fetch) Size(ctx context.Context) (int64, error) {
 	defer cancel()
 	for {
 		f.mu.Lock()
-		changed, size, err := f.changed, f.size, f.err
+		changed, size, err := f.change(), f.size, f.err
 		ready := f.whole || !f.hold && f.written > 1
 		f.mu.Unlock()
 		if err != nil || ready {
@@ -138,7 +159,7 @@ func (f *Fetch) await(ctx context.Context, changed <-chan struct{}) error {
 func (f *Fetch) Stream(ctx context.Context, w io.Writer) (n int64, err error) {
 	for {
 		f.mu.Lock()
-		changed, have, whole, err := f.changed, f.written, f.whole, f.err
+		changed, have, whole, err := f.change(), f.written, f.whole, f.err
 		if !whole {
 			have-- // the last byte waits for the digest
 			if f.hold {
@@ -173,7 +194,7 @@ func (f *Fetch) Reader(ctx context.Context) (io.ReadSeeker, error) {
 	defer cancel()
 	for {
 		f.mu.Lock()
-		changed, size, whole, err := f.changed, f.written, f.whole, f.err
+		changed, size, whole, err := f.change(), f.written, f.whole, f.err
 		f.mu.Unlock()
 		switch {
 		case err != nil:
@@ -197,8 +218,7 @@ type download struct {
 	received  int64
 	plain     bool // what upstream calls compressed is the archive itself
 	limit     int64
-	pinned    int    // see catalog.MirrorCrate
-	finished  func() // closes done
+	pinned    int // see catalog.MirrorCrate
 }
 
 // run brings the bytes into the file and checks their digest.
@@ -306,6 +326,8 @@ func (d *download) tooLarge() error {
 func (d *download) copy(body io.Reader) error {
 	buf := copyBuffers.Get().(*[64 << 10]byte)[:]
 	defer copyBuffers.Put((*[64 << 10]byte)(buf))
+	before := d.received
+	defer func() { d.m.Metrics.UpstreamBytes(d.m.Name(), "crate", d.received-before) }()
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
@@ -317,7 +339,6 @@ func (d *download) copy(body io.Reader) error {
 			}
 			d.hash.Write(buf[:n])
 			d.received += int64(n)
-			d.m.Metrics.UpstreamBytes(d.m.Name(), "crate", int64(n))
 			d.update(func() { d.written = d.received })
 		}
 		switch {

@@ -135,9 +135,7 @@ func (m *Mirror) cached(name string) *entry {
 	return e
 }
 
-func (m *Mirror) key(name string) string {
-	return fmt.Sprint(m.Row.ID, ".", m.Row.Generation, "/", name)
-}
+func (m *Mirror) key(name string) string { return m.filePrefix + name }
 
 // load makes an entry of the file that the catalog has; nil: it has none.
 func (m *Mirror) load(ctx context.Context, name string) (*entry, error) {
@@ -334,6 +332,9 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 		m.writer.checked(m.Row.ID, name, now)
 		return old, nil
 	case a.file == nil:
+		if e, err := m.deleted(ctx, name, old, now); e != nil || err != nil {
+			return e, err
+		}
 		m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now, Generation: m.Row.Generation})
 		return m.keep(name, m.newEntry(), now), nil
 	}
@@ -352,6 +353,9 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 		} else if num != "" {
 			return nil, m.checksumChanged(name, num, "it had taken it away in between, and what it says now is not believed")
 		}
+	}
+	if m.problems.dropPrefix(aboutDeleted(ls.name())) { // it is there again
+		m.tellStatus()
 	}
 	packed, err := index.Compress(a.file)
 	if err != nil {

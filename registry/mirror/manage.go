@@ -215,7 +215,7 @@ func (m *Manager) Cache(ctx context.Context, mirror, name, num string) (out wire
 	if err != nil {
 		return out, err
 	}
-	row, fetched, err := found.ensure(ctx, name, num, catalog.NotPinned, true)
+	row, fetched, err := found.ensure(ctx, name, num, catalog.NotPinned, true, found.beside)
 	if err != nil {
 		return out, err
 	}

@@ -239,8 +239,11 @@ func (m *Manager) build(row catalog.Mirror, old *Mirror) (*Mirror, error) {
 	}
 	if old != nil && old.Row.ID == row.ID {
 		mirror.problems.list = old.problems.all()
-		if old.Row.UpstreamSince != row.UpstreamSince && mirror.problems.dropPrefix(aboutChecksums) { // the other registry's
-			mirror.tellStatus()
+		if old.Row.UpstreamSince != row.UpstreamSince { // what is said of the other registry
+			checksums, deleted := mirror.problems.dropPrefix(aboutChecksums), mirror.problems.dropPrefix(deletedBegins)
+			if checksums || deleted {
+				mirror.tellStatus()
+			}
 		}
 		if a, was := mirror.Spec.Policy.Advisories, old.Spec.Policy.Advisories; was != nil && (a == nil || a.Source != was.Source) && mirror.problems.dropPrefix(aboutAdvisories(was.Source)) {
 			mirror.tellStatus()

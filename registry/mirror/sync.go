@@ -23,6 +23,7 @@ import (
 
 const (
 	tellEvery = time.Second // how often a sync tells how far it is
+	foundMost = 256         // versions that were found and wait to be cached
 	giveUp    = 10          // failures of upstream one after the other that end a sync
 )
 
@@ -123,7 +124,7 @@ func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
 		return err
 	}
 	fetches, fctx := errgroup.WithContext(ctx)
-	found := make(chan plan.Version)
+	found := make(chan plan.Version, foundMost)
 	for range m.Spec.Upstream.Concurrency {
 		fetches.Go(func() error {
 			for v := range found {
@@ -185,7 +186,7 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 		how = catalog.PinnedByLockfile
 	}
 	_, had := s.had[v.Crate+"@"+v.Num]
-	row, fetched, err := s.m.ensure(ctx, v.Crate, v.Num, how, had)
+	row, fetched, err := s.m.ensure(ctx, v.Crate, v.Num, how, had, here)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -321,8 +322,12 @@ func (m *Mirror) fresh(ctx context.Context, name string) (*entry, error) {
 	return newer, err
 }
 
-// ensure has a version in the cache, and reports whether it was fetched for that. had is false for what is not stored, as far as the caller knows.
-func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had bool) (row *catalog.MirrorCrate, fetched bool, err error) {
+// here does some work where it is asked for: a sync that ends waits for the archives that it began.
+func here(work func()) { work() }
+
+// ensure has a version in the cache, and reports whether it was fetched for that. had is false for what is not stored, as far as the caller knows. The fetch is
+// begun by way of begin.
+func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had bool, begin func(fetch func())) (row *catalog.MirrorCrate, fetched bool, err error) {
 	if !checkName(name) {
 		return nil, false, noName(name)
 	}
@@ -345,7 +350,10 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had b
 			return row, false, err
 		}
 	}
-	f, err := m.fetch(l, pinned)
+	f, run, err := m.beginFetch(l, pinned)
+	if run != nil {
+		begin(run)
+	}
 	if errors.Is(err, errStored) {
 		row, err = m.stored(ctx, name, num)
 		if err == nil && row == nil {

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -28,6 +29,7 @@ const (
 	headerWait   = 10 * time.Second // for upstream to begin an answer; it is asked again then
 	stallWait    = 30 * time.Second // for its next bytes
 	configFor    = time.Hour        // how long upstream's config.json is believed
+	readBuffer   = 32 << 10         // bytes of an answer that are read at once: most archives take one or two reads
 	maxConfig    = 64 << 10
 	maxIndexFile = 64 << 20 // of crates.io's the longest has some 3 MB
 	attempts     = 3        // of a request that upstream or the network fails
@@ -74,6 +76,7 @@ func newUpstream(name string, s wire.MirrorUpstream, token, version string, m Me
 	t := http.DefaultTransport.(*http.Transport).Clone() // with HTTP/2, and the proxies of the environment
 	t.MaxIdleConnsPerHost = s.Concurrency
 	t.ResponseHeaderTimeout = headerWait
+	t.ReadBufferSize = readBuffer // of each connection
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second}
 	if s.CABundle != "" {
 		pool, err := x509.SystemCertPool()
@@ -152,7 +155,7 @@ func (u *upstream) once(ctx context.Context, what, address string, header http.H
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	release := sync.OnceFunc(func() { cancel(); <-u.slots })
+	release := func() { cancel(); <-u.slots }
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		release()
@@ -217,16 +220,21 @@ func (u *upstream) admit(ctx context.Context) error {
 	return nil
 }
 
-// body is an answer's body that gives its slot back, and is given up when no byte comes for a while.
+// body is an answer's body that gives its slot back, and is given up when no byte comes for a while. One reads it, and closes it.
 type body struct {
 	io.ReadCloser
-	release, cancel func()
+	release, cancel func()      // release is nil once it is closed
+	stalled         *time.Timer // gives the request up; it runs while somebody waits for bytes
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	stalled := time.AfterFunc(stallWait, b.cancel)
+	if b.stalled == nil {
+		b.stalled = time.AfterFunc(stallWait, b.cancel)
+	} else {
+		b.stalled.Reset(stallWait)
+	}
 	n, err := b.ReadCloser.Read(p)
-	if !stalled.Stop() && err != nil {
+	if !b.stalled.Stop() && err != nil {
 		err = fmt.Errorf("no byte came for %s", stallWait) // and not that somebody went away
 	}
 	return n, err
@@ -234,7 +242,10 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
-	b.release()
+	if b.release != nil {
+		b.release()
+		b.release = nil
+	}
 	return err
 }
 
@@ -362,7 +373,7 @@ func (u *upstream) indexOnce(ctx context.Context, name string, header http.Heade
 		return a, err
 	}
 	a.etag, a.lastModified = resp.Header.Get("Etag"), resp.Header.Get("Last-Modified")
-	a.file, err = io.ReadAll(io.LimitReader(resp.Body, maxIndexFile+1))
+	a.file, err = readIndexFile(resp)
 	switch {
 	case err != nil:
 		return a, u.failed(&cutError{err})
@@ -371,6 +382,17 @@ func (u *upstream) indexOnce(ctx context.Context, name string, header http.Heade
 	}
 	u.metrics.UpstreamBytes(u.name, "index", int64(len(a.file)))
 	return a, nil
+}
+
+// readIndexFile reads an answer, one byte more than an index file may have at most. The file stays in memory, so it takes no more of it than it has.
+func readIndexFile(resp *http.Response) ([]byte, error) {
+	const believed = 1 << 20 // of a length that upstream tells before it sends
+	buf := bytes.NewBuffer(make([]byte, 0, min(max(resp.ContentLength, 0), believed)+bytes.MinRead))
+	_, err := buf.ReadFrom(io.LimitReader(resp.Body, maxIndexFile+1))
+	if file := buf.Bytes(); cap(file)-len(file) <= bytes.MinRead {
+		return file, err
+	}
+	return append(make([]byte, 0, buf.Len()), buf.Bytes()...), err
 }
 
 // download gives the address of an archive, as cargo makes it from upstream's config.json, and whether it needs the token.

@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"path"
 	"sync"
 	"sync/atomic"
 )
@@ -40,7 +42,10 @@ func (f *Filesystem) createBatched(context.Context) (Writer, error) {
 // commitBatched gives the file its key. One sync of all makes it durable, and the folders above it, too, whoever made them.
 func (w *fsWriter) commitBatched(key string) (func() error, error) {
 	linked, err := w.giveName(key)
-	if err != nil { // no folder yet, or something is there
+	if errors.Is(err, fs.ErrNotExist) && w.store.makeAll(path.Dir(key)) == nil {
+		linked, err = w.giveName(key)
+	}
+	if err != nil { // something is there, or somebody takes the folder away
 		if _, linked, err = w.rename(key); err != nil {
 			return nil, errors.Join(diskFault(err), w.Cancel())
 		}
@@ -54,6 +59,20 @@ func (w *fsWriter) commitBatched(key string) (func() error, error) {
 	}
 	written := w.store.batches.begun.Load()
 	return func() error { return diskFault(w.store.batches.after(written, w.store.syncAll)) }, nil
+}
+
+// makeAll makes a folder, and those above it where they are missing, which is rare.
+func (f *Filesystem) makeAll(dir string) error {
+	err := makeFolder(f.self, dir)
+	if errors.Is(err, fs.ErrNotExist) && dir != "." {
+		if err = f.makeAll(path.Dir(dir)); err == nil {
+			err = makeFolder(f.self, dir)
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }
 
 // batches counts syncs of the whole filesystem, so that one does for all that was written before it.

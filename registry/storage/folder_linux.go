@@ -25,23 +25,50 @@ func identify(root *os.File, dir string) folderID {
 	return folderID{device: uint64(st.Dev_major)<<32 | uint64(st.Dev_minor), inode: st.Ino, second: st.Btime.Sec, nano: st.Btime.Nsec}
 }
 
-// renameNew gives a file below the open folder root another name, which nothing has yet; else the error is fs.ErrExist. It is errors.ErrUnsupported
-// where the filesystem cannot hold to that.
-func renameNew(root *os.File, from, to string) error {
+// createNew makes a file below the open folder root, for writing. It is errors.ErrUnsupported where that takes more than one call.
+func createNew(root *os.File, name string) (*os.File, error) {
+	var file *os.File
+	err := below(root, func(fd int) error {
+		for {
+			n, err := unix.Openat(fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o640)
+			if err == nil {
+				file = os.NewFile(uintptr(n), name)
+			}
+			if err != unix.EINTR {
+				return err
+			}
+		}
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "create", Path: name, Err: err}
+	}
+	return file, nil
+}
+
+// makeFolder makes a folder below the open folder root.
+func makeFolder(root *os.File, dir string) error {
+	return below(root, func(fd int) error { return unix.Mkdirat(fd, dir, 0o750) })
+}
+
+func below(root *os.File, f func(fd int) error) (err error) {
 	raw, err := root.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) {
-		failed = unix.Renameat2(int(fd), from, int(fd), to, unix.RENAME_NOREPLACE)
-	}); err != nil {
-		return err
+	if cerr := raw.Control(func(fd uintptr) { err = f(int(fd)) }); cerr != nil {
+		return cerr
 	}
-	switch failed {
+	return err
+}
+
+// renameNew gives a file below the open folder root another name, which nothing has yet; else the error is fs.ErrExist. It is errors.ErrUnsupported
+// where the filesystem cannot hold to that.
+func renameNew(root *os.File, from, to string) error {
+	err := below(root, func(fd int) error { return unix.Renameat2(fd, from, fd, to, unix.RENAME_NOREPLACE) })
+	switch err {
 	case unix.EINVAL, unix.EOPNOTSUPP, // NFS, for one
 		unix.ENOSYS, unix.EPERM: // old kernels, and sandboxes that know no such call
 		return errors.ErrUnsupported
 	}
-	return failed
+	return err
 }

@@ -27,8 +27,8 @@ type Index interface {
 	Versions(ctx context.Context, crate string) ([]Entry, error)
 }
 
-// maxKept bounds the memory that records take, in bytes: some 3,000 crates of the usual size.
-const maxKept = 16 << 20
+// maxKept bounds the memory that records take, in bytes: some 1,500 crates of the usual size.
+const maxKept = 8 << 20
 
 // loader asks the index, at most a few questions at a time and no two for one crate, and keeps the answers.
 type loader struct {
@@ -128,6 +128,9 @@ func (l *loader) addAll(ctx context.Context, records map[string]*record, names [
 			records[n] = nil
 			missing = append(missing, n)
 		}
+	}
+	if len(missing) == 0 {
+		return nil
 	}
 	found := make([]*record, len(missing))
 	group, ctx := errgroup.WithContext(ctx)

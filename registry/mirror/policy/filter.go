@@ -23,7 +23,12 @@ type Result struct {
 
 // Crate gives the denial of a whole crate, which has no version that may ever enter; nil where there may be one. Its file needs
 // no look then.
-func (p *Policy) Crate(name string) *Denial { return p.rules(name, &Options{}).whole }
+func (p *Policy) Crate(name string) *Denial {
+	if len(p.deny)+len(p.allow) == 0 {
+		return nil
+	}
+	return p.rules(name, &Options{}).whole
+}
 
 // Filter applies the policy to a file of upstream's index. The file is not changed.
 func (p *Policy) Filter(file []byte, o Options) Result {

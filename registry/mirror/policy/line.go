@@ -337,6 +337,15 @@ func yank(text []byte) (e edit, ok bool) {
 	return edit{end, end, `,"yanked":true`}, true
 }
 
+// Yanked gives a line that says "yanked":true and is as it was otherwise. It is not ok where cargo would not take the line, as far as was looked.
+func Yanked(text []byte) (line []byte, ok bool) {
+	e, ok := yank(text)
+	if !ok || e.text == "" {
+		return text, ok
+	}
+	return apply(text, []edit{e}), true
+}
+
 // Line reads the name, the version and the checksum of a line of an index file, as cargo would, if it is one that cargo can read. What it gives are
 // parts of text, or copies where there are escapes in them.
 func Line(text []byte) (name, vers, cksum []byte, ok bool) {
