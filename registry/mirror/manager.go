@@ -253,7 +253,9 @@ func (m *Manager) build(row catalog.Mirror, old *Mirror) (*Mirror, error) {
 			return mirror, nil
 		}
 	}
-	mirror.up, err = newUpstream(row.Name, mirror.Spec.Upstream, row.Token, m.Version, m.Metrics)
+	if mirror.up, err = newUpstream(row.Name, mirror.Spec.Upstream, row.Token, m.Version, m.Metrics); err == nil {
+		mirror.up.own = mirror.downloads()
+	}
 	return mirror, err
 }
 
@@ -265,5 +267,8 @@ func indexKey(name string) string { return strings.ToLower(name) }
 
 // ConfigJSON is the config.json of a mirror.
 func (m *Mirror) ConfigJSON(private bool) []byte {
-	return index.Config{Download: m.URL + "/mirrors/" + m.Name() + "/crates", AuthRequired: private}.JSON()
+	return index.Config{Download: m.downloads(), AuthRequired: private}.JSON()
 }
+
+// downloads is the address below which the mirror's archives lie.
+func (m *Mirror) downloads() string { return m.URL + "/mirrors/" + m.Name() + "/crates" }
