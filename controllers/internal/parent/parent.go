@@ -89,7 +89,7 @@ func FromServer(err error, what string) error {
 	e, isAnswer := errors.AsType[*api.Error](err)
 	switch {
 	case api.IsUnauthorized(err), api.IsForbidden(err):
-		return outcome.WaitFor(pollWaiting, v1alpha1.ReasonRegistryNotReady, "the registry does not accept its admin token yet: %s", e.Detail)
+		return outcome.WaitFor(pollWaiting, v1alpha1.ReasonRegistryNotReady, "the registry does not accept the token in its admin Secret yet; if it stays so, `kubectl describe registry` says why")
 	case api.IsInvalid(err):
 		return outcome.Stall(v1alpha1.ReasonInvalidSpec, "%s: the registry refuses it: %s", what, e.Detail)
 	case isAnswer && e.StatusCode == http.StatusServiceUnavailable:
