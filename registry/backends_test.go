@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"database/sql"
 	"errors"
 	"io"
 	"os"
@@ -214,7 +215,54 @@ func TestNewStorage(t *testing.T) {
 	opens(t, y.data, "", to)
 	opens(t, y.data, "in another storage", func(*registry.Config) {})
 	opens(t, y.data, "", func(c *registry.Config) { c.TakeOver = true })
-	opens(t, y.data, "in another storage", to)
+	opens(t, y.data, "is gone for good, start once with takeOver: true", to) // a repair takes none that has another name
+}
+
+// A repair that took a storage for the registry, and was cut off when the catalog was to be told, can be run again; there is no need to take over.
+func TestAdoptCutOff(t *testing.T) {
+	y := open(t, nil)
+	if r := y.publish(good(t, "demo", "1.0.0")); r.status != 200 {
+		t.Fatal(r.status, r.body)
+	}
+	if err := y.stop(); err != nil {
+		t.Fatal(err)
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	to := func(c *registry.Config) { c.Storage.Folder = moved }
+	if err := errors.Join(os.Mkdir(moved, 0o750), os.Rename(filepath.Join(y.data, "storage", "crates"), filepath.Join(moved, "crates"))); err != nil {
+		t.Fatal(err)
+	}
+	adopt := func() (bool, error) {
+		c := registry.DefaultConfig()
+		c.Data = y.data
+		to(&c)
+		b, err := registry.OpenBackends(t.Context(), &c, registry.BackendOptions{Beside: true, Existing: true, MayLack: true})
+		if err != nil {
+			return false, err
+		}
+		adopted, err := b.Adopt(t.Context())
+		return adopted, errors.Join(err, b.Close())
+	}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(y.data, "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() }) // what it wrote is seen below
+	run := func(query string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("CREATE TRIGGER cut_off BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'cut off'); END")
+	if adopted, err := adopt(); err == nil || !strings.Contains(err.Error(), "cut off") {
+		t.Fatalf("%v, %v: it was to be cut off", adopted, err)
+	}
+	run("DROP TRIGGER cut_off")
+	if adopted, err := adopt(); err != nil || !adopted {
+		t.Errorf("run again: %v, %v", adopted, err)
+	}
+	opens(t, y.data, "", to)
 }
 
 // In a storage that nobody has claimed yet, one archive that is lost keeps no other from being served.

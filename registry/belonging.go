@@ -61,13 +61,49 @@ func (b *Backends) Take(ctx context.Context, over bool) (was catalog.Storage, er
 	if err != nil {
 		return was, fmt.Errorf("catalog: %w", err)
 	}
-	if err := storage.Claim(ctx, b.Store, id, over); err != nil {
+	if over {
+		return b.takeOver(ctx, id)
+	}
+	if err := storage.Claim(ctx, b.Store, id, false); err != nil {
 		return was, fmt.Errorf("storage: %w", err)
 	}
 	is := catalog.Storage{Where: b.where}
-	if is.ID, err = storage.Identify(ctx, b.Store); err != nil {
+	if is.ID, err = storage.Identify(ctx, b.Store, storage.NewID()); err != nil {
 		return was, fmt.Errorf("storage: %w", err)
 	}
+	return b.claimStorage(ctx, is, false)
+}
+
+// takeOver is Take where nobody can refuse. The catalog is told first, and the storage gets its owner last: where it is cut off, the storage never has
+// a name that the catalog does not know, which would be that of another one, so Adopt goes on with it.
+func (b *Backends) takeOver(ctx context.Context, registry string) (was catalog.Storage, err error) {
+	is := catalog.Storage{Where: b.where}
+	if is.ID, err = storage.ID(ctx, b.Store); err != nil {
+		return was, fmt.Errorf("storage: %w", err)
+	}
+	if is.ID == "" {
+		is.ID = storage.NewID()
+	}
+	if was, err = b.claimStorage(ctx, is, true); err != nil {
+		return was, err
+	}
+	given, err := storage.Identify(ctx, b.Store, is.ID)
+	if err != nil {
+		return was, fmt.Errorf("storage: %w", err)
+	}
+	if given != is.ID { // another server took it over meanwhile, and was faster
+		is.ID = given
+		if _, err := b.claimStorage(ctx, is, true); err != nil {
+			return was, err
+		}
+	}
+	if err := storage.Claim(ctx, b.Store, registry, true); err != nil {
+		return was, fmt.Errorf("storage: %w", err)
+	}
+	return was, nil
+}
+
+func (b *Backends) claimStorage(ctx context.Context, is catalog.Storage, over bool) (was catalog.Storage, err error) {
 	was, err = b.Catalog.ClaimStorage(ctx, is, over)
 	if fault.KindOf(err) == fault.Conflict {
 		return was, fmt.Errorf("storage: %w", err)

@@ -96,6 +96,30 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+// A manifest of a newer crateyard, which may seal it in another way, is not only called damaged.
+func TestNewerSeal(t *testing.T) {
+	y := upkeeptest.Small(t)
+	target, dir := upkeeptest.Folder(t)
+	y.Publish("demo", "1.0.0")
+	m := create(t, creator(y, target))
+	path := filepath.Join(dir, "backups", m.Name, "manifest.json")
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := bytes.Replace(was, []byte(`"format": 1`), []byte(`"format": 99`), 1)
+	for name, data := range map[string][]byte{
+		"a seal over another text": newer,
+		"a seal of another kind":   bytes.Replace(newer, []byte(`"seal"`), []byte(`"signature"`), 1),
+	} {
+		write(t, path, data)
+		_, err := backup.ReadManifest(t.Context(), target, m.Name)
+		if err == nil || !strings.Contains(err.Error(), "format 99") || !strings.Contains(err.Error(), "run the newer crateyard") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Nothing is restored into what is somebody's: a mirror's archives, what a repair set aside, a place of backups.
 func TestRestoreIntoOthers(t *testing.T) { upkeeptest.Each(t, testRestoreIntoOthers) }
 

@@ -158,19 +158,27 @@ func (m *Manifest) unmarshal(data []byte) error {
 	at := seal.FindSubmatchIndex(data)
 	if at != nil {
 		if sum := sha256.Sum256(data[:at[0]]); hex.EncodeToString(sum[:]) != string(data[at[2]:at[3]]) {
-			return errors.New("its SHA-256 is not the one of its seal")
+			return m.unsealed(data, "its SHA-256 is not the one of its seal")
 		}
 	}
 	if err := json.Unmarshal(data, m); err != nil {
 		return fmt.Errorf("it cannot be read: %w", err)
 	}
 	if m.Sealed && at == nil {
-		return errors.New("its seal is damaged or missing")
+		return m.unsealed(data, "its seal is damaged or missing")
 	}
 	if m.Format < 1 {
 		return fmt.Errorf("its format is %d", m.Format)
 	}
 	return nil
+}
+
+// unsealed is the error of a manifest that its seal does not fit: a newer program may seal in another way.
+func (m *Manifest) unsealed(data []byte, problem string) error {
+	if err := json.Unmarshal(data, m); err == nil && m.Format > Format {
+		return fmt.Errorf("%s, and it says format %d, where this crateyard knows format %d: run the newer crateyard that made it, or it is damaged", problem, m.Format, Format)
+	}
+	return errors.New(problem)
 }
 
 // List gives the backups of a target, the oldest first. What is under way or was cut off is not among them, nor are those that cannot be

@@ -90,10 +90,12 @@ func (c *Catalog) ClaimStorage(ctx context.Context, s Storage, takeOver bool) (w
 
 // OtherStorage is the error of a catalog that is opened with another storage than its own.
 func OtherStorage(own, other Storage) error {
+	then := "`crateyard check --repair --from BACKUPS` brings its archives here and takes a storage that has them; or start once with takeOver: true"
+	if other.ID != "" { // no repair may write there: it may be in use
+		then = "start once with takeOver: true, and run `crateyard check --repair --from BACKUPS`"
+	}
 	return fault.New(fault.Conflict, "the catalog's archives are in another storage, %s, and this one is %s: one catalog with two storages would put some archives here and "+
-		"some there. Give this server the other one. If that is gone for good, `crateyard check --repair --from BACKUPS` brings its archives here and takes a storage that has them; or "+
-		"start once with takeOver: true",
-		own.Where, other.Where)
+		"some there. Give this server the other one. If that is gone for good, %s", own.Where, other.Where, then)
 }
 
 func orUnnamed(instance string) string {

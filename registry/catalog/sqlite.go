@@ -38,6 +38,9 @@ func openFile(ctx context.Context, path string, existing bool) (*Catalog, error)
 			return nil, folder.Explain(filepath.Dir(path), err)
 		}
 	}
+	if err := lostFile(path); err != nil {
+		return nil, err
+	}
 	// SQLite would make the file readable for everybody; its log takes the file's mode.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -64,6 +67,24 @@ func openFile(ctx context.Context, path string, existing bool) (*Catalog, error)
 	ro.SetMaxIdleConns(readers)
 	d := &sqliteDialect
 	return &Catalog{d: d, rw: &statements{db: rw, d: d}, ro: &statements{db: ro, d: d}, now: time.Now, scratch: path + ".load"}, nil
+}
+
+// lostFile refuses to begin a catalog where the log of another one lies, whose file is gone: SQLite would remove the log, which has the newest changes
+// and is of use again when the file is found.
+func lostFile(path string) error {
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+		return nil
+	}
+	log := path + "-wal"
+	info, err := os.Stat(log)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil
+	}
+	if err != nil {
+		return folder.Explain(filepath.Dir(path), err)
+	}
+	return fmt.Errorf("catalog %s is gone, and its log %s is there, with the changes that were made last: put the file back beside it. If it is lost for good, "+
+		"move the log away first, and then restore a backup into a new folder, or run `crateyard restore --from-blobs --take-over`", path, log)
 }
 
 // openFault tells why a catalog cannot be opened, and what to do. What SQLite says of a disk is that a write failed.

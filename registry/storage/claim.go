@@ -36,8 +36,8 @@ func (e *ForeignError) Error() string {
 
 // claimable is a store that can say something of itself, beside its blobs.
 type claimable interface {
-	// mark gives what stands under a key, or nothing when there is none.
-	mark(ctx context.Context, key string) (string, error)
+	// mark gives what stands under a key, and whether it is there: one that is empty was damaged.
+	mark(ctx context.Context, key string) (text string, there bool, err error)
 	// setMark writes it. Unless replace is set, what is there already stays, and the error is fs.ErrExist where the store
 	// can tell.
 	setMark(ctx context.Context, key, text string, replace bool) error
@@ -63,7 +63,8 @@ func Owner(ctx context.Context, store Store) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.mark(ctx, ownerKey)
+	owner, _, err := c.mark(ctx, ownerKey)
+	return owner, err
 }
 
 // ID gives the random name of a store, by which a catalog knows its own from another; empty: Identify has not given it one. A copy of a store that
@@ -73,21 +74,25 @@ func ID(ctx context.Context, store Store) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.mark(ctx, idKey)
+	id, _, err := c.mark(ctx, idKey)
+	return id, err
 }
 
-// Identify is ID, and gives a store a name that has none. Several servers may do so at once: all get the same name.
-func Identify(ctx context.Context, store Store) (string, error) {
+// NewID makes up a name for a store.
+func NewID() string { return rand.Text() }
+
+// Identify is ID, and gives a store that has no name this one. Several servers may do so at once: all get the same name.
+func Identify(ctx context.Context, store Store, name string) (string, error) {
 	c, err := asClaimable(store)
 	if err != nil {
 		return "", err
 	}
 	for range 3 { // read again after a write: another server may have been faster
-		id, err := c.mark(ctx, idKey)
+		id, damaged, err := c.mark(ctx, idKey)
 		if err != nil || id != "" {
 			return id, err
 		}
-		if err := c.setMark(ctx, idKey, rand.Text(), false); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := c.setMark(ctx, idKey, name, damaged); err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", fmt.Errorf("give the storage a name: %w", err)
 		}
 	}
@@ -100,8 +105,8 @@ func ClaimedAt(ctx context.Context, store Store) (time.Time, error) {
 	return info.Modified, err
 }
 
-// Claim makes sure that the store holds the blobs of the registry of this id and of no other. A store without an owner gets this one. One
-// of another registry is refused with a *ForeignError, unless takeOver is set. Several servers of one registry may claim it at once.
+// Claim makes sure that the store holds the blobs of the registry of this id and of no other. A store without an owner, or whose mark is empty, gets this
+// one. One of another registry is refused with a *ForeignError, unless takeOver is set. Several servers of one registry may claim it at once.
 func Claim(ctx context.Context, store Store, registryID string, takeOver bool) error {
 	c, err := asClaimable(store)
 	if err != nil {
@@ -112,7 +117,7 @@ func Claim(ctx context.Context, store Store, registryID string, takeOver bool) e
 	}
 	// Read again after a write: another registry may have been faster.
 	for range 3 {
-		owner, err := c.mark(ctx, ownerKey)
+		owner, there, err := c.mark(ctx, ownerKey)
 		switch {
 		case err != nil:
 			return fmt.Errorf("ask whose storage this is: %w", err)
@@ -121,28 +126,28 @@ func Claim(ctx context.Context, store Store, registryID string, takeOver bool) e
 		case owner != "" && !takeOver:
 			return &ForeignError{Owner: owner}
 		}
-		if err := c.setMark(ctx, ownerKey, registryID, owner != ""); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := c.setMark(ctx, ownerKey, registryID, there); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("claim the storage: %w", err)
 		}
 	}
 	return errors.New("claim the storage: another registry claims it at the same time; stop one of them")
 }
 
-func (f *Filesystem) mark(_ context.Context, key string) (string, error) {
+func (f *Filesystem) mark(_ context.Context, key string) (text string, there bool, err error) {
 	file, err := f.root.Open(key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", false, nil
 	}
 	if err != nil {
-		return "", diskFault(err)
+		return "", false, diskFault(err)
 	}
 	defer func() { _ = file.Close() }() // it was read only
 	return readMark(file)
 }
 
-func readMark(r io.Reader) (string, error) {
+func readMark(r io.Reader) (text string, there bool, err error) {
 	data, err := io.ReadAll(io.LimitReader(r, ownerMost+1))
-	return strings.TrimSpace(string(data)), err
+	return strings.TrimSpace(string(data)), err == nil, err
 }
 
 func (f *Filesystem) setMark(_ context.Context, key, text string, replace bool) error {
@@ -171,15 +176,15 @@ func (f *Filesystem) setMark(_ context.Context, key, text string, replace bool) 
 	return diskFault(errors.Join(err, f.syncDir(metaDir), f.syncDir(".")))
 }
 
-func (s *S3) mark(ctx context.Context, key string) (string, error) {
+func (s *S3) mark(ctx context.Context, key string) (text string, there bool, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	b, err := s.Open(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", false, nil
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	defer func() { _ = b.Close() }() // it was read only
 	return readMark(b)

@@ -418,7 +418,7 @@ func testClaim(t *testing.T, s Store) {
 	names := make([]string, 5)
 	for i := range names {
 		g.Go(func() (err error) {
-			names[i], err = Identify(t.Context(), s)
+			names[i], err = Identify(t.Context(), s, NewID())
 			return err
 		})
 	}
@@ -432,6 +432,33 @@ func testClaim(t *testing.T, s Store) {
 		if err := Claim(t.Context(), s, id, true); err == nil {
 			t.Errorf("id %q was taken", id)
 		}
+	}
+}
+
+// Marks that were emptied, as by a disk that lost what it was given, are made anew: there is nobody whose they could be.
+func TestEmptyMarks(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s := b.open(t)
+			marks, err := asClaimable(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range []string{ownerKey, idKey} {
+				if err := marks.setMark(t.Context(), key, "", false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := Claim(t.Context(), s, "ours", false); err != nil {
+				t.Error(err)
+			}
+			if owner, err := Owner(t.Context(), s); err != nil || owner != "ours" {
+				t.Errorf("the owner is %q, %v", owner, err)
+			}
+			if name, err := Identify(t.Context(), s, "name"); err != nil || name != "name" {
+				t.Errorf("the name is %q, %v", name, err)
+			}
+		})
 	}
 }
 

@@ -2,6 +2,8 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -15,8 +17,9 @@ const probeEvery = 5 * time.Minute
 // metaDir holds what is ours and no blob: whose the store is (see Claim), and what Check writes. List leaves it out.
 const metaDir = ".crateyard/"
 
-// Check lists one key, which tells whether the bucket is there and may be read. Every few minutes, and after a write that failed until
-// one goes well, it also writes and deletes a small object.
+// Check lists one key, which tells whether the bucket is there. Every few minutes, and after a write that failed or a read that was refused until
+// it goes well, it also writes, reads and deletes a small object: keys that may list may be forbidden to read, and so may those without the
+// key of an encryption.
 func (s *S3) Check(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -39,7 +42,7 @@ func (s *S3) reach(ctx context.Context) error {
 	return err
 }
 
-// tryWrite writes and deletes. The key is the process's own, so that a crash leaves one object, and no two servers meet.
+// tryWrite writes, reads and deletes. The key is the process's own, so that a crash leaves one object, and no two servers meet.
 func (s *S3) tryWrite(ctx context.Context) error {
 	sp := s.spools.open()
 	defer func() { _ = sp.close() }() // it is in memory
@@ -49,7 +52,13 @@ func (s *S3) tryWrite(ctx context.Context) error {
 	if err := s.put(ctx, aws.String(s.prefix+s.probe.key), sp, false); err != nil {
 		return s.failed(ctx, "PutObject", s.probe.key, err)
 	}
-	return s.Delete(ctx, s.probe.key)
+	b, err := s.Open(ctx, s.probe.key)
+	if err == nil {
+		err = b.Close()
+	} else if errors.Is(err, fs.ErrNotExist) { // a server that shows later what it has
+		err = nil
+	}
+	return errors.Join(err, s.Delete(ctx, s.probe.key))
 }
 
 // writeProbe remembers whether writes are known to work.

@@ -34,6 +34,7 @@ const (
 	Teapot       Fault = "no S3"                 // an answer of something else
 	NoRanges     Fault = "ignores ranges"        // Range is taken away
 	NoSums       Fault = "keeps no checksums"    // they are taken out of the answer
+	NoReads      Fault = "reads are refused"     // objects may be listed and written, and not read
 )
 
 // Faults are those that one request may meet on a network that works now and then.
@@ -111,6 +112,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		sayError(w, http.StatusServiceUnavailable, "SlowDown")
 	case Teapot:
 		w.WriteHeader(http.StatusTeapot)
+	case NoReads:
+		if r.Method == http.MethodGet && !r.URL.Query().Has("list-type") {
+			sayError(w, http.StatusForbidden, "AccessDenied")
+			return
+		}
+		p.forward(w, r, fault)
 	case NoConditions:
 		if r.Header.Get("If-None-Match") != "" {
 			sayError(w, http.StatusNotImplemented, "NotImplemented")
