@@ -28,7 +28,7 @@ type Index interface {
 }
 
 // maxKept bounds the memory that records take, in bytes: some 1,500 crates of the usual size.
-const maxKept = 8 << 20
+const maxKept = 16 << 20
 
 // loader asks the index, at most a few questions at a time and no two for one crate, and keeps the answers.
 type loader struct {
