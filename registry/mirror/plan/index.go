@@ -27,7 +27,7 @@ type Index interface {
 	Versions(ctx context.Context, crate string) ([]Entry, error)
 }
 
-// maxKept bounds the memory that records take, in bytes: some 1,500 crates of the usual size.
+// maxKept bounds the memory that records take, in bytes: some 3,000 crates of the usual size.
 const maxKept = 16 << 20
 
 // loader asks the index, at most a few questions at a time and no two for one crate, and keeps the answers.
