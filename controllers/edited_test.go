@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	"github.com/crateyard/crateyard/controllers/internal/names"
 )
 
 // What somebody edits by hand is set back, also where merging alone would not do it, or the API server would refuse the merged object.
@@ -61,6 +62,13 @@ func TestEditedChildren(t *testing.T) {
 			h.must(h.client.Update(t.Context(), tt.edit(h)))
 			if r, _ := h.registry("acme"); !tt.sane(h) {
 				t.Errorf("it was not set back: %v", r.Status.Conditions)
+			}
+			for _, child := range []client.Object{get(h, "acme", &corev1.Service{}), get(h, "acme", &appsv1.Deployment{})} {
+				for _, f := range child.GetManagedFields() {
+					if f.Manager == names.FieldOwner && f.Operation != metav1.ManagedFieldsOperationApply && f.Subresource == "" {
+						t.Errorf("%T: what a later version leaves out would stay: %s", child, f.FieldsV1)
+					}
+				}
 			}
 			before := h.writes.Load()
 			h.registry("acme")

@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/util/csaupgrade"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/controllers/internal/names"
@@ -25,7 +27,12 @@ func (a *Applier) reset(ctx context.Context, live, intent *unstructured.Unstruct
 	obj.SetGroupVersionKind(intent.GroupVersionKind())
 	obj.SetName(intent.GetName())
 	obj.SetNamespace(intent.GetNamespace())
-	return a.Client.Patch(ctx, obj, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(names.FieldOwner)) == nil
+	if a.Client.Patch(ctx, obj, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(names.FieldOwner)) != nil {
+		return false
+	}
+	// What the patch wrote is ours by an update. As ours by an apply, it goes when a later intent leaves it out.
+	owned, err := csaupgrade.UpgradeManagedFieldsPatch(obj, sets.New(names.FieldOwner), names.FieldOwner)
+	return err == nil && (owned == nil || a.Client.Patch(ctx, obj, client.RawPatch(types.JSONPatchType, owned)) == nil)
 }
 
 // resetPatch is a merge patch with what differs in the spec: lists as a whole, and beside a type that differs no remains of the other type. Nil:
