@@ -97,7 +97,7 @@ func (c *Catalog) Search(ctx context.Context, s Query) (page []Crate, total int,
 		add("c.canonical >= ? AND c.canonical < ?", letter, letter+behindAll)
 	}
 	if s.Unyanked {
-		add("c.max_version <> ?", noVersion)
+		add("EXISTS (SELECT 1 FROM versions uv WHERE uv.crate_id = c.id AND uv.deleted_at IS NULL AND uv.yanked = ?)", false)
 	}
 	if s.Owner != 0 {
 		add("c.id IN (SELECT o.crate_id FROM crate_users o WHERE o.user_id = ? AND o.owner = 1)", s.Owner)

@@ -186,3 +186,13 @@ func TestSearchFollowsTheNewestVersion(t *testing.T) {
 		}
 	})
 }
+
+// A crate at 0.0.0, as who only takes a name publishes it, has a version that is not yanked.
+func TestSearchUnyanked(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		publishWith(t, c, "placeholder", "0.0.0", nil)
+		if page, total, err := c.Search(t.Context(), Query{Unyanked: true, Sort: "alpha", Limit: 10}); err != nil || total != 1 || page[0].Name != "placeholder" {
+			t.Errorf("%v, %d, %v", page, total, err)
+		}
+	})
+}

@@ -49,6 +49,9 @@ func (m *Mirror) deleted(ctx context.Context, name string, old *entry, now time.
 		}
 	}
 	if file == nil {
+		if m.problems.dropPrefix(aboutDeleted(spelled)) { // the last of it was evicted
+			m.tellStatus()
+		}
 		return nil, nil
 	}
 	checked := now.Add(-max(0, m.maxAge()-missingFor))

@@ -87,3 +87,32 @@ func TestDeletedUpstream(t *testing.T) {
 		t.Errorf("forgotten: %v", err)
 	}
 }
+
+// Once retention has taken the last archive of a crate that upstream deleted, nothing is left of it, and nothing is said of it.
+func TestDeletedUpstreamAndEvicted(t *testing.T) {
+	o := openOddly(t)
+	if err := o.ask(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.archive(); err != nil {
+		t.Fatal(err)
+	}
+	o.stored()
+	o.be(absent)
+	if err := o.ask(); err != nil || !o.mirror().problems.about("acme") {
+		t.Fatalf("%v, and the problems are %q", err, o.mirror().problems.all())
+	}
+	rows, err := o.Catalog.MirrorCratesOf(t.Context(), o.mirror().Row.ID, "acme")
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%v, %v", rows, err)
+	}
+	if gone, err := o.Catalog.DeleteMirrorCrate(t.Context(), o.mirror().Row.ID, rows[0]); err != nil || !gone {
+		t.Fatalf("%v, %v", gone, err)
+	}
+	if err := o.ask(); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("with nothing left of it: %v", err)
+	}
+	if o.mirror().problems.about("acme") {
+		t.Errorf("%q", o.mirror().problems.all())
+	}
+}

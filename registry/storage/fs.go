@@ -17,7 +17,8 @@ const incoming = "incoming"
 // staleAge is how old what lies in incoming of a shared folder must be before another server removes it: no upload takes so long.
 const staleAge = 24 * time.Hour
 
-// Filesystem is a Store in one folder. Keys cannot lead out of it: they are checked, and all but the naming of a new file goes through an os.Root.
+// Filesystem is a Store in one folder. Keys cannot lead out of it: they are checked, and all but
+// the making and naming of new files goes through an os.Root.
 type Filesystem struct {
 	root     *os.Root
 	incoming string   // this server's part of incoming, or all of it
