@@ -227,27 +227,30 @@ func (c *Catalog) checkPublish(ctx context.Context, q querier, p Publication, al
 }
 
 // crateQuery asks for a crateAnswer; its arguments are those of asked. It joins no versions: on a database that has no statistics yet
-// PostgreSQL would look for the release among the versions of all crates.
+// PostgreSQL would look for the release among the versions of all crates. It asks twice whether there is a row, and not once for the greatest: for an
+// aggregate SQLite would first list all crates of the user.
 const crateQuery = `SELECT c.id, c.name, c.max_version, c.description, c.keywords, c.categories, c.restricted,
-	(SELECT max(u.owner) FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ?),
+	EXISTS (SELECT 1 FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ? AND u.owner = 1),
+	NOT c.restricted OR EXISTS (SELECT 1 FROM crate_users u WHERE u.crate_id = c.id AND u.user_id = ?),
 	(SELECT v.num FROM versions v WHERE v.crate_id = c.id AND v.release = ?),
 	(SELECT v.deleted_at FROM versions v WHERE v.crate_id = c.id AND v.release = ?) FROM crates c WHERE c.canonical = ?`
 
 func (p *Publication) asked() []any {
-	return []any{p.By.UserID, p.Version.Release(), p.Version.Release(), crate.Canonical(p.Name)}
+	return []any{p.By.UserID, p.By.UserID, p.Version.Release(), p.Version.Release(), crate.Canonical(p.Name)}
 }
 
 // crateAnswer is a crate as the publisher of a version finds it.
 type crateAnswer struct {
 	published
 	exists  bool
-	role    sql.NullInt64  // of the publisher: 1 for an owner, 0 for a reader
+	owner   bool           // the publisher is one
+	visible bool           // the publisher may know of it
 	num     sql.NullString // of the version that stands in the way
 	deleted sql.NullInt64  // when it was
 }
 
 func (a *crateAnswer) scan(row scanner) error {
-	err := row.Scan(&a.id, &a.name, &a.maxVersion, &a.description, &a.keywords, &a.categories, &a.restricted, &a.role, &a.num, &a.deleted)
+	err := row.Scan(&a.id, &a.name, &a.maxVersion, &a.description, &a.keywords, &a.categories, &a.restricted, &a.owner, &a.visible, &a.num, &a.deleted)
 	a.exists = err == nil
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
@@ -257,7 +260,7 @@ func (a *crateAnswer) scan(row scanner) error {
 
 // judge is what checkPublish makes of the answer. blocked asks whether the name of a new crate may be used.
 func (p *Publication) judge(a crateAnswer, allow func(Standing) error, blocked func() error) (*published, error) {
-	old, standing := a.published, Standing{Owner: a.role.Int64 == 1, Visible: !a.restricted || a.role.Valid}
+	old, standing := a.published, Standing{Owner: a.owner, Visible: !a.exists || a.visible}
 	switch {
 	case !a.exists:
 		if err := blocked(); err != nil {
