@@ -61,7 +61,7 @@ func TestPublishScansNothing(t *testing.T) {
 func TestPublishScansNothingOnSQLite(t *testing.T) {
 	c := openSQLite(t)
 	alice := users(t, c, "alice")[0]
-	c.rw.known.Clear() // what making a user reads is as much as there are users
+	c.rw.known.Clear()                                        // what making a user reads is as much as there are users
 	for _, num := range []string{"1.0.0", "1.1.0", "1.2.0"} { // the statements of a transaction are prepared for the next one
 		for _, name := range []string{"base-" + num[2:3], "base-0", "other"} {
 			p := publication(t, name, num)
