@@ -142,8 +142,10 @@ func (p *Publisher) Publish(ctx context.Context, who Uploader, body io.Reader) (
 			return Result{}, err
 		}
 	}
-	blob, err := p.Store.Create(ctx)
-	if err != nil {
+	var blob storage.Writer
+	if late {
+		blob = beginStore(ctx, p.Store)
+	} else if blob, err = p.Store.Create(ctx); err != nil {
 		return Result{}, err
 	}
 	defer func() { _ = blob.Cancel() }() // after a commit it does nothing; before, the error that led here says more
