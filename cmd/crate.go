@@ -263,6 +263,7 @@ func confirm(cmd *cobra.Command, name string) error {
 	line, err := bufio.NewReader(in).ReadString('\n')
 	if strings.TrimSpace(line) != name {
 		if err == io.EOF && line == "" {
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr()) // the question has a line of its own
 			return fmt.Errorf("nothing was deleted: no answer; say --yes")
 		}
 		return fmt.Errorf("nothing was deleted: that is not `%s`", name)

@@ -51,7 +51,7 @@ done
 while read -r line; do lost "mount $line"; done < <(grep -F -e "$root/.cluster/" -e /run/crateyard-crateyard /proc/mounts || true)
 while read -r line; do lost "in the machine's network: $line"; done < <(network | sort | comm -13 "$scratch/before" -)
 for process in /proc/[0-9]*; do
-  cmdline=$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null || true) # it may have ended meanwhile
+  cmdline=$(cat "$process/cmdline" 2>/dev/null | tr '\0' ' ' || true) # it may have ended meanwhile
   case $cmdline in *"$root/.cluster/"*) lost "process ${process#/proc/}: $cmdline" ;; esac
 done
 [ -z "$left" ] || die "make down left what is listed above"

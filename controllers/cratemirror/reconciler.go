@@ -19,6 +19,7 @@ import (
 	"github.com/crateyard/crateyard/controllers/internal/apply"
 	"github.com/crateyard/crateyard/controllers/internal/names"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
+	"github.com/crateyard/crateyard/controllers/internal/parent"
 	"github.com/crateyard/crateyard/controllers/internal/schedule"
 	api "github.com/crateyard/crateyard/registry/client"
 )
@@ -48,6 +49,8 @@ type Reconciler struct {
 	Metadata cache.Cache
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+
+	claims parent.Claims // of names at a Registry
 
 	applied sync.Map // of applied, by the UID of a CrateMirror
 }

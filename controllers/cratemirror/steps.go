@@ -2,7 +2,6 @@ package cratemirror
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -47,29 +46,24 @@ func (s *scope) findRegistry(ctx context.Context) (err error) {
 	return err
 }
 
-// claimName makes sure that no older CrateMirror stands for the same mirror, and notes with a finalizer that this one does: an object
-// without it never made or changed a mirror, and leaves none behind.
+// claimName makes sure that no other CrateMirror stands for the same mirror, and notes with a finalizer that this one does:
+// an object without it never made or changed a mirror, and leaves none behind.
 func (s *scope) claimName(ctx context.Context) error {
-	others := &v1alpha1.CrateMirrorList{}
-	err := s.Client.List(ctx, others, client.InNamespace(s.mirror.Namespace), client.MatchingFields{watch.MirrorsByRegistry: s.registry.Name})
+	other, err := s.claims.Claim(ctx, s.mirror, parent.Name{
+		Cache: s.Client, Live: s.Live, Finalizer: names.MirrorFinalizer,
+		All: &v1alpha1.CrateMirrorList{}, Cached: client.MatchingFields{watch.MirrorsByRegistry: s.registry.Name},
+		Same: func(o client.Object) bool {
+			other, ok := o.(*v1alpha1.CrateMirror)
+			return ok && other.MirrorName() == s.mirror.MirrorName() && other.Spec.RegistryRef.Name == s.registry.Name
+		},
+	})
 	if err != nil {
-		return fmt.Errorf("listing CrateMirrors: %w", err)
+		return err
 	}
-	for i := range others.Items {
-		if o := &others.Items[i]; o.UID != s.mirror.UID && o.MirrorName() == s.mirror.MirrorName() && parent.Older(o, s.mirror) {
-			return outcome.Stall(v1alpha1.ReasonMirrorNameTaken, "CrateMirror %s already stands for mirror %s of Registry %s; delete one of the two, or make this one with another spec.name", o.Name, o.MirrorName(), s.registry.Name)
-		}
+	if other != nil {
+		return outcome.Stall(v1alpha1.ReasonMirrorNameTaken, "CrateMirror %s already stands for mirror %s of Registry %s; delete one of the two, or make this one with another spec.name", other.GetName(), s.mirror.MirrorName(), s.registry.Name)
 	}
 	s.facts.registryReady = true
-	if controllerutil.ContainsFinalizer(s.mirror, names.MirrorFinalizer) {
-		return nil
-	}
-	was := s.mirror.DeepCopy()
-	controllerutil.AddFinalizer(s.mirror, names.MirrorFinalizer)
-	patch := client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
-	if err := s.Client.Patch(ctx, s.mirror, patch, client.FieldOwner(names.FieldOwner)); err != nil {
-		return outcome.FromAPI(err, "adding the finalizer")
-	}
 	return nil
 }
 

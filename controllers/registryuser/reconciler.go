@@ -16,6 +16,7 @@ import (
 	"github.com/crateyard/crateyard/controllers/internal/apply"
 	"github.com/crateyard/crateyard/controllers/internal/names"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
+	"github.com/crateyard/crateyard/controllers/internal/parent"
 	"github.com/crateyard/crateyard/controllers/internal/schedule"
 	api "github.com/crateyard/crateyard/registry/client"
 )
@@ -42,6 +43,8 @@ type Reconciler struct {
 	Address func(*v1alpha1.Registry) string
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+
+	claims parent.Claims // of names at a Registry
 }
 
 // scope is one reconcile: the object, and what the steps saw.

@@ -111,10 +111,11 @@ func userReady(u *v1alpha1.RegistryUser, f facts, err error) metav1.Condition {
 
 func tokensReady(u *v1alpha1.RegistryUser, f facts, err error) metav1.Condition {
 	const typ = v1alpha1.TokensReadyCondition
+	was := meta.FindStatusCondition(u.Status.Conditions, typ)
 	switch {
 	case f.tokensReady:
 		return conditions.True(typ, v1alpha1.ReasonTokensIssued, count(len(f.tokens), "token lies in its Secret", "tokens lie in their Secrets"))
-	case f.user != nil && err != nil:
+	case err != nil && (f.user != nil || was != nil && was.Message == readySays): // which is of another trouble now
 		reason := v1alpha1.ReasonFailed
 		if stalled, ok := outcome.IsStalled(err); ok {
 			reason = stalled.Reason

@@ -2,7 +2,6 @@ package registryuser
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,29 +50,24 @@ func (s *scope) findRegistry(ctx context.Context) (err error) {
 	return err
 }
 
-// claimName makes sure that no older RegistryUser stands for the same user, and notes with a finalizer that this one does:
+// claimName makes sure that no other RegistryUser stands for the same user, and notes with a finalizer that this one does:
 // an object without it never made or changed a user, and leaves none behind.
 func (s *scope) claimName(ctx context.Context) error {
-	others := &v1alpha1.RegistryUserList{}
-	err := s.Client.List(ctx, others, client.InNamespace(s.user.Namespace), client.MatchingFields{watch.UsersByRegistry: s.registry.Name})
+	other, err := s.claims.Claim(ctx, s.user, parent.Name{
+		Cache: s.Client, Live: s.Live, Finalizer: names.UserFinalizer,
+		All: &v1alpha1.RegistryUserList{}, Cached: client.MatchingFields{watch.UsersByRegistry: s.registry.Name},
+		Same: func(o client.Object) bool {
+			other, ok := o.(*v1alpha1.RegistryUser)
+			return ok && other.UserName() == s.user.UserName() && other.Spec.RegistryRef.Name == s.registry.Name
+		},
+	})
 	if err != nil {
-		return fmt.Errorf("listing RegistryUsers: %w", err)
+		return err
 	}
-	for i := range others.Items {
-		if o := &others.Items[i]; o.UID != s.user.UID && o.UserName() == s.user.UserName() && parent.Older(o, s.user) {
-			return outcome.Stall(v1alpha1.ReasonUserNameTaken, "RegistryUser %s already stands for user %s of Registry %s; delete one of the two", o.Name, s.user.UserName(), s.registry.Name)
-		}
+	if other != nil {
+		return outcome.Stall(v1alpha1.ReasonUserNameTaken, "RegistryUser %s already stands for user %s of Registry %s; delete one of the two", other.GetName(), s.user.UserName(), s.registry.Name)
 	}
 	s.facts.registryReady = true
-	if controllerutil.ContainsFinalizer(s.user, names.UserFinalizer) {
-		return nil
-	}
-	was := s.user.DeepCopy()
-	controllerutil.AddFinalizer(s.user, names.UserFinalizer)
-	patch := client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
-	if err := s.Client.Patch(ctx, s.user, patch, client.FieldOwner(names.FieldOwner)); err != nil {
-		return outcome.FromAPI(err, "adding the finalizer")
-	}
 	return nil
 }
 

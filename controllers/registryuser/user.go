@@ -2,6 +2,7 @@ package registryuser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,9 @@ func (s *scope) ensureUser(ctx context.Context) error {
 		}
 	case err == nil:
 		u, err = s.updateUser(ctx, u, want)
+	}
+	if e, ok := errors.AsType[*api.Error](err); ok && api.IsConflict(err) {
+		return outcome.Stall(v1alpha1.ReasonUserNameTaken, "the registry refuses user %s: %s", want.Name, e.Detail)
 	}
 	if err != nil {
 		return parent.FromServer(err, "user "+want.Name)

@@ -113,13 +113,3 @@ func Ready(name string, ready bool, err error, was *metav1.Condition) metav1.Con
 	}
 	return conditions.Unknown(typ, v1alpha1.ReasonUnknown, "not looked at yet")
 }
-
-// Older reports whether a was made before b; of two that were made in one second, the one whose name sorts first. Of two that stand for one
-// thing, it wins.
-func Older(a, b client.Object) bool {
-	ta, tb := a.GetCreationTimestamp(), b.GetCreationTimestamp()
-	if !ta.Equal(&tb) {
-		return ta.Before(&tb)
-	}
-	return a.GetName() < b.GetName()
-}
