@@ -124,7 +124,11 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := b.Take(ctx, false); err != nil { // both were empty before
+	_, err = b.Take(ctx, false) // both were empty before
+	if err == nil {
+		err = b.NotePosition(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("all is restored, but the storage is not marked as this registry's, which its first start does: %w", err)
 	}
 	p.end()
@@ -265,6 +269,11 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 	}
 	if _, err := b.Take(ctx, t == nil); err != nil { // archives of the storage itself were those of the catalog that is lost, and are this one's now
 		return err
+	}
+	if t == nil && done.Refused == 0 { // else an archive may be the only copy of what an older catalog does not name
+		if err := b.AcceptCatalog(ctx); err != nil {
+			return err
+		}
 	}
 	p.end()
 	if r.output == "json" {

@@ -15,7 +15,7 @@ import (
 
 // A catalog and a storage belong together. Each carries the other's mark: the storage the id of the registry, so that no second catalog takes its
 // archives for rubbish, and the catalog the id of the storage, so that no second storage takes half of them. Both are looked at before anything is
-// written, at each start, by each command and before each sweep.
+// written, at each start, by each command and before each sweep. How far the catalog was is in the storage, too: see SetBack.
 
 // storageName is where the storage is, for people: nothing in it is secret.
 func (c *Config) storageName() string {
@@ -50,6 +50,9 @@ func (b *Backends) claim(ctx context.Context, c *Config, log *slog.Logger) error
 	was, err := b.Take(ctx, c.TakeOver)
 	if err == nil && was.ID != "" && was.Where != b.where { // the same storage under another name, or a copy of it, which no mark can tell
 		log.Warn("The storage goes by another address than before; where it is a copy, nobody may go on with the other", "was", was.Where, "is", b.where)
+	}
+	if err == nil && c.TakeOver {
+		err = b.AcceptCatalog(ctx)
 	}
 	return err
 }
