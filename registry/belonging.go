@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/storage"
@@ -53,6 +54,9 @@ func (b *Backends) claim(ctx context.Context, c *Config, log *slog.Logger) error
 	}
 	if err == nil && c.TakeOver {
 		err = b.AcceptCatalog(ctx)
+	}
+	if err == nil {
+		err = backup.EndRestore(ctx, b.Catalog)
 	}
 	return err
 }
