@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -74,12 +75,55 @@ func (b *Backends) Take(ctx context.Context, over bool) (was catalog.Storage, er
 	if err := storage.Claim(ctx, b.Store, id, false); err != nil {
 		return was, fmt.Errorf("storage: %w", err)
 	}
-	is := catalog.Storage{Where: b.where}
-	if is.ID, err = storage.Identify(ctx, b.Store, storage.NewID()); err != nil {
-		return was, fmt.Errorf("storage: %w", err)
-	}
-	return b.claimStorage(ctx, is, false)
+	return b.name(ctx)
 }
+
+// name makes the storage the catalog's by its name, and gives a storage without one that which the catalog knows or, where it knows none, a new one. The
+// catalog is told first: it is what decides between servers that do so at once, since not every storage can.
+func (b *Backends) name(ctx context.Context) (was catalog.Storage, err error) {
+	for try := 1; ; try++ {
+		is := catalog.Storage{Where: b.where}
+		if is.ID, err = storage.ID(ctx, b.Store); err != nil {
+			return was, fmt.Errorf("storage: %w", err)
+		}
+		if is.ID != "" {
+			return b.claimStorage(ctx, is, false)
+		}
+		own, err := b.Catalog.Storage(ctx)
+		if err != nil {
+			return was, fmt.Errorf("catalog: %w", err)
+		}
+		is.ID = storage.NewID()
+		if own.ID != "" && own.Where == b.where {
+			is.ID = own.ID
+		}
+		was, err = b.claimStorage(ctx, is, false)
+		if err == nil {
+			given, err := storage.Identify(ctx, b.Store, is.ID)
+			if err != nil {
+				return was, fmt.Errorf("storage: %w", err)
+			}
+			if given != is.ID { // somebody else gave it: the catalog has another one
+				_, err = b.claimStorage(ctx, catalog.Storage{ID: given, Where: b.where}, false)
+			}
+			return was, err
+		}
+		if fault.KindOf(err) != fault.Conflict || try == nameTries {
+			return was, err
+		}
+		select { // another server was faster, and is about to name the storage
+		case <-time.After(nameWait):
+		case <-ctx.Done():
+			return was, ctx.Err()
+		}
+	}
+}
+
+// How often, and after what time each, a server looks for the name that another one gives.
+const (
+	nameTries = 150
+	nameWait  = 100 * time.Millisecond
+)
 
 // takeOver is Take where nobody can refuse. The catalog is told first, and the storage gets its owner last: where it is cut off, the storage never has
 // a name that the catalog does not know, which would be that of another one, so Adopt goes on with it.
@@ -137,8 +181,9 @@ func (b *Backends) verify(ctx context.Context, mayLack bool) error {
 	}
 	owner, err := storage.Owner(ctx, b.Store)
 	is := catalog.Storage{Where: b.where}
+	damaged := false
 	if err == nil {
-		is.ID, err = storage.ID(ctx, b.Store)
+		is.ID, damaged, err = storage.LookID(ctx, b.Store)
 	}
 	if err != nil {
 		return fmt.Errorf("storage: ask whose it is: %w", err)
@@ -150,6 +195,9 @@ func (b *Backends) verify(ctx context.Context, mayLack bool) error {
 		if err := b.verifyUnclaimed(ctx, mayLack); err != nil {
 			return err
 		}
+	}
+	if is.ID == "" && own.Where == b.where && (owner != "" || damaged) {
+		return nil // its name was lost, as by a crash of the machine, and all else says that it is the catalog's: Take gives the name again
 	}
 	if own.ID != "" && own.ID != is.ID && (is.ID != "" || !mayLack) {
 		return fmt.Errorf("storage: %w", catalog.OtherStorage(own, is))

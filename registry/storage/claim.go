@@ -72,12 +72,18 @@ func Owner(ctx context.Context, store Store) (string, error) {
 // ID gives the random name of a store, by which a catalog knows its own from another; empty: Identify has not given it one. A copy of a store that
 // takes its marks along has the same.
 func ID(ctx context.Context, store Store) (string, error) {
+	id, _, err := LookID(ctx, store)
+	return id, err
+}
+
+// LookID is ID, and tells a store that had a name, which was damaged and is empty now, from one that had none.
+func LookID(ctx context.Context, store Store) (id string, damaged bool, err error) {
 	c, err := asClaimable(store)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	id, _, err := c.mark(ctx, idKey)
-	return id, err
+	id, there, err := c.mark(ctx, idKey)
+	return id, there && id == "", err
 }
 
 // NewID makes up a name for a store.
