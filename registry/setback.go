@@ -52,10 +52,10 @@ func (b *Backends) noted(ctx context.Context) (*position, error) {
 		return nil, fmt.Errorf("storage: ask how far the catalog was: %w", err)
 	}
 	var p position
-	if json.Unmarshal([]byte(text), &p) != nil || p.Registry != id { // none, or damaged, or of the registry that had the storage before
-		return nil, nil
+	if json.Unmarshal([]byte(text), &p) == nil && p.Registry == id {
+		return &p, nil
 	}
-	return &p, nil
+	return nil, nil // none, or damaged, or of the registry that had the storage before
 }
 
 // SetBack is a *SetBackError when the catalog is of an earlier time than the storage, and another error when that cannot be told.
