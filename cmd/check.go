@@ -10,12 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/upkeep"
 )
 
 func newCheckCommand() *cobra.Command {
 	d := &dataFlags{}
-	var repair, quick bool
+	var repair, quick, accept bool
 	var from []string
 	var state string
 	cmd := &cobra.Command{
@@ -27,6 +28,8 @@ It reads every archive; --quick compares sizes only. --repair puts back what it 
 --from, or elsewhere in the storage. What it replaces it keeps under quarantine/ in the storage. It deletes no other thing. Where an archive is right
 by its SHA-256 and the catalog says another size, it corrects the catalog.
 A storage that is new, and that it has filled, is the registry's afterwards.
+Where the catalog is of an earlier time than the storage, as after an older copy of it was put in its place, check says so, and servers and sweeps remove
+no archive. --accept-catalog says that it is right as it is.
 A check that was not interrupted tells the servers, whose readiness says what is damaged.
 
 The exit code is 0 when nothing is damaged, or all of it was repaired. Archives that no version needs are no damage.`,
@@ -39,6 +42,7 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 	f.BoolVar(&repair, "repair", false, "put back what a right copy is found of")
 	f.StringArrayVar(&from, "from", nil, "where copies may be: a folder or s3://bucket/prefix with backups, or with a storage; may be given again")
 	f.BoolVar(&quick, "quick", false, "compare sizes and read no archives")
+	f.BoolVar(&accept, "accept-catalog", false, "the catalog was set back to an earlier time, and is right as it is: sweeps may remove what it does not name")
 	f.StringVar(&state, "resume", "", "file to keep the position in: an interrupted check goes on from there")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		c, err := d.config()
@@ -57,6 +61,10 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 		p := newProgress(cmd.ErrOrStderr())
 		defer p.end()
 		checker := &upkeep.Checker{Catalog: b.Catalog, Store: b.Store, Feed: b.Catalog, Quick: quick}
+		back, isBack := errors.AsType[*registry.SetBackError](b.SetBack(ctx)) // another error is the check's to say
+		if isBack && !accept {
+			checker.SetBack = back.Detail()
+		}
 		if repair {
 			copies, closeAll, err := sources(ctx, from)
 			defer func() { _ = closeAll() }() // they were only read
@@ -94,6 +102,14 @@ The exit code is 0 when nothing is damaged, or all of it was repaired. Archives 
 		if whole {
 			if err := b.NoteCheck(ctx, report); err != nil {
 				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "crateyard: the servers cannot be told what was found: %v\n", upkeep.Clean(err)) // a scrub will tell them
+			}
+		}
+		if accept {
+			if err := b.AcceptCatalog(ctx); err != nil {
+				return err
+			}
+			if isBack {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "crateyard: accepted, though the storage knew of %s: sweeps may remove again what no version names\n", back.Had) // said for people only
 			}
 		}
 		if repair {

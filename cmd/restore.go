@@ -120,12 +120,9 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 		return r.rebuild(cmd, c, b, t, p)
 	}
 	done, err := (&backup.Restorer{Target: t, Catalog: b.Catalog, Store: b.Store, Leases: b.leases(p), Holder: restoreHolder(c),
-		SkipDamaged: r.skipDamaged, Progress: p.copied}).Restore(ctx, name)
+		SkipDamaged: r.skipDamaged, Progress: p.copied, Finish: finish(b)}).Restore(ctx, name)
 	if err != nil {
 		return err
-	}
-	if _, err := b.Take(ctx, false); err != nil { // both were empty before
-		return fmt.Errorf("all is restored, but the storage is not marked as this registry's, which its first start does: %w", err)
 	}
 	p.end()
 	if r.output == "json" {
@@ -149,6 +146,20 @@ func (r *restoreFlags) run(cmd *cobra.Command, name string) (err error) {
 		}
 	}
 	return lacked(done)
+}
+
+// finish marks catalog and storage as each other's, both of which were empty before.
+func finish(b *backends) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := b.Take(ctx, false)
+		if err == nil {
+			err = b.NotePosition(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("all is restored, but the storage is not marked as this registry's, which the same restore or the first start does: %w", err)
+		}
+		return nil
+	}
 }
 
 // restoreHolder is who holds the lease of a restore. Over SQLite the folder's lock keeps any other restore out, so all have one name: what a killed
@@ -265,6 +276,11 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 	}
 	if _, err := b.Take(ctx, t == nil); err != nil { // archives of the storage itself were those of the catalog that is lost, and are this one's now
 		return err
+	}
+	if t == nil && done.Refused == 0 { // else an archive may be the only copy of what an older catalog does not name
+		if err := b.AcceptCatalog(ctx); err != nil {
+			return err
+		}
 	}
 	p.end()
 	if r.output == "json" {

@@ -44,7 +44,7 @@ older than --older-than. The server may run and publish meanwhile, and does the 
 		p := newProgress(cmd.ErrOrStderr())
 		defer p.end()
 		removed := []upkeep.Swept{}
-		s := upkeep.Sweeper{Owns: b.Verify, Force: force, Catalog: b.Catalog, Marks: b.Catalog, Store: b.Store, Leases: b.leases(p), Holder: upkeep.NewHolder(), OlderThan: time.Duration(older),
+		s := upkeep.Sweeper{Owns: b.MaySweep, Force: force, Catalog: b.Catalog, Marks: b.Catalog, Store: b.Store, Leases: b.leases(p), Holder: upkeep.NewHolder(), OlderThan: time.Duration(older),
 			DryRun:   dryRun,
 			Progress: func(r upkeep.SweepReport) { p.show(0, 0, "%d archives seen, %d removed", r.Seen, r.Removed) },
 			Each: func(s upkeep.Swept) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -22,7 +23,8 @@ type Backends struct {
 	Catalog *catalog.Catalog
 	Store   ClosableStore
 
-	where string // the storage is, for people
+	where    string                           // the storage is, for people
+	position atomic.Pointer[catalog.Position] // that the storage was told, or is known to have
 }
 
 // ClosableStore is a store that holds something open.

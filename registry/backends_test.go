@@ -1,14 +1,18 @@
 package registry_test
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -205,9 +209,11 @@ func TestNewStorage(t *testing.T) {
 		t.Error("it is adopted once")
 	}
 	// A copy from before storages had names has the registry's mark alone.
-	if err := os.Remove(filepath.Join(moved, ".crateyard", "storage")); err != nil {
+	copied := filepath.Join(t.TempDir(), "copied")
+	if err := errors.Join(os.Remove(filepath.Join(moved, ".crateyard", "storage")), os.Rename(moved, copied)); err != nil {
 		t.Fatal(err)
 	}
+	moved = copied
 	opens(t, y.data, "in another storage", to)
 	if !adopt() {
 		t.Error("a copy without a name was not adopted")
@@ -263,6 +269,109 @@ func TestAdoptCutOff(t *testing.T) {
 		t.Errorf("run again: %v, %v", adopted, err)
 	}
 	opens(t, y.data, "", to)
+}
+
+// A name of the storage that a crash of the machine left empty, or took away, is given again where all else says that the storage is the catalog's.
+func TestLostNameOfStorage(t *testing.T) {
+	y := open(t, nil)
+	if r := y.publish(good(t, "demo", "1.0.0")); r.status != 200 {
+		t.Fatal(r.status, r.body)
+	}
+	if err := y.stop(); err != nil {
+		t.Fatal(err)
+	}
+	mark := func(name string) string { return filepath.Join(y.data, "storage", ".crateyard", name) }
+	was, err := os.ReadFile(mark("storage"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, lose := range map[string]func() error{
+		"emptied": func() error { return os.Truncate(mark("storage"), 0) },
+		"gone":    func() error { return os.Remove(mark("storage")) },
+		"emptied, as all marks": func() error {
+			return errors.Join(os.Truncate(mark("storage"), 0), os.Truncate(mark("registry"), 0), os.Truncate(mark("catalog"), 0))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := lose(); err != nil {
+				t.Fatal(err)
+			}
+			c := registry.DefaultConfig()
+			c.Data = y.data
+			b, err := registry.OpenBackends(t.Context(), &c, registry.BackendOptions{Beside: true, Existing: true})
+			if err != nil {
+				t.Fatal("a command:", err)
+			}
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+			opens(t, y.data, "", func(*registry.Config) {})
+			if is, err := os.ReadFile(mark("storage")); err != nil || !bytes.Equal(is, was) {
+				t.Errorf("its name is %q, was %q; %v", is, was, err)
+			}
+		})
+	}
+	if err := os.RemoveAll(mark("")); err != nil { // a copy may be without any
+		t.Fatal(err)
+	}
+	opens(t, y.data, "in another storage", func(*registry.Config) {})
+}
+
+// Servers that begin at once over a new database and a new storage, or one whose marks are empty, agree on its name, also where the storage cannot decide between them,
+// and where each knows it by another path.
+func TestNameAtOnce(t *testing.T) {
+	server := s3.New(t)
+	proxy := s3.NewProxy(t, server)
+	proxy.Fail(0, s3.Ignorant)
+	inBucket := onS3(t, server)
+	var probe registry.Config
+	inBucket(&probe)
+	bucket, shared := filepath.Join(server.Dir, probe.Storage.S3.Bucket), t.TempDir()
+	for i := range 6 {
+		uri := postgres.Database(t)
+		folder, prefix := filepath.Join(shared, fmt.Sprint(i)), fmt.Sprintf("p%d", i)
+		if err := os.Mkdir(folder, 0o750); err != nil {
+			t.Fatal(err)
+		}
+		marks := filepath.Join(folder, ".crateyard")
+		if i%2 == 0 {
+			marks = filepath.Join(bucket, prefix, ".crateyard")
+		}
+		if i > 1 {
+			empty := errors.Join(os.MkdirAll(marks, 0o750), os.WriteFile(filepath.Join(marks, "storage"), nil, 0o600), os.WriteFile(filepath.Join(marks, "registry"), nil, 0o600))
+			if empty != nil {
+				t.Fatal(empty)
+			}
+		}
+		var g errgroup.Group
+		var all []*registry.Backends
+		for n := range 4 {
+			c := registry.DefaultConfig()
+			c.Data, c.Catalog.Postgres = t.TempDir(), &registry.Postgres{URI: uri, MaxConnections: 3}
+			c.Storage.Folder = filepath.Join(t.TempDir(), "mount")
+			if err := os.Symlink(folder, c.Storage.Folder); err != nil {
+				t.Fatal(n, err)
+			}
+			if i%2 == 0 {
+				inBucket(&c)
+				c.Storage.S3.Endpoint, c.Storage.S3.Prefix = proxy.Endpoint, prefix
+			}
+			b, err := registry.OpenBackends(t.Context(), &c, registry.BackendOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, b)
+		}
+		for _, b := range all {
+			g.Go(func() error {
+				_, err := b.Take(t.Context(), false)
+				return errors.Join(err, b.Close())
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Errorf("round %d: %v", i, err)
+		}
+	}
 }
 
 // In a storage that nobody has claimed yet, one archive that is lost keeps no other from being served.

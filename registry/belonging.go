@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"time"
 
+	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/storage"
@@ -15,7 +17,7 @@ import (
 
 // A catalog and a storage belong together. Each carries the other's mark: the storage the id of the registry, so that no second catalog takes its
 // archives for rubbish, and the catalog the id of the storage, so that no second storage takes half of them. Both are looked at before anything is
-// written, at each start, by each command and before each sweep.
+// written, at each start, by each command and before each sweep. How far the catalog was is in the storage, too: see SetBack.
 
 // storageName is where the storage is, for people: nothing in it is secret.
 func (c *Config) storageName() string {
@@ -51,6 +53,12 @@ func (b *Backends) claim(ctx context.Context, c *Config, log *slog.Logger) error
 	if err == nil && was.ID != "" && was.Where != b.where { // the same storage under another name, or a copy of it, which no mark can tell
 		log.Warn("The storage goes by another address than before; where it is a copy, nobody may go on with the other", "was", was.Where, "is", b.where)
 	}
+	if err == nil && c.TakeOver {
+		err = b.AcceptCatalog(ctx)
+	}
+	if err == nil {
+		err = backup.EndRestore(ctx, b.Catalog)
+	}
 	return err
 }
 
@@ -67,12 +75,55 @@ func (b *Backends) Take(ctx context.Context, over bool) (was catalog.Storage, er
 	if err := storage.Claim(ctx, b.Store, id, false); err != nil {
 		return was, fmt.Errorf("storage: %w", err)
 	}
-	is := catalog.Storage{Where: b.where}
-	if is.ID, err = storage.Identify(ctx, b.Store, storage.NewID()); err != nil {
-		return was, fmt.Errorf("storage: %w", err)
-	}
-	return b.claimStorage(ctx, is, false)
+	return b.name(ctx)
 }
+
+// name makes the storage the catalog's by its name, and gives a storage without one that which the catalog knows or, where it knows none, a new one. The
+// catalog is told first: it is what decides between servers that do so at once, since not every storage can.
+func (b *Backends) name(ctx context.Context) (was catalog.Storage, err error) {
+	for try := 1; ; try++ {
+		is := catalog.Storage{Where: b.where}
+		if is.ID, err = storage.ID(ctx, b.Store); err != nil {
+			return was, fmt.Errorf("storage: %w", err)
+		}
+		if is.ID != "" {
+			return b.claimStorage(ctx, is, false)
+		}
+		own, err := b.Catalog.Storage(ctx)
+		if err != nil {
+			return was, fmt.Errorf("catalog: %w", err)
+		}
+		is.ID = storage.NewID()
+		if own.ID != "" && own.Where == b.where {
+			is.ID = own.ID
+		}
+		was, err = b.claimStorage(ctx, is, false)
+		if err == nil {
+			given, err := storage.Identify(ctx, b.Store, is.ID)
+			if err != nil {
+				return was, fmt.Errorf("storage: %w", err)
+			}
+			if given != is.ID { // somebody else gave it: the catalog has another one
+				_, err = b.claimStorage(ctx, catalog.Storage{ID: given, Where: b.where}, false)
+			}
+			return was, err
+		}
+		if fault.KindOf(err) != fault.Conflict || try == nameTries {
+			return was, err
+		}
+		select { // another server was faster, and is about to name the storage
+		case <-time.After(nameWait):
+		case <-ctx.Done():
+			return was, ctx.Err()
+		}
+	}
+}
+
+// How often, and after what time each, a server looks for the name that another one gives.
+const (
+	nameTries = 150
+	nameWait  = 100 * time.Millisecond
+)
 
 // takeOver is Take where nobody can refuse. The catalog is told first, and the storage gets its owner last: where it is cut off, the storage never has
 // a name that the catalog does not know, which would be that of another one, so Adopt goes on with it.
@@ -130,8 +181,9 @@ func (b *Backends) verify(ctx context.Context, mayLack bool) error {
 	}
 	owner, err := storage.Owner(ctx, b.Store)
 	is := catalog.Storage{Where: b.where}
+	damaged := false
 	if err == nil {
-		is.ID, err = storage.ID(ctx, b.Store)
+		is.ID, damaged, err = storage.LookID(ctx, b.Store)
 	}
 	if err != nil {
 		return fmt.Errorf("storage: ask whose it is: %w", err)
@@ -143,6 +195,9 @@ func (b *Backends) verify(ctx context.Context, mayLack bool) error {
 		if err := b.verifyUnclaimed(ctx, mayLack); err != nil {
 			return err
 		}
+	}
+	if is.ID == "" && own.Where == b.where && (owner != "" || damaged) {
+		return nil // its name was lost, as by a crash of the machine, and all else says that it is the catalog's: Take gives the name again
 	}
 	if own.ID != "" && own.ID != is.ID && (is.ID != "" || !mayLack) {
 		return fmt.Errorf("storage: %w", catalog.OtherStorage(own, is))

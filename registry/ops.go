@@ -75,6 +75,9 @@ func (s *Server) remarks() (remarks []string) {
 	if s.waiting.Load() != nil {
 		return nil
 	}
+	if said := s.setBack.Load(); said != nil {
+		remarks = append(remarks, "crates: "+*said)
+	}
 	for _, t := range s.upkeep.Status() {
 		switch n := t.Last.Problems; {
 		case n == 0:

@@ -52,6 +52,8 @@ type Server struct {
 	cache    *storage.Cached  // nil: none
 	// waiting says why the server is not open for business yet; nil: it is.
 	waiting atomic.Pointer[string]
+	// setBack says how the catalog is older than the storage; nil: it is not, as far as is known.
+	setBack atomic.Pointer[string]
 
 	public, ops             net.Listener
 	publicServer, opsServer *http.Server
@@ -143,6 +145,7 @@ func (s *Server) openData(ctx context.Context) (err error) {
 		return err
 	}
 	s.catalog, s.store = s.backends.Catalog, s.backends.Store
+	s.notePosition(ctx)
 	return s.openCache()
 }
 
@@ -232,6 +235,12 @@ func (s *Server) Serve(ctx context.Context) error {
 		func() float64 { return s.catalog.FeedLag().Seconds() })
 	s.metrics.Gauge("crateyard_clock_offset_seconds", "How far the clock of the catalog's database was ahead of this server's at the last look.",
 		func() float64 { return s.catalog.ClockOffset().Seconds() })
+	s.metrics.Gauge("crateyard_catalog_set_back", "1: the catalog is of an earlier time than the storage, and no sweep removes anything.", func() float64 {
+		if s.setBack.Load() != nil {
+			return 1
+		}
+		return 0
+	})
 	handler := s.api.Handler()
 	s.gate.Open(handler)
 	s.conns.Answer(s.api.IndexPath(), handler)
@@ -259,6 +268,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			go func() { // for the metrics
 				s.ready(context.WithoutCancel(ctx), nil)
 				s.learnTasks(working)
+				s.notePosition(working)
 			}()
 		case err = <-s.opsFailed:
 			running = false
@@ -306,6 +316,7 @@ func (s *Server) stop(work *sync.WaitGroup) error {
 		err = errors.Join(fmt.Errorf("requests did not end in time: %w", err), s.publicServer.Close())
 	}
 	s.flush(context.Background())
+	s.notePosition(context.Background())
 	work.Wait()
 	s.mirrors.Stop()
 	err = errors.Join(err, s.close())

@@ -35,7 +35,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	}
 	if every := time.Duration(s.config.Sweep.Every); every > 0 {
 		add(upkeep.SweepTask(upkeep.Sweeper{Catalog: s.catalog, Marks: s.catalog, Store: s.store, Leases: s.catalog, Holder: holder,
-			Owns: s.backends.Verify, OlderThan: time.Duration(s.config.Sweep.OlderThan)}, every))
+			Owns: s.backends.MaySweep, OlderThan: time.Duration(s.config.Sweep.OlderThan)}, every))
 	}
 	if rate := s.config.Scrub.Rate; rate > 0 {
 		add(upkeep.ScrubTask(upkeep.Scrubber{Catalog: s.catalog, Store: s.backends.Store, Rate: rate}, s.upkeep))
@@ -65,13 +65,17 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 func (s *Server) backupTask(schedule *backup.Schedule, creator backup.Creator) upkeep.Task {
 	b := s.config.Backup
 	with := func(ctx context.Context, do func(upkeep.Task) error) error {
+		keep := b.Keep
+		if err := s.backends.SetBack(ctx); err != nil {
+			keep = 0 // old backups have what the catalog does not know any more
+		}
 		target, err := s.config.OpenStore(ctx, b.S3, b.Folder, BackendOptions{Beside: true, Setting: "backup.s3", Log: s.log})
 		if err != nil {
 			return fmt.Errorf("where backups go: %w", err)
 		}
 		c := creator
 		c.Target = target
-		return errors.Join(do(backup.Task(c, schedule, b.Keep)), target.Close())
+		return errors.Join(do(backup.Task(c, schedule, keep)), target.Close())
 	}
 	return upkeep.Task{
 		Name: "backup", Next: schedule.Next,
@@ -142,7 +146,7 @@ func (b *Backends) NoteCheck(ctx context.Context, r *upkeep.Report) error {
 	if err != nil {
 		return err
 	}
-	damaged := r.Damaged() - r.Counts[upkeep.WrongFeed] // which a scrub does not look at
+	damaged := r.Damaged() - r.Counts[upkeep.WrongFeed] - r.Counts[upkeep.SetBack] // which a scrub does not look at
 	st := known[upkeep.ScrubName]
 	at := time.Now()
 	if !at.After(st.LastSucceeded) { // a clock that is behind
@@ -206,6 +210,13 @@ func (s *Server) status(ctx context.Context, st *wire.Status) error {
 		if t.Last.Problems > 0 {
 			st.Scrub.Message = t.Last.Text
 		}
+	}
+	if said := s.setBack.Load(); said != nil {
+		if st.Scrub == nil {
+			st.Scrub = &wire.ScrubStatus{}
+		}
+		st.Scrub.Problems++
+		st.Scrub.Message = *said
 	}
 	return nil
 }

@@ -269,6 +269,45 @@ func testRestoreAfterCut(t *testing.T, y *upkeeptest.Yard) {
 	checkWhole(t, into)
 }
 
+// A restore that was cut off when its catalog was there is run again, of the same backup only, and until the registry is served.
+func TestRestoreAfterCatalog(t *testing.T) { upkeeptest.Each(t, testRestoreAfterCatalog) }
+
+func testRestoreAfterCatalog(t *testing.T, y *upkeeptest.Yard) {
+	target, _ := upkeeptest.Folder(t)
+	y.Publish("demo", "1.0.0")
+	first := create(t, creator(y, target)).Name
+	y.Publish("demo", "1.1.0")
+	create(t, creator(y, target))
+	into := y.Other(t)
+	restore := func(name string, finish error) (*backup.Restored, error) {
+		return (&backup.Restorer{Target: target, Catalog: into.Catalog, Store: into.Store, Leases: into.Catalog, Holder: "test",
+			Finish: func(context.Context) error { return finish }}).Restore(t.Context(), name)
+	}
+	if _, err := restore(first, errCut); !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	if _, err := restore("", nil); !errors.Is(err, backup.ErrNotEmpty) || !strings.Contains(err.Error(), "a restore of backup "+first+" filled the catalog") {
+		t.Errorf("another backup: %v", err)
+	}
+	if out, err := restore(first, nil); err != nil || out.Kept != 1 || out.Copied != 0 {
+		t.Errorf("the same again: %+v %v", out, err)
+	}
+	checkWhole(t, into)
+	if _, err := restore(first, nil); !errors.Is(err, backup.ErrNotEmpty) {
+		t.Errorf("once more: %v", err)
+	}
+	into = y.Other(t)
+	if _, err := restore(first, errCut); !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	if err := backup.EndRestore(t.Context(), into.Catalog); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := restore(first, nil); !errors.Is(err, backup.ErrNotEmpty) {
+		t.Errorf("over a registry that was served: %v", err)
+	}
+}
+
 // Nothing is restored over the archives of another registry, nor from a backup that is not what its manifest says.
 func TestRestoreRefuses(t *testing.T) { upkeeptest.Each(t, testRestoreRefuses) }
 

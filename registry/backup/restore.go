@@ -25,6 +25,9 @@ type Loader interface {
 	Empty(ctx context.Context) (bool, error)
 	// Loadable reads the beginning of what Dump wrote, and fails when Load would refuse it, whatever follows.
 	Loadable(ctx context.Context, r io.Reader) error
+	// Notes and SetNote keep texts that no dump has and no load changes.
+	Notes(ctx context.Context) (map[string]string, error)
+	SetNote(ctx context.Context, name, text string) error
 	// Load fills the empty catalog with what Dump wrote, in one transaction: an error of the reader leaves it empty.
 	Load(ctx context.Context, r io.Reader) error
 }
@@ -42,7 +45,9 @@ type Restorer struct {
 	Workers int           // 0: 4
 	// SkipDamaged restores the rest where the backup lacks an archive, or has other bytes than it says.
 	SkipDamaged bool
-	Progress    func(Progress)
+	// Finish, if set, does what is left to do when all is there; as long as it has not gone well, the restore can be run again.
+	Finish   func(ctx context.Context) error
+	Progress func(Progress)
 }
 
 // Restored is what a restore did.
@@ -57,7 +62,8 @@ type Restored struct {
 }
 
 // Restore brings back the backup of a name, or the newest. It refuses a catalog that is not empty, and a storage that has blobs which the
-// backup does not name. What a restore before it has copied is read again and kept.
+// backup does not name. What a restore before it has copied is read again and kept, and a catalog that it has filled is kept, too, where it was of the same backup
+// and did not come to its end.
 func (r *Restorer) Restore(ctx context.Context, name string) (out *Restored, err error) {
 	err = upkeep.Hold(ctx, r.Leases, upkeep.BlobsLease, r.Holder, func(ctx context.Context) error {
 		out, err = r.restore(ctx, name)
@@ -71,7 +77,8 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := checkEmpty(ctx, r.Catalog); err != nil {
+	filled, err := r.begun(ctx, m.Name)
+	if err != nil {
 		return nil, err
 	}
 	// The catalog is read once before anything is copied: a backup that cannot be restored shall not take an hour to say so.
@@ -92,22 +99,57 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 		return nil, fmt.Errorf("restore the blobs: %w", err)
 	}
 	r.tell(Progress{Stage: "catalog", Blobs: m.Blobs, Bytes: m.Bytes, AllBlobs: m.Blobs, AllIn: m.Bytes})
-	err = readPart(ctx, r.Target, backups+m.Name+catalogName, m.Catalog, func(rd io.Reader) error { return r.Catalog.Load(ctx, rd) })
-	if err != nil {
-		return nil, fmt.Errorf("restore the catalog: %w", err)
+	if !filled {
+		err = r.Catalog.SetNote(ctx, restoring, m.Name)
+		if err == nil {
+			err = readPart(ctx, r.Target, backups+m.Name+catalogName, m.Catalog, func(rd io.Reader) error { return r.Catalog.Load(ctx, rd) })
+		}
+		if err != nil {
+			return nil, fmt.Errorf("restore the catalog: %w", err)
+		}
 	}
 	if out.Mirrors, err = emptied(ctx, r.Catalog, m.Mirrors); err != nil {
 		return nil, fmt.Errorf("all is restored, but what mirrors lack cannot be told: %w", err)
 	}
-	return out, nil
+	if r.Finish != nil {
+		if err := r.Finish(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return out, EndRestore(ctx, r.Catalog)
 }
 
-func checkEmpty(ctx context.Context, c Loader) error {
-	empty, err := c.Empty(ctx)
-	if err == nil && !empty {
-		err = fmt.Errorf("%w: the catalog has users or crates; restore into a new folder or database", ErrNotEmpty)
+// restoring is the note that names the backup which fills the catalog, from before that until all is done.
+const restoring = "restoring"
+
+// EndRestore lets no restore go on any more that was cut off behind its catalog: the registry is served, or the restore is done.
+func EndRestore(ctx context.Context, c interface {
+	Notes(ctx context.Context) (map[string]string, error)
+	SetNote(ctx context.Context, name, text string) error
+}) error {
+	notes, err := c.Notes(ctx)
+	if err != nil || notes[restoring] == "" {
+		return err
 	}
-	return err
+	return c.SetNote(ctx, restoring, "")
+}
+
+// begun reports whether the catalog is filled already, by a restore of the same backup that was cut off. Any other catalog must be empty.
+func (r *Restorer) begun(ctx context.Context, name string) (bool, error) {
+	empty, err := r.Catalog.Empty(ctx)
+	if err != nil || empty {
+		return false, err
+	}
+	notes, err := r.Catalog.Notes(ctx)
+	switch was := notes[restoring]; {
+	case err != nil:
+		return false, err
+	case was == name:
+		return true, nil
+	case was != "":
+		return false, fmt.Errorf("%w: a restore of backup %s filled the catalog and was cut off; run that again, by its name, or restore into a new folder or database", ErrNotEmpty, was)
+	}
+	return false, fmt.Errorf("%w: the catalog has users or crates; restore into a new folder or database", ErrNotEmpty)
 }
 
 // others are the other places of a storage, or of a target, where something of somebody's may lie.

@@ -8,7 +8,7 @@ import (
 	"github.com/crateyard/crateyard/registry/upkeep"
 )
 
-// Task is the backup that comes by itself: it makes one, and prunes after that. A backup that was due while no server ran is made at the
+// Task is the backup that comes by itself: it makes one, and prunes after that, unless keep is 0. A backup that was due while no server ran is made at the
 // next start.
 func Task(c Creator, schedule *Schedule, keep int) upkeep.Task {
 	return upkeep.Task{
@@ -26,11 +26,14 @@ func Task(c Creator, schedule *Schedule, keep int) upkeep.Task {
 			if err != nil {
 				return upkeep.Outcome{}, err
 			}
+			out := upkeep.Outcome{Items: m.Blobs, Bytes: m.Bytes, Text: m.Name}
+			if keep == 0 {
+				return out, upkeep.Final(m.Complete())
+			}
 			p := Pruner{Target: c.Target, Leases: c.Leases, Holder: c.Holder, Registry: c.Registry, Keep: keep}
 			if _, err := p.Prune(ctx); err != nil {
 				return upkeep.Outcome{}, fmt.Errorf("backup %s is made, but old ones stay: %w", m.Name, err)
 			}
-			out := upkeep.Outcome{Items: m.Blobs, Bytes: m.Bytes, Text: m.Name}
 			return out, upkeep.Final(m.Complete())
 		},
 	}

@@ -18,6 +18,8 @@ import (
 const (
 	ownerKey = metaDir + "registry"
 	idKey    = metaDir + "storage"
+	// noteKey says how far its catalog was.
+	noteKey = metaDir + "catalog"
 )
 
 // ownerMost bounds what is read of either, in bytes.
@@ -70,12 +72,18 @@ func Owner(ctx context.Context, store Store) (string, error) {
 // ID gives the random name of a store, by which a catalog knows its own from another; empty: Identify has not given it one. A copy of a store that
 // takes its marks along has the same.
 func ID(ctx context.Context, store Store) (string, error) {
+	id, _, err := LookID(ctx, store)
+	return id, err
+}
+
+// LookID is ID, and tells a store that had a name, which was damaged and is empty now, from one that had none.
+func LookID(ctx context.Context, store Store) (id string, damaged bool, err error) {
 	c, err := asClaimable(store)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	id, _, err := c.mark(ctx, idKey)
-	return id, err
+	id, there, err := c.mark(ctx, idKey)
+	return id, there && id == "", err
 }
 
 // NewID makes up a name for a store.
@@ -103,6 +111,25 @@ func Identify(ctx context.Context, store Store, name string) (string, error) {
 func ClaimedAt(ctx context.Context, store Store) (time.Time, error) {
 	info, err := store.Stat(ctx, ownerKey)
 	return info.Modified, err
+}
+
+// CatalogNote gives what SetCatalogNote has kept; empty: nothing, or what was kept was damaged.
+func CatalogNote(ctx context.Context, store Store) (string, error) {
+	c, err := asClaimable(store)
+	if err != nil {
+		return "", err
+	}
+	text, _, err := c.mark(ctx, noteKey)
+	return text, err
+}
+
+// SetCatalogNote keeps a text of at most 1 KiB beside the blobs, in the place of the one before. It is the registry's who has the store.
+func SetCatalogNote(ctx context.Context, store Store, text string) error {
+	c, err := asClaimable(store)
+	if err != nil {
+		return err
+	}
+	return c.setMark(ctx, noteKey, text, true)
 }
 
 // Claim makes sure that the store holds the blobs of the registry of this id and of no other. A store without an owner, or whose mark is empty, gets this

@@ -125,7 +125,7 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 		}
 	})
 	s.presign = sdk.NewPresignClient(s.client, func(po *sdk.PresignOptions) { po.Presigner = &sign })
-	s.probe.key = metaDir + "check-" + randomName()
+	s.probe.key = checkPrefix + randomName()
 	spoolDir := o.SpoolDir
 	if spoolDir == "" {
 		spoolDir = os.TempDir()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/http"
 	"sync"
 	"time"
 
@@ -14,11 +15,14 @@ import (
 // probeEvery is how often Check writes: it is called every few seconds, and each request to S3 costs money.
 const probeEvery = 5 * time.Minute
 
-// metaDir holds what is ours and no blob: whose the store is (see Claim), and what Check writes. List leaves it out.
+// metaDir holds what is ours and no blob, such as whose the store is (see Claim). List leaves it out.
 const metaDir = ".crateyard/"
 
+// checkPrefix begins the keys of what Check writes: where archives lie, since a policy may let keys write elsewhere and not there. List leaves it out.
+const checkPrefix = "crates/.crateyard-check-"
+
 // Check lists one key, which tells whether the bucket is there. Every few minutes, and after a write that failed or a read that was refused until
-// it goes well, it also writes, reads and deletes a small object: keys that may list may be forbidden to read, and so may those without the
+// it goes well, it also writes, looks up, reads and deletes a small object: keys that may list may be forbidden to read, and so may those without the
 // key of an encryption.
 func (s *S3) Check(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
@@ -31,7 +35,7 @@ func (s *S3) Check(ctx context.Context) error {
 	}
 	err := s.tryWrite(ctx)
 	if err == nil || ctx.Err() == nil { // a prober that gave up says nothing of the bucket
-		s.probe.noteWrite(err)
+		s.probe.noteProbe(err)
 	}
 	return err
 }
@@ -42,7 +46,7 @@ func (s *S3) reach(ctx context.Context) error {
 	return err
 }
 
-// tryWrite writes, reads and deletes. The key is the process's own, so that a crash leaves one object, and no two servers meet.
+// tryWrite writes, looks up, reads and deletes. The key is the process's own, so that a crash leaves one object, and no two servers meet.
 func (s *S3) tryWrite(ctx context.Context) error {
 	sp := s.spools.open()
 	defer func() { _ = sp.close() }() // it is in memory
@@ -58,23 +62,46 @@ func (s *S3) tryWrite(ctx context.Context) error {
 	} else if errors.Is(err, fs.ErrNotExist) { // a server that shows later what it has
 		err = nil
 	}
+	if err == nil {
+		if _, err = s.Stat(ctx, s.probe.key); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
 	return errors.Join(err, s.Delete(ctx, s.probe.key))
 }
 
-// writeProbe remembers whether writes are known to work.
+// writeProbe remembers whether the bucket is known to do all that it must.
 type writeProbe struct {
 	key string
 
-	mu   sync.Mutex
-	good time.Time // the last write that went well and was not followed by one that did not
+	mu     sync.Mutex
+	good   time.Time // the last write that went well
+	doubts bool      // something failed or was refused since, and only a probe that goes well ends that: what fails may be one kind of request alone
 }
 
+// noteWrite takes in how a write went.
 func (p *writeProbe) noteWrite(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		p.good = time.Time{}
+		p.doubts = true
 	} else {
+		p.good = time.Now()
+	}
+}
+
+// noteRead takes in how a request went that writes nothing: only that it was refused says something.
+func (p *writeProbe) noteRead(err error) {
+	if statusOf(err) == http.StatusForbidden {
+		p.noteWrite(err)
+	}
+}
+
+// noteProbe takes in how a probe went.
+func (p *writeProbe) noteProbe(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.doubts = err != nil; !p.doubts {
 		p.good = time.Now()
 	}
 }
@@ -82,5 +109,5 @@ func (p *writeProbe) noteWrite(err error) {
 func (p *writeProbe) due() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Since(p.good) >= probeEvery
+	return p.doubts || time.Since(p.good) >= probeEvery
 }

@@ -27,6 +27,7 @@ func (s *S3) Stat(ctx context.Context, key string) (Info, error) {
 		}
 		return Info{}, &fs.PathError{Op: "stat", Path: key, Err: fs.ErrNotExist}
 	}
+	s.probe.noteRead(err)
 	if err == nil && head.LastModified == nil {
 		err = errAlien
 	}
@@ -52,7 +53,7 @@ func (s *S3) List(ctx context.Context, prefix, after string) iter.Seq2[Info, err
 			for _, o := range page.Contents {
 				key := strings.TrimPrefix(aws.ToString(o.Key), s.prefix)
 				// Folders that a console made end with a slash. Servers without StartAfter send all.
-				if key <= after || strings.HasSuffix(key, "/") || strings.HasPrefix(key, metaDir) {
+				if key <= after || strings.HasSuffix(key, "/") || strings.HasPrefix(key, metaDir) || strings.HasPrefix(key, checkPrefix) {
 					continue
 				}
 				if !yield(Info{Key: key, Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}, nil) {

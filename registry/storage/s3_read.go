@@ -73,9 +73,7 @@ func (b *s3Blob) get(ctx context.Context, from int64) (*sdk.GetObjectOutput, err
 		err = errors.Join(errAlien, got.Body.Close())
 	}
 	if err != nil {
-		if statusOf(err) == http.StatusForbidden {
-			b.store.probe.noteWrite(err) // the next Check finds out whether it is so of all
-		}
+		b.store.probe.noteRead(err) // the next Check finds out whether it is so of all
 		err = b.store.failed(ctx, "GetObject", b.key, err)
 		cancel(nil)
 		return nil, err

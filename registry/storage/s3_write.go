@@ -13,6 +13,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -45,7 +46,11 @@ func (w *s3Writer) Commit(ctx context.Context, key string) (durable func() error
 	err = w.store.send(ctx, object, w.spool)
 	w.store.probe.noteWrite(err)
 	if err != nil {
-		return nil, w.store.failed(ctx, "PutObject", key, err)
+		operation := "PutObject"
+		if oe, ok := errors.AsType[*smithy.OperationError](err); ok { // or what it asked before, and may not
+			operation = oe.Operation()
+		}
+		return nil, w.store.failed(ctx, operation, key, err)
 	}
 	return func() error { return nil }, nil
 }

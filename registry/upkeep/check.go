@@ -34,6 +34,8 @@ type Checker struct {
 	Feed    Feed // nil: the history of the index is not replayed
 	Quick   bool // compare sizes and read no digests
 	Workers int  // blobs read at a time; 0: 4
+	// SetBack says how the catalog is known to be of an earlier time than the storage; empty: it is not.
+	SetBack string
 
 	// Progress is called after each batch with the report so far, from one goroutine. It must be quick.
 	Progress func(*Report)
@@ -94,6 +96,9 @@ func (c *Checker) Run(ctx context.Context, report *Report) error {
 // history notes what is wrong with the changes of the index.
 func (c *Checker) history(ctx context.Context, report *Report) error {
 	found := lostVersions(c.lost)
+	if c.SetBack != "" {
+		found = append(found, Finding{Kind: SetBack, Key: "catalog", Detail: c.SetBack})
+	}
 	if c.Feed != nil && !c.Quick {
 		wrong, err := replay(ctx, c.Feed)
 		if err != nil {
@@ -310,7 +315,10 @@ func (c *Checker) unnamed(ctx context.Context, p pair) (result, error) {
 		return result{}, fmt.Errorf("catalog: %w", err)
 	}
 	f := Finding{Kind: Orphan, Crate: name, Version: num, Key: p.key, Detail: fmt.Sprintf("no version names these %d bytes, stored %s ago", p.info.Size, age.Round(time.Minute))}
-	if c.lost[name] > 0 {
+	switch {
+	case c.SetBack != "":
+		f.Advice = "keep it: the catalog was set back, and this may be the archive of a version that it does not know any more; no sweep removes it"
+	case c.lost[name] > 0:
 		f.Advice = "keep it: the catalog has lost versions of this crate, and this may be the archive of one; no sweep removes it"
 	}
 	return result{orphan: true, findings: []Finding{f}}, nil

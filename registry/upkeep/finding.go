@@ -18,6 +18,7 @@ const (
 	Unreadable  Kind = "unreadable"   // the storage fails when it reads the blob
 	WrongLine   Kind = "wrong-line"   // the line of the index contradicts the version, or cargo would not read it
 	WrongFeed   Kind = "wrong-feed"   // the changes of the index do not lead to what it says now
+	SetBack     Kind = "set-back"     // the catalog is of an earlier time than the storage
 	Orphan      Kind = "orphan"       // no version names the blob: no damage, a sweep removes it
 	UnknownKey  Kind = "unknown-key"  // something that crateyard did not put there: no damage, a sweep lets it be
 )
@@ -35,7 +36,7 @@ type Finding struct {
 	Kind     Kind   `json:"kind"`
 	Crate    string `json:"crate,omitempty"`
 	Version  string `json:"version,omitempty"`
-	Key      string `json:"key,omitempty"` // in the storage
+	Key      string `json:"key,omitempty"` // in the storage; of SetBack "catalog"
 	Detail   string `json:"detail"`        // what is wrong
 	Advice   string `json:"advice"`        // what to do
 	Repaired string `json:"repaired,omitempty"`
@@ -70,8 +71,10 @@ var advice = map[Kind]string{
 	Unreadable:  "look at the disk or bucket; then run `crateyard check --repair --from BACKUP`",
 	WrongLine:   "cargo may pass over this version: restore the catalog from a backup, or delete the version",
 	WrongFeed:   "the index over git says something else than the sparse index: restore the catalog from a backup",
-	Orphan:      "nothing to do: `crateyard sweep` removes it",
-	UnknownKey:  "nothing of crateyard's; remove it by hand if nobody needs it",
+	SetBack: "it was set back to an earlier time. Archives that no version names may be the only copies, and no sweep removes any. Bring the newer catalog back if there is one. If there is none, " +
+		"`crateyard restore --from-blobs --continue` adds the versions of those archives to this one. If the catalog is right as it is, `crateyard check --accept-catalog` says so",
+	Orphan:     "nothing to do: `crateyard sweep` removes it",
+	UnknownKey: "nothing of crateyard's; remove it by hand if nobody needs it",
 }
 
 // advised gives the finding with advice, where it does not have its own.

@@ -38,7 +38,8 @@ type Sweeper struct {
 	Store  storage.Store
 	Leases Leases
 	Holder string // see NewHolder
-	// Owns is asked before anything is removed whether the store is still the catalog's; nil: nobody is asked.
+	// Owns is asked before anything is removed, and again with each batch, whether the store is still the catalog's, and the catalog no older than the
+	// store; nil: nobody is asked. No force changes what it says.
 	Owns      func(ctx context.Context) error
 	OlderThan time.Duration // since a blob was stored, and since its version was deleted; at least MinSweepAge
 	DryRun    bool
@@ -253,6 +254,11 @@ func (s *Sweeper) delete(ctx context.Context, blobs []catalog.CrateBlob, before 
 	marked, err := s.Marks.MarkForSweep(ctx, blobs)
 	if err != nil {
 		return nil, fmt.Errorf("mark for the sweep: %w", err)
+	}
+	if s.Owns != nil {
+		if err := s.Owns(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if unnamed := unnamed(marked); len(unnamed) > 0 {
 		if err := s.census.Again(ctx, unnamed); err != nil { // rows may be gone since, and now they are not asked for any more

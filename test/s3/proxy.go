@@ -35,6 +35,8 @@ const (
 	NoRanges     Fault = "ignores ranges"        // Range is taken away
 	NoSums       Fault = "keeps no checksums"    // they are taken out of the answer
 	NoReads      Fault = "reads are refused"     // objects may be listed and written, and not read
+	NoHeads      Fault = "heads are refused"     // HEAD alone
+	NoCrates     Fault = "crates are refused"    // nothing may be written below crates/
 )
 
 // Faults are those that one request may meet on a network that works now and then.
@@ -114,6 +116,18 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusTeapot)
 	case NoReads:
 		if r.Method == http.MethodGet && !r.URL.Query().Has("list-type") {
+			sayError(w, http.StatusForbidden, "AccessDenied")
+			return
+		}
+		p.forward(w, r, fault)
+	case NoHeads:
+		if r.Method == http.MethodHead {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		p.forward(w, r, fault)
+	case NoCrates:
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/crates/") {
 			sayError(w, http.StatusForbidden, "AccessDenied")
 			return
 		}
