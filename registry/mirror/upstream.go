@@ -47,9 +47,9 @@ type upstream struct {
 	slots   chan struct{}
 	limiter *rate.Limiter // nil: no limit
 	metrics Metrics
-	name    string      // of the mirror, for the metrics
-	own     string      // the mirror's own address of downloads
-	itself  atomic.Bool // by its config.json upstream is the mirror itself, by another host name or a proxy: to ask it would be to wait for oneself
+	name    string                // of the mirror, for the metrics
+	own     string                // the mirror's own address of downloads
+	circle  atomic.Pointer[error] // not nil: to ask upstream would be to wait for oneself, see circle.go
 
 	pausedUntil atomic.Int64 // nanoseconds since 1970
 	health      atomic.Pointer[health]
@@ -285,8 +285,6 @@ func (u *upstream) registry(ctx context.Context) (*registryConfig, error) {
 	return now, err
 }
 
-var errItself = fmt.Errorf("%w: it is this mirror itself, by its config.json: give the mirror another upstream", errNoUse)
-
 // ask asks for upstream's config.json, whatever is known of it.
 func (u *upstream) ask(ctx context.Context) (*registryConfig, error) {
 	v, err, _ := u.configs.Do("", func() (any, error) { return u.readConfig(ctx) })
@@ -322,9 +320,11 @@ func (u *upstream) readConfig(ctx context.Context) (*registryConfig, error) {
 	if err = perr; err != nil || dl.Scheme != "http" && dl.Scheme != "https" || dl.Host == "" {
 		return nil, u.failed(cmp.Or(err, errors.New("its config.json names no address of downloads: is it a sparse index?")))
 	}
-	if u.itself.Store(c.Download == u.own); c.Download == u.own {
-		return nil, u.failed(errItself)
+	if err = u.comesBack(ctx, c.Download, resp.Header.Get(wire.UpstreamHeader)); err != nil {
+		u.circle.Store(&err)
+		return nil, u.failed(err)
 	}
+	u.circle.Store(nil)
 	u.answers()
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -354,8 +354,8 @@ func (u *upstream) index(ctx context.Context, name, etag, lastModified string) (
 		header.Set("If-Modified-Since", lastModified)
 	}
 	u.authorize(header, true)
-	if u.itself.Load() {
-		return a, u.failed(errItself)
+	if c := u.circle.Load(); c != nil {
+		return a, u.failed(*c)
 	}
 	for try := 1; ; try++ {
 		a, err = u.indexOnce(ctx, name, header)
