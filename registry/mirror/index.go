@@ -34,6 +34,7 @@ type entry struct {
 	warned  map[string]policy.Denial // by version: what may enter although an advisory is about it
 	checked atomic.Int64             // when upstream said that it is so, in nanoseconds since 1970
 	failed  atomic.Int64             // when it could not be asked
+	asked   atomic.Int64             // when it said that there is no such crate any longer, which makes checked earlier than that: see deleted
 	until   time.Time                // when the policy would say otherwise by time alone; zero: never
 	epoch   int64                    // of the mirror, when it was made
 	dropped int64                    // the same, of files that have gone from memory
@@ -41,7 +42,9 @@ type entry struct {
 	etag, lastModified string
 }
 
-func (e *entry) age() time.Duration { return time.Since(time.Unix(0, e.checked.Load())) }
+func (e *entry) age() time.Duration { return since(&e.checked) }
+
+func since(at *atomic.Int64) time.Duration { return time.Since(time.Unix(0, at.Load())) }
 
 func (e *entry) size() uint32 {
 	n := 512 + len(e.lines)*200
@@ -108,7 +111,7 @@ func (m *Mirror) entry(ctx context.Context, name string) (*entry, string, error)
 		defer cancel()
 		e, err := m.refresh(wait, name, e)
 		return e, miss, err
-	case time.Since(time.Unix(0, e.failed.Load())) < min(retryStale, fresh), m.up.troubled(min(retryStale, fresh)):
+	case since(&e.failed) < min(retryStale, fresh), m.up.troubled(min(retryStale, fresh)):
 		return e, stale, nil
 	case e.age() < 2*fresh:
 		go func() { _, _ = m.refresh(context.Background(), name, e) }() // what goes wrong is noted
@@ -331,12 +334,16 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 		old.checked.Store(now.UnixNano())
 		m.writer.checked(m.Row.ID, name, now)
 		return old, nil
+	case a.file != nil && isBlank(a.file) && (old == nil || old.file == nil): // to cargo it is one without versions
+		if _, err := m.up.registry(ctx); err != nil {
+			return nil, err
+		}
+		return m.noneSuch(name, now), nil
 	case a.file == nil:
 		if e, err := m.deleted(ctx, name, old, now); e != nil || err != nil {
 			return e, err
 		}
-		m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now, Generation: m.Row.Generation})
-		return m.keep(name, m.newEntry(), now), nil
+		return m.noneSuch(name, now), nil
 	}
 	ls, err := readLines(name, a.file)
 	if err != nil {
@@ -364,6 +371,12 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, ETag: a.etag, LastModified: a.lastModified, CheckedAt: now, File: packed,
 		Generation: m.Row.Generation})
 	return m.render(ctx, name, a.file, packed, ls, a.etag, a.lastModified, now)
+}
+
+// noneSuch notes that upstream has no such crate.
+func (m *Mirror) noneSuch(name string, now time.Time) *entry {
+	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now, Generation: m.Row.Generation})
+	return m.keep(name, m.newEntry(), now)
 }
 
 // knows reports whether an index file is cached: while upstream was asked for a newer one, somebody may have had the mirror forget it, or mirror another
