@@ -322,6 +322,9 @@ func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err err
 				"failed", st.Failed, "seconds", int(now.Sub(*st.LastStarted).Seconds()))
 		}
 	})
+	if r := s.m.Spec.Retention; r.MaxSize > 0 || r.UnusedFor > 0 {
+		s.m.grew.Store(true) // what is kept may be another now, and less of it pinned
+	}
 	text, err := s.text()
 	if err != nil {
 		return err
