@@ -413,13 +413,14 @@ func TestMirrorPinReports(t *testing.T) {
 		failures []wire.MirrorFailure
 		want     string
 	}{
-		"others":            {1, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}}, ""},
-		"its own":           {2, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}, {Crate: "a", Version: "1.0.0", From: "lockfile app"}}, "1 of the lockfile could not be cached"},
-		"in both":           {1, []wire.MirrorFailure{{Crate: "shared", Version: "1.0.0", From: "lockfile other"}}, "1 of the lockfile could not be cached"},
-		"another's":         {1, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "lockfile other"}}, ""},
-		"too many":          {2, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "crates"}}, "2 could not be cached, and not all of them are listed"},
-		"none":              {0, nil, ""},
-		"its own, and more": {35, []wire.MirrorFailure{{Crate: "a", Version: "1.0.0", From: "lockfile app"}}, "1 of the lockfile could not be cached, and 34 more failed that are not listed"},
+		"others":                {1, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}}, ""},
+		"its own":               {2, []wire.MirrorFailure{{Crate: "tokio", Version: "^9", From: "crates"}, {Crate: "a", Version: "1.0.0", From: "lockfile app"}}, "1 of the lockfile could not be cached"},
+		"in both":               {1, []wire.MirrorFailure{{Crate: "shared", Version: "1.0.0", From: "lockfile other"}}, "1 of the lockfile could not be cached"},
+		"in both, failed twice": {2, []wire.MirrorFailure{{Crate: "shared", Version: "1.0.0", From: "lockfile app"}, {Crate: "shared", Version: "1.0.0", From: "lockfile other"}}, "1 of the lockfile could not be cached"},
+		"another's":             {1, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "lockfile other"}}, ""},
+		"too many":              {2, []wire.MirrorFailure{{Crate: "b", Version: "1.0.0", From: "crates"}}, "2 could not be cached, and not all of them are listed"},
+		"none":                  {0, nil, ""},
+		"its own, and more":     {35, []wire.MirrorFailure{{Crate: "a", Version: "1.0.0", From: "lockfile app"}}, "1 of the lockfile could not be cached, and 34 more failed that are not listed"},
 	} {
 		m := wire.Mirror{Status: wire.MirrorStatus{Sync: wire.MirrorSync{Total: 9, Failed: tt.failed, Failures: tt.failures}}}
 		cmd := newRootCommand()

@@ -187,12 +187,13 @@ func reportSync(cmd *cobra.Command, cf *clientFlags, m wire.Mirror, mine func(wi
 	case mine == nil:
 		return fmt.Errorf("%d could not be cached", s.Failed)
 	}
-	n := 0
+	failed := map[string]bool{} // another lockfile may name the same
 	for _, f := range s.Failures {
 		if mine(f) {
-			n++
+			failed[f.Crate+"@"+f.Version] = true
 		}
 	}
+	n := len(failed)
 	switch more := s.Failed - int64(len(s.Failures)); {
 	case n > 0 && more > 0: // of the lockfile, as a rule: its failures are listed first
 		return fmt.Errorf("%d of the lockfile could not be cached, and %d more failed that are not listed", n, more)

@@ -208,7 +208,7 @@ func (m *Mirror) known(ctx context.Context, name, num string) (*entry, error) {
 	if m.pinnedOnly() {
 		return &entry{}, nil
 	}
-	if e != nil && e.age() < min(m.maxAge(), missingFor) {
+	if e != nil && min(e.age(), since(&e.asked)) < min(m.maxAge(), missingFor) {
 		return e, nil
 	}
 	wait, cancel := context.WithTimeout(ctx, firstContact)

@@ -61,6 +61,7 @@ func (m *Mirror) deleted(ctx context.Context, name string, old *entry, now time.
 		m.tellStatus()
 	}
 	if same {
+		old.asked.Store(now.UnixNano())
 		old.checked.Store(checked.UnixNano())
 		m.writer.checked(m.Row.ID, name, checked)
 		return old, nil
@@ -74,7 +75,11 @@ func (m *Mirror) deleted(ctx context.Context, name string, old *entry, now time.
 		return nil, err
 	}
 	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: checked, File: packed, Generation: m.Row.Generation})
-	return m.render(ctx, name, file, packed, ls, "", "", checked)
+	e, err := m.render(ctx, name, file, packed, ls, "", "", checked)
+	if err == nil {
+		e.asked.Store(now.UnixNano())
+	}
+	return e, err
 }
 
 func byVersion(a, b string) int {

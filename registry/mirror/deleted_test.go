@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 // Of a crate that upstream deletes, what is cached goes on for who has it in a lockfile, and is chosen by nobody; the rest is gone. It comes back with the
@@ -85,6 +88,43 @@ func TestDeletedUpstream(t *testing.T) {
 	}
 	if err := o.ask(); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("forgotten: %v", err)
+	}
+}
+
+// What a deleted crate has not, upstream is asked for now and then, and not each time that somebody asks.
+func TestDeletedUpstreamIsNotAskedEachTime(t *testing.T) {
+	o := openOddly(t)
+	spec := o.mirror().Spec
+	spec.Upstream.MaxAge = wire.Duration(time.Hour)
+	if _, _, err := o.Put(t.Context(), catalog.Actor{}, "m", wire.MirrorChange{Spec: spec}); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.ask(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.archive(); err != nil {
+		t.Fatal(err)
+	}
+	o.stored()
+	var asked atomic.Int64
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		if !absent(w, r) {
+			return false
+		}
+		asked.Add(1)
+		return true
+	})
+	if err := o.ask(); err != nil {
+		t.Fatal(err)
+	}
+	const times = 200
+	for range times {
+		if _, err := o.mirror().Archive(t.Context(), "acme", "0.9.0", false); fault.KindOf(err) != fault.NotFound {
+			t.Fatal(err)
+		}
+	}
+	if n := asked.Load(); n > times/2 { // it is more than once where what is in memory was voided meanwhile
+		t.Errorf("upstream was asked %d times", n)
 	}
 }
 

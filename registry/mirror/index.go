@@ -34,6 +34,7 @@ type entry struct {
 	warned  map[string]policy.Denial // by version: what may enter although an advisory is about it
 	checked atomic.Int64             // when upstream said that it is so, in nanoseconds since 1970
 	failed  atomic.Int64             // when it could not be asked
+	asked   atomic.Int64             // when it said that there is no such crate any longer, which makes checked earlier than that: see deleted
 	until   time.Time                // when the policy would say otherwise by time alone; zero: never
 	epoch   int64                    // of the mirror, when it was made
 	dropped int64                    // the same, of files that have gone from memory
@@ -41,7 +42,9 @@ type entry struct {
 	etag, lastModified string
 }
 
-func (e *entry) age() time.Duration { return time.Since(time.Unix(0, e.checked.Load())) }
+func (e *entry) age() time.Duration { return since(&e.checked) }
+
+func since(at *atomic.Int64) time.Duration { return time.Since(time.Unix(0, at.Load())) }
 
 func (e *entry) size() uint32 {
 	n := 512 + len(e.lines)*200
@@ -108,7 +111,7 @@ func (m *Mirror) entry(ctx context.Context, name string) (*entry, string, error)
 		defer cancel()
 		e, err := m.refresh(wait, name, e)
 		return e, miss, err
-	case time.Since(time.Unix(0, e.failed.Load())) < min(retryStale, fresh), m.up.troubled(min(retryStale, fresh)):
+	case since(&e.failed) < min(retryStale, fresh), m.up.troubled(min(retryStale, fresh)):
 		return e, stale, nil
 	case e.age() < 2*fresh:
 		go func() { _, _ = m.refresh(context.Background(), name, e) }() // what goes wrong is noted
@@ -331,12 +334,16 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 		old.checked.Store(now.UnixNano())
 		m.writer.checked(m.Row.ID, name, now)
 		return old, nil
+	case a.file != nil && isBlank(a.file) && (old == nil || old.file == nil): // to cargo it is one without versions
+		if _, err := m.up.registry(ctx); err != nil {
+			return nil, err
+		}
+		return m.noneSuch(name, now), nil
 	case a.file == nil:
 		if e, err := m.deleted(ctx, name, old, now); e != nil || err != nil {
 			return e, err
 		}
-		m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now, Generation: m.Row.Generation})
-		return m.keep(name, m.newEntry(), now), nil
+		return m.noneSuch(name, now), nil
 	}
 	ls, err := readLines(name, a.file)
 	if err != nil {
@@ -366,6 +373,12 @@ func (m *Mirror) ask(ctx context.Context, name string, old *entry) (*entry, erro
 	return m.render(ctx, name, a.file, packed, ls, a.etag, a.lastModified, now)
 }
 
+// noneSuch notes that upstream has no such crate.
+func (m *Mirror) noneSuch(name string, now time.Time) *entry {
+	m.writer.index(m.Row.ID, catalog.MirrorIndexFile{Crate: name, CheckedAt: now, Generation: m.Row.Generation})
+	return m.keep(name, m.newEntry(), now)
+}
+
 // knows reports whether an index file is cached: while upstream was asked for a newer one, somebody may have had the mirror forget it, or mirror another
 // registry.
 func (m *Mirror) knows(ctx context.Context, name string) bool {
@@ -381,46 +394,6 @@ func (m *Mirror) knows(ctx context.Context, name string) bool {
 func (m *Mirror) moved(ctx context.Context) bool {
 	now, err := m.Catalog.Mirror(ctx, m.Name())
 	return err == nil && (now.ID != m.Row.ID || now.UpstreamSince != m.Row.UpstreamSince)
-}
-
-// changedMeanwhile names a version that an index file from before did not have, and of which an archive with another checksum is stored, from before it was
-// taken away: a name or a version that was deleted upstream and is another's now. Nothing: there is none.
-func (m *Mirror) changedMeanwhile(ctx context.Context, before, now lines) (num string, err error) {
-	fresh := false
-	for num := range now {
-		if _, known := before[num]; !known {
-			fresh = true
-			break
-		}
-	}
-	if !fresh {
-		return "", nil
-	}
-	rows, err := m.Catalog.MirrorCratesOf(ctx, m.Row.ID, now.name())
-	if err != nil {
-		return "", err
-	}
-	for _, row := range rows {
-		if l, ok := now[row.Num]; ok && l.Cksum != row.SHA256 && m.ours(&row) && !m.moved(ctx) {
-			return row.Num, nil
-		}
-	}
-	return "", nil
-}
-
-// aboutChecksums is how problems begin that tell of a checksum.
-const aboutChecksums = "upstream changed the checksum of "
-
-// checksumChanged refuses a file in which a version has other bytes than before.
-func (m *Mirror) checksumChanged(name, num, meanwhile string) error {
-	text := fmt.Sprintf(aboutChecksums+"%s %s, whose bytes must never change; %s. "+
-		"If upstream can explain it, `crateyard mirror forget %s %s` takes the new one", name, num, meanwhile, m.Name(), name)
-	m.Metrics.ChecksumChanged(m.Name())
-	if m.problems.add(text) {
-		m.Log.Error("Upstream changed a checksum", "mirror", m.Name(), "crate", name, "version", num)
-		m.tellStatus()
-	}
-	return fault.New(fault.Unavailable, "%s", text)
 }
 
 func decompress(data []byte) ([]byte, error) {

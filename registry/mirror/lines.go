@@ -43,11 +43,17 @@ func readLines(name string, file []byte) (lines, error) {
 		}
 		all[l.Vers] = l
 	}
+	if isBlank(file) {
+		return nil, fmt.Errorf("%w: its index file of %s is empty", errNoUse, name)
+	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: its index file of %s has no line that cargo could read", errNoUse, name)
 	}
 	return all, nil
 }
+
+// isBlank reports whether a file has nothing in it.
+func isBlank(file []byte) bool { return len(bytes.TrimSpace(file)) == 0 }
 
 // name is the crate's name as upstream spells it.
 func (ls lines) name() string {

@@ -55,7 +55,7 @@ type Manager struct {
 	mirrors atomic.Pointer[map[string]*Mirror]
 
 	databases *databases
-	grew      atomic.Bool // an archive was stored since retention last looked
+	grew      atomic.Bool // an archive was stored, or a sync has ended, since retention last looked
 
 	life    context.Context // of all work that outlives a request
 	end     context.CancelFunc

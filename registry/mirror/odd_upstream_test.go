@@ -218,6 +218,33 @@ func TestAbsenceIsForgotten(t *testing.T) {
 	o.unavailable(o.ask(), "of no help")
 }
 
+// A file with nothing in it is to cargo a crate without versions, and so it is here; where there was one before, that one is served.
+func TestEmptyIndexFile(t *testing.T) {
+	empty := func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, "/index/ac/") {
+			return false
+		}
+		_, _ = w.Write([]byte("\n"))
+		return true
+	}
+	o := openOddly(t)
+	o.be(empty)
+	if err := o.ask(); fault.KindOf(err) != fault.NotFound {
+		t.Error(err)
+	}
+	o.be(func(http.ResponseWriter, *http.Request) bool { return false })
+	if err := o.ask(); err != nil {
+		t.Fatal(err)
+	}
+	o.be(empty)
+	if err := o.ask(); err != nil {
+		t.Error(err)
+	}
+	if f, err := o.mirror().Index(t.Context(), "acme"); err != nil || !strings.Contains(string(f.Plain), "1.0.0") {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
 // An answer that says "as before" to who has nothing is none.
 func TestNotModifiedOfNothing(t *testing.T) {
 	o := openOddly(t)

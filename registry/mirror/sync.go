@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -81,17 +82,26 @@ func (m *Mirror) sync(ctx context.Context) error {
 	if !quiet {
 		m.Log.Info("Sync of a mirror begins", "mirror", m.Name(), "lockfiles", len(wants.Lockfiles), "crates", len(wants.Crates))
 	}
+	walking, replaced := context.WithCancelCause(ctx)
+	defer replaced(nil)
 	telling, stop := context.WithCancel(ctx)
 	var told sync.WaitGroup
-	told.Go(func() { s.keepTelling(telling) })
-	err = s.walk(ctx, wants)
+	told.Go(func() { s.keepTelling(telling, replaced) })
+	err = s.walk(walking, wants)
 	stop()
 	told.Wait()
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err() // the next one goes on
+	case errors.Is(context.Cause(walking), errReplaced):
+		m.Log.Info("Sync of a mirror ends early: the mirror was changed or deleted", "mirror", m.Name())
+		return nil // that of the mirror as it is now goes on
 	}
 	return s.end(ctx, row.Generation, quiet, err)
 }
+
+// errReplaced ends a sync of a mirror that has become another one, or is gone: what it goes on to cache, nobody may want.
+var errReplaced = errors.New("the mirror was changed or deleted")
 
 // wants reads what the mirror is to have.
 func (m *Mirror) wants(ctx context.Context) (w plan.Wants, err error) {
@@ -157,7 +167,17 @@ func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
 	})
 	close(found)
 	s.note(func(st *wire.MirrorSync) { st.Counting = false })
-	return errors.Join(err, fetches.Wait())
+	fetched := make(chan error, 1)
+	m.beside(func() { fetched <- fetches.Wait() })
+	select {
+	case ferr := <-fetched:
+		return errors.Join(err, ferr)
+	case <-fctx.Done():
+	}
+	if ferr := context.Cause(fctx); ctx.Err() != nil || !errors.Is(ferr, context.Canceled) {
+		return errors.Join(err, ferr) // archives that are on their way go on by themselves, and nobody waits for them
+	}
+	return errors.Join(err, <-fetched) // all have ended well
 }
 
 // Versions implements plan.Index: what the policy lets through of upstream's index.
@@ -242,12 +262,17 @@ func (s *syncing) fail(crate, version, from, reason string) {
 // ofLockfile reports whether a lockfile names what failed.
 func ofLockfile(f wire.MirrorFailure) bool { return strings.HasPrefix(f.From, "lockfile ") }
 
-func (s *syncing) keepTelling(ctx context.Context) {
+// keepTelling tells how far the sync is, and ends it when the mirror is replaced.
+func (s *syncing) keepTelling(ctx context.Context, replaced context.CancelCauseFunc) {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+			if s.m.Mirror(s.m.Name()) != s.m {
+				replaced(errReplaced)
+				return
+			}
 			if err := s.tell(ctx); err != nil && ctx.Err() == nil {
 				s.m.Log.Warn("Cannot tell how far a sync is", "mirror", s.m.Name(), "error", err)
 			}
@@ -276,7 +301,9 @@ func (s *syncing) text() (string, error) {
 func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err error) error {
 	s.m.writer.settled(ctx)
 	// What failed just now may be pinned from before: only a sync that found everything takes pins away.
-	if perr := s.m.Catalog.PinMirrorCrates(ctx, s.m.Row.ID, s.pins, err == nil && s.state.Failed == 0); perr != nil {
+	var pins map[catalog.MirrorKey]int
+	s.note(func(*wire.MirrorSync) { pins = maps.Clone(s.pins) })
+	if perr := s.m.Catalog.PinMirrorCrates(ctx, s.m.Row.ID, pins, err == nil && s.state.Failed == 0); perr != nil {
 		return perr
 	}
 	now := time.Now().UTC()
@@ -295,6 +322,9 @@ func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err err
 				"failed", st.Failed, "seconds", int(now.Sub(*st.LastStarted).Seconds()))
 		}
 	})
+	if r := s.m.Spec.Retention; r.MaxSize > 0 || r.UnusedFor > 0 {
+		s.m.grew.Store(true) // what is kept may be another now, and less of it pinned
+	}
 	text, err := s.text()
 	if err != nil {
 		return err
@@ -322,7 +352,7 @@ func (m *Mirror) fresh(ctx context.Context, name string) (*entry, error) {
 	return newer, err
 }
 
-// here does some work where it is asked for: a sync that ends waits for the archives that it began.
+// here does some work where it is asked for: to begin a goroutine for each archive costs a sync too much.
 func here(work func()) { work() }
 
 // ensure has a version in the cache, and reports whether it was fetched for that. had is false for what is not stored, as far as the caller knows. The fetch is

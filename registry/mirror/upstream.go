@@ -2,11 +2,9 @@ package mirror
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,11 +26,9 @@ import (
 const (
 	headerWait   = 10 * time.Second // for upstream to begin an answer; it is asked again then
 	stallWait    = 30 * time.Second // for its next bytes
-	configFor    = time.Hour        // how long upstream's config.json is believed
 	readBuffer   = 32 << 10         // bytes of an answer that are read at once: most archives take one or two reads
-	maxConfig    = 64 << 10
-	maxIndexFile = 64 << 20 // of crates.io's the longest has some 3 MB
-	attempts     = 3        // of a request that upstream or the network fails
+	maxIndexFile = 64 << 20         // of crates.io's the longest has some 3 MB
+	attempts     = 3                // of a request that upstream or the network fails
 	firstBackoff = 200 * time.Millisecond
 	maxPause     = 5 * time.Minute // that upstream can ask for (Retry-After)
 )
@@ -47,9 +43,9 @@ type upstream struct {
 	slots   chan struct{}
 	limiter *rate.Limiter // nil: no limit
 	metrics Metrics
-	name    string      // of the mirror, for the metrics
-	own     string      // the mirror's own address of downloads
-	itself  atomic.Bool // by its config.json upstream is the mirror itself, by another host name or a proxy: to ask it would be to wait for oneself
+	name    string                // of the mirror, for the metrics
+	own     string                // the mirror's own address of downloads
+	circle  atomic.Pointer[error] // not nil: to ask upstream would be to wait for oneself, see circle.go
 
 	pausedUntil atomic.Int64 // nanoseconds since 1970
 	health      atomic.Pointer[health]
@@ -61,12 +57,6 @@ type upstream struct {
 	mu      sync.Mutex
 	config  *registryConfig
 	read    time.Time
-}
-
-// registryConfig is what counts of upstream's config.json.
-type registryConfig struct {
-	Download     string `json:"dl"`
-	AuthRequired bool   `json:"auth-required"`
 }
 
 func newUpstream(name string, s wire.MirrorUpstream, token, version string, m Metrics) (*upstream, error) {
@@ -270,68 +260,6 @@ func withoutAddress(err error) error {
 	return err
 }
 
-// registry gives upstream's config.json.
-func (u *upstream) registry(ctx context.Context) (*registryConfig, error) {
-	u.mu.Lock()
-	c, fresh := u.config, time.Since(u.read) < configFor
-	u.mu.Unlock()
-	if fresh {
-		return c, nil
-	}
-	now, err := u.ask(ctx)
-	if err != nil && c != nil {
-		return c, nil // addresses of files hold for ever
-	}
-	return now, err
-}
-
-var errItself = fmt.Errorf("%w: it is this mirror itself, by its config.json: give the mirror another upstream", errNoUse)
-
-// ask asks for upstream's config.json, whatever is known of it.
-func (u *upstream) ask(ctx context.Context) (*registryConfig, error) {
-	v, err, _ := u.configs.Do("", func() (any, error) { return u.readConfig(ctx) })
-	if err != nil {
-		return nil, err
-	}
-	return v.(*registryConfig), nil
-}
-
-func (u *upstream) readConfig(ctx context.Context) (*registryConfig, error) {
-	header := http.Header{"Accept": {"application/json"}}
-	u.authorize(header, true)
-	resp, err := u.get(ctx, "config", u.base+"config.json", header, http.StatusOK, http.StatusNotFound)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode == http.StatusNotFound {
-		_ = resp.Body.Close() // it is of no use
-		return nil, u.failed(errors.New("it has no config.json: is it a sparse index?"))
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxConfig))
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return nil, u.failed(err)
-	}
-	var c registryConfig
-	dl, perr := url.Parse("")
-	if err = json.Unmarshal(data, &c); err == nil {
-		dl, perr = url.Parse(c.Download)
-	}
-	if err != nil {
-		return nil, u.failed(errors.New("its config.json is not the JSON of a registry: is it a sparse index?"))
-	}
-	if err = perr; err != nil || dl.Scheme != "http" && dl.Scheme != "https" || dl.Host == "" {
-		return nil, u.failed(cmp.Or(err, errors.New("its config.json names no address of downloads: is it a sparse index?")))
-	}
-	if u.itself.Store(c.Download == u.own); c.Download == u.own {
-		return nil, u.failed(errItself)
-	}
-	u.answers()
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.config, u.read = &c, time.Now()
-	return &c, nil
-}
-
 func (u *upstream) authorize(h http.Header, needed bool) {
 	if u.token != "" && needed {
 		h.Set("Authorization", u.token)
@@ -354,8 +282,8 @@ func (u *upstream) index(ctx context.Context, name, etag, lastModified string) (
 		header.Set("If-Modified-Since", lastModified)
 	}
 	u.authorize(header, true)
-	if u.itself.Load() {
-		return a, u.failed(errItself)
+	if c := u.circle.Load(); c != nil {
+		return a, u.failed(*c)
 	}
 	for try := 1; ; try++ {
 		a, err = u.indexOnce(ctx, name, header)
