@@ -126,8 +126,8 @@ func testCatalogSetBack(t *testing.T, data, stored string, config func(*registry
 			t.Errorf("log, set back %v: %s", back, y.logs.String())
 		}
 		st, err := client.New(y.url, y.admin).Status(t.Context())
-		if err != nil || st.Scrub == nil || (st.Scrub.Problems == 1 && strings.Contains(st.Scrub.Message, "set back")) != back {
-			t.Errorf("status, set back %v: %+v %v", back, st.Scrub, err)
+		if err != nil || st.Catalog == nil || strings.Contains(st.Catalog.SetBack, "set back") != back {
+			t.Errorf("status, set back %v: %+v %v", back, st.Catalog, err)
 		}
 	}
 	for _, name := range []string{"third", "fourth"} { // then it has as many changes as before, and more

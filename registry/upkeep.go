@@ -212,11 +212,7 @@ func (s *Server) status(ctx context.Context, st *wire.Status) error {
 		}
 	}
 	if said := s.setBack.Load(); said != nil {
-		if st.Scrub == nil {
-			st.Scrub = &wire.ScrubStatus{}
-		}
-		st.Scrub.Problems++
-		st.Scrub.Message = *said
+		st.Catalog.SetBack = *said
 	}
 	return nil
 }

@@ -64,6 +64,8 @@ const (
 	ReasonCratesIntact = "Intact"
 	// ReasonCratesDamaged: some crate files are damaged or missing.
 	ReasonCratesDamaged = "Damaged"
+	// ReasonCatalogSetBack: the catalog is of an earlier time than the storage, and does not know all crate files.
+	ReasonCatalogSetBack = "CatalogSetBack"
 	// ReasonClocksAgree: the clocks of servers and database agree to within 30 s.
 	ReasonClocksAgree = "InStep"
 	// ReasonClocksDiffer: the clock of a server is another than the database's.

@@ -77,11 +77,14 @@ func backupReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 	return condition(conditions.Unknown(typ, v1alpha1.ReasonBackupPending, fmt.Sprintf("no backup was made yet; the schedule is %s (UTC)", spec.Schedule)))
 }
 
-// cratesIntact is there once the server has read crate files again.
+// cratesIntact is there once the server has read crate files again, or where its catalog does not know all of them.
 func cratesIntact(r *v1alpha1.Registry, f facts) *metav1.Condition {
 	const typ = v1alpha1.CratesIntactCondition
 	if f.server == nil {
 		return meta.FindStatusCondition(r.Status.Conditions, typ)
+	}
+	if c := f.server.Catalog; c != nil && c.SetBack != "" {
+		return condition(conditions.False(typ, v1alpha1.ReasonCatalogSetBack, outcome.Clip(outcome.Message(c.SetBack), 2*maxSaid)))
 	}
 	switch c := f.server.Scrub; {
 	case c == nil || c.LastCompleted == nil && c.Problems == 0:

@@ -67,6 +67,13 @@ func TestUpkeepInStatus(t *testing.T) {
 		t.Errorf("CratesIntact = %+v", c)
 	}
 
+	back := f
+	back.server = &wire.Status{Scrub: f.server.Scrub, Catalog: &wire.Backend{SetBack: "the catalog was set back to an earlier time: run `crateyard check`"}}
+	c = meta.FindStatusCondition(status(r, back, nil, time.Now()).Conditions, v1alpha1.CratesIntactCondition)
+	if c == nil || c.Reason != v1alpha1.ReasonCatalogSetBack || c.Message != back.server.Catalog.SetBack {
+		t.Errorf("CratesIntact = %+v", c)
+	}
+
 	r.Status = st
 	f.server = nil // one that does not answer takes nothing back
 	if again := status(r, f, nil, time.Now()); again.Backup == nil || again.Scrub == nil || meta.FindStatusCondition(again.Conditions, v1alpha1.CratesIntactCondition) == nil {

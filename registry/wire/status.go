@@ -7,6 +7,8 @@ type Backend struct {
 	Backend string `json:"backend"` // sqlite or postgres; filesystem or s3
 	Ready   bool   `json:"ready"`
 	Message string `json:"message,omitempty"` // why it is not ready, for people, without secrets
+	// SetBack, of a catalog, says that it is of an earlier time than the storage, and how that is known.
+	SetBack string `json:"set_back,omitempty"`
 }
 
 // BackupStatus is what the server knows of its scheduled backups. A time that is nil never was.
