@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -23,8 +23,11 @@ type Backends struct {
 	Catalog *catalog.Catalog
 	Store   ClosableStore
 
-	where    string                           // the storage is, for people
-	position atomic.Pointer[catalog.Position] // that the storage was told, or is known to have
+	where string // the storage is, for people
+
+	noting   sync.Mutex       // by NotePosition
+	position catalog.Position // that the storage had at noted; guarded by noting
+	noted    time.Time        // zero: not by this process
 }
 
 // ClosableStore is a store that holds something open.

@@ -311,6 +311,15 @@ func TestLostNameOfStorage(t *testing.T) {
 			}
 		})
 	}
+	// A copy that is not complete is not taken for the storage, though its owner and its address are the catalog's.
+	archives, aside := filepath.Join(y.data, "storage", "crates"), filepath.Join(y.data, "aside")
+	if err := errors.Join(os.Remove(mark("storage")), os.Rename(archives, aside)); err != nil {
+		t.Fatal(err)
+	}
+	opens(t, y.data, "in another storage", func(*registry.Config) {})
+	if err := errors.Join(os.RemoveAll(archives), os.Rename(aside, archives)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.RemoveAll(mark("")); err != nil { // a copy may be without any
 		t.Fatal(err)
 	}

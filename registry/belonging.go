@@ -54,7 +54,10 @@ func (b *Backends) claim(ctx context.Context, c *Config, log *slog.Logger) error
 		log.Warn("The storage goes by another address than before; where it is a copy, nobody may go on with the other", "was", was.Where, "is", b.where)
 	}
 	if err == nil && c.TakeOver {
-		err = b.AcceptCatalog(ctx)
+		back, isBack := errors.AsType[*SetBackError](b.SetBack(ctx)) // another error is the next one's, too
+		if err = b.AcceptCatalog(ctx); err == nil && isBack {
+			log.Warn("The catalog is taken over as it is, though it is older than the storage: sweeps may remove archives that it does not name", "why", back.Detail())
+		}
 	}
 	if err == nil {
 		err = backup.EndRestore(ctx, b.Catalog)
@@ -197,7 +200,13 @@ func (b *Backends) verify(ctx context.Context, mayLack bool) error {
 		}
 	}
 	if is.ID == "" && own.Where == b.where && (owner != "" || damaged) {
-		return nil // its name was lost, as by a crash of the machine, and all else says that it is the catalog's: Take gives the name again
+		found, err := b.compare(ctx)
+		if err != nil {
+			return err
+		}
+		if found.archive || !found.named {
+			return nil // its name was lost, as by a crash of the machine, and all else says that it is the catalog's: Take gives the name again
+		}
 	}
 	if own.ID != "" && own.ID != is.ID && (is.ID != "" || !mayLack) {
 		return fmt.Errorf("storage: %w", catalog.OtherStorage(own, is))

@@ -145,7 +145,7 @@ func (s *Server) openData(ctx context.Context) (err error) {
 		return err
 	}
 	s.catalog, s.store = s.backends.Catalog, s.backends.Store
-	s.notePosition(ctx)
+	s.notePosition(ctx, noteTimeout)
 	return s.openCache()
 }
 
@@ -216,13 +216,14 @@ func (s *Server) OpsAddr() string {
 
 // Timeouts of the public listener. What a client sends, and downloads, have limits of their own (see httpapi).
 const (
-	answerTimeout = 5 * time.Minute // for a client to take an answer
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	stopTimeout   = 35 * time.Second // for what is in flight after the drain delay; with it, the preStop wait and the last flush below Kubernetes' grace period of 60 s
-	flushEvery    = 10 * time.Second // of download counts and last-used times
-	flushTimeout  = 10 * time.Second
-	lookEvery     = 15 * time.Second // at catalog and storage
+	answerTimeout   = 5 * time.Minute // for a client to take an answer
+	headerTimeout   = 10 * time.Second
+	idleTimeout     = 2 * time.Minute
+	stopTimeout     = 35 * time.Second // for what is in flight after the drain delay; with it, the preStop wait and what is written last below Kubernetes' grace period of 60 s
+	lastNoteTimeout = 3 * time.Second  // see notePosition
+	flushEvery      = 10 * time.Second // of download counts and last-used times
+	flushTimeout    = 10 * time.Second
+	lookEvery       = 15 * time.Second // at catalog and storage
 )
 
 // Serve answers requests until ctx ends, and for the drain delay after it, while readiness says that it stops. Then it turns new publishes away, lets
@@ -268,7 +269,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			go func() { // for the metrics
 				s.ready(context.WithoutCancel(ctx), nil)
 				s.learnTasks(working)
-				s.notePosition(working)
+				s.notePosition(working, noteTimeout)
 			}()
 		case err = <-s.opsFailed:
 			running = false
@@ -316,7 +317,7 @@ func (s *Server) stop(work *sync.WaitGroup) error {
 		err = errors.Join(fmt.Errorf("requests did not end in time: %w", err), s.publicServer.Close())
 	}
 	s.flush(context.Background())
-	s.notePosition(context.Background())
+	s.notePosition(context.Background(), lastNoteTimeout)
 	work.Wait()
 	s.mirrors.Stop()
 	err = errors.Join(err, s.close())

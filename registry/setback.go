@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/storage"
@@ -41,8 +42,8 @@ func (e *SetBackError) Detail() string {
 	return fmt.Sprintf("the storage knows of %s, which the catalog does not have; %s", e.Had, has)
 }
 
-// noted gives what the storage says of this catalog; nil: nothing.
-func (b *Backends) noted(ctx context.Context) (*position, error) {
+// note gives what the storage says of this catalog; nil: nothing.
+func (b *Backends) note(ctx context.Context) (*position, error) {
 	id, err := b.Catalog.RegistryID(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
@@ -60,7 +61,7 @@ func (b *Backends) noted(ctx context.Context) (*position, error) {
 
 // SetBack is a *SetBackError when the catalog is of an earlier time than the storage, and another error when that cannot be told.
 func (b *Backends) SetBack(ctx context.Context) error {
-	p, err := b.noted(ctx)
+	p, err := b.note(ctx)
 	if err != nil || p == nil {
 		return err
 	}
@@ -90,17 +91,22 @@ func (b *Backends) MaySweep(ctx context.Context) error {
 	return b.SetBack(ctx)
 }
 
+// lookAtNote is after what time the note is read again though nothing changed: it may be gone, or another server's may be ahead of this one's catalog.
+const lookAtNote = 5 * time.Minute
+
 // NotePosition tells the storage how far the catalog is, unless that was set back. Where several servers do so at once, the note may fall back by what
 // was changed meanwhile, until one of them does so again.
 func (b *Backends) NotePosition(ctx context.Context) error {
+	b.noting.Lock() // an earlier one that is slow must not write behind a later one
+	defer b.noting.Unlock()
 	newest, err := b.Catalog.Position(ctx)
 	if err != nil {
 		return fmt.Errorf("catalog: %w", err)
 	}
-	if was := b.position.Load(); was != nil && *was == newest {
+	if b.position == newest && time.Since(b.noted) < lookAtNote {
 		return nil
 	}
-	p, err := b.noted(ctx)
+	p, err := b.note(ctx)
 	if err != nil {
 		return err
 	}
@@ -117,7 +123,7 @@ func (b *Backends) NotePosition(ctx context.Context) error {
 			return err
 		}
 	}
-	b.position.Store(&newest)
+	b.position, b.noted = newest, time.Now()
 	return nil
 }
 
@@ -146,8 +152,8 @@ func (b *Backends) setPosition(ctx context.Context, newest catalog.Position) err
 }
 
 // notePosition is NotePosition, and tells when the catalog is found to be set back, and when it is no more.
-func (s *Server) notePosition(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+func (s *Server) notePosition(ctx context.Context, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := s.backends.NotePosition(ctx)
 	back, isBack := errors.AsType[*SetBackError](err)

@@ -161,7 +161,9 @@ func testCatalogSetBack(t *testing.T, data, stored string, config func(*registry
 		config(c)
 		c.TakeOver = true
 	})
-	says(y, false)
+	if text := y.logs.String(); !strings.Contains(text, "taken over as it is, though it is older than the storage") {
+		t.Errorf("a takeover accepted the catalog in silence: %s", text)
+	}
 	stop(y)
 	y = openIn(t, data, config)
 	says(y, false)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,6 +35,9 @@ func (s *scope) ensureUser(ctx context.Context) error {
 		u, err = s.updateUser(ctx, u, want)
 	}
 	if e, ok := errors.AsType[*api.Error](err); ok && api.IsConflict(err) {
+		if _, err := s.server.User(ctx, want.Name); err == nil {
+			return outcome.WaitFor(time.Second, v1alpha1.ReasonProgressing, "somebody made user %s at the same time", want.Name)
+		}
 		return outcome.Stall(v1alpha1.ReasonUserNameTaken, "the registry refuses user %s: %s", want.Name, e.Detail)
 	}
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/index"
@@ -21,9 +20,9 @@ type Position struct {
 	At     int64      `json:"at,omitempty"`      // Unix time, seconds
 }
 
-// String is for people.
+// String is for people. It names no crate: readiness and conditions are read by some who may not know of a restricted one.
 func (p Position) String() string {
-	return fmt.Sprintf("change %d (%s of %s at %s)", p.Change, p.Kind, strings.TrimSpace(p.Crate+" "+p.Num), time.Unix(p.At, 0).UTC().Format(time.RFC3339))
+	return fmt.Sprintf("change %d (%s, at %s)", p.Change, p.Kind, time.Unix(p.At, 0).UTC().Format(time.RFC3339))
 }
 
 const selectPosition = "SELECT ch.id_, ch.crate, ch.kind, coalesce(v.num, ''), ch.at FROM changes ch LEFT JOIN versions v ON v.id = ch.version_id"

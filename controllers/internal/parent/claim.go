@@ -52,14 +52,14 @@ func (n Name) before(ctx context.Context, from client.Reader, self client.Object
 	if err := from.List(ctx, n.All, append(narrow, client.InNamespace(self.GetNamespace()))...); err != nil {
 		return nil, outcome.FromAPI(err, "listing those of the same name")
 	}
-	first = self
+	// self is in the list, too, and may have acted already where the cache does not know it yet: then the patch is refused, and it is looked at again.
 	err = meta.EachListItem(n.All, func(item runtime.Object) error {
-		if o := item.(client.Object); o.GetUID() != self.GetUID() && n.Same(o) && n.goesBefore(o, first) {
+		if o := item.(client.Object); (o.GetUID() == self.GetUID() || n.Same(o)) && (first == nil || n.goesBefore(o, first)) {
 			first = o
 		}
 		return nil
 	})
-	if first == self {
+	if first == nil || first.GetUID() == self.GetUID() {
 		return nil, err
 	}
 	return first, err
