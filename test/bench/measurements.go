@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -174,7 +175,7 @@ const (
 
 // measurePublish publishes crates of 20 kB one after the other, in turns with a loop that does no more than what durability
 // asks: write, sync, rename, sync the folder, commit to SQLite with the same settings.
-func measurePublish(ctx context.Context, b *bench) (result, error) {
+func measurePublish(ctx context.Context, b *bench) (_ result, err error) {
 	noise := make([]byte, 20_000-400)
 	if _, err := rand.Read(noise); err != nil {
 		return result{}, err
@@ -184,6 +185,11 @@ func measurePublish(ctx context.Context, b *bench) (result, error) {
 		return result{}, err
 	}
 	defer bare.close()
+	client, err := newUploads(ctx, b.server)
+	if err != nil {
+		return result{}, err
+	}
+	defer func() { err = errors.Join(err, client.close()) }()
 	var ours, theirs, ratios []float64
 	var times []time.Duration
 	for round := range publishTurns * b.rounds {
@@ -194,7 +200,7 @@ func measurePublish(ctx context.Context, b *bench) (result, error) {
 		start := time.Now()
 		for _, frame := range frames {
 			one := time.Now()
-			if err := b.send(ctx, frame); err != nil {
+			if err := client.send(frame); err != nil {
 				return result{}, err
 			}
 			times = append(times, time.Since(one))
