@@ -24,6 +24,8 @@ type Importer interface {
 	Counts(ctx context.Context) (catalog.Counts, error)
 	CrateBlobs(ctx context.Context, name string) ([]catalog.BlobRef, error)
 	Import(ctx context.Context, versions []catalog.Import) (added int, err error)
+	Notes(ctx context.Context) (map[string]string, error)
+	SetNote(ctx context.Context, name, text string) error
 }
 
 // Rebuilder makes a catalog anew from crate files alone. What is in no crate file is lost: users, owners, groups, tokens, yanks, downloads,
@@ -69,6 +71,9 @@ func (r *Rebuilder) Rebuild(ctx context.Context) (done Rebuilt, err error) {
 	}
 	if counts.Crates > 0 && !r.Continue {
 		return done, fmt.Errorf("%w: the catalog has crates; say --continue to go on with a rebuild that was cut off", ErrNotEmpty)
+	}
+	if err := EndRestore(ctx, r.Catalog); err != nil { // from here on the catalog is no backup's
+		return done, err
 	}
 	p := Progress{Stage: "crates"}
 	var files []file
