@@ -263,6 +263,14 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 		}
 		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", f.Key, f.Reason) // counted below, too
 	}
+	deleted := []backup.Refused{}
+	re.Deleted = func(f backup.Refused) {
+		if r.output == "json" {
+			deleted = append(deleted, f)
+			return
+		}
+		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", f.Key, f.Reason) // counted below, too
+	}
 	done, err := re.Rebuild(ctx)
 	if err != nil {
 		return err
@@ -277,7 +285,7 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 	if _, err := b.Take(ctx, t == nil); err != nil { // archives of the storage itself were those of the catalog that is lost, and are this one's now
 		return err
 	}
-	if t == nil && done.Refused == 0 { // else an archive may be the only copy of what an older catalog does not name
+	if t == nil && done.Refused == 0 { // else an archive may be the only copy of what an older catalog does not name; what was deleted is named
 		if err := b.AcceptCatalog(ctx); err != nil {
 			return err
 		}
@@ -286,11 +294,16 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 	if r.output == "json" {
 		err = writeJSON(cmd.OutOrStdout(), struct {
 			backup.Rebuilt
-			Archives []backup.Refused `json:"archives"`
-		}{done, refused})
+			Archives        []backup.Refused `json:"archives"`
+			DeletedArchives []backup.Refused `json:"deletedArchives"`
+		}{done, refused, deleted})
 	} else {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s with %s brought back, %d were there\n", counted(done.Crates, "crate", "crates"),
-			counted(done.Versions, "version", "versions"), done.Kept)
+		before := ""
+		if done.Deleted > 0 {
+			before = fmt.Sprintf(", %d stay deleted", done.Deleted)
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s with %s brought back, %d were there%s\n", counted(done.Crates, "crate", "crates"),
+			counted(done.Versions, "version", "versions"), done.Kept, before)
 	}
 	if done.Refused > 0 {
 		err = errors.Join(err, fmt.Errorf("%s could not be brought back", counted(done.Refused, "archive", "archives")))

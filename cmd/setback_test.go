@@ -3,21 +3,31 @@ package cmd
 import (
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/crateyard/crateyard/test/serve"
 )
 
-// earlier makes a registry whose catalog was set back to when it had one version of demo; the storage has two. It gives the archive that is not named.
+// earlier makes a registry whose catalog was set back to when it had one version of demo; the storage has two. It gives the archive that is not named. The
+// archive of a crate that was deleted before is there, too.
 func earlier(t *testing.T) (data, index, archive string) {
 	t.Helper()
 	data = t.TempDir()
 	file := filepath.Join(data, "catalog.db")
 	s := start(t, data)
 	upload(t, s, "demo", "1.0.0")
+	upload(t, s, "malware", "1.0.0")
+	admin := serve.NewClient(s.URL, s.AdminToken)
+	defer admin.Close()
+	if status, text, err := admin.Do(http.MethodDelete, "/api/v1/crates/malware", nil); err != nil || status != http.StatusNoContent {
+		t.Fatalf("%d %s %v", status, text, err)
+	}
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +93,7 @@ func TestSetBack(t *testing.T) {
 	if err := os.Remove(wrong); err != nil {
 		t.Fatal(err)
 	}
-	if out, _ := run(t, 0, rebuild); !strings.Contains(out, "0 versions brought back, 2 were there") {
+	if out, _ := run(t, 0, rebuild); !strings.Contains(out, "0 versions brought back, 2 were there, 1 stay deleted") || !regexp.MustCompile(`crates/malware/.* it was deleted at .*, and stays so`).MatchString(out) {
 		t.Error(out)
 	}
 	run(t, 0, "check --data "+data)
@@ -104,7 +114,7 @@ func TestAcceptCatalog(t *testing.T) {
 	if _, err := os.Stat(archive); err != nil {
 		t.Fatal(err)
 	}
-	if out, _ := run(t, 0, "sweep --dry-run --data "+data); !strings.Contains(out, "1 of 2 archives") || strings.Contains(out, "remove nothing") {
+	if out, _ := run(t, 0, "sweep --dry-run --data "+data); !strings.Contains(out, "1 of 3 archives") || strings.Contains(out, "remove nothing") {
 		t.Error(out)
 	}
 }

@@ -16,7 +16,7 @@ func (s *Server) startMirrors(ctx context.Context) error {
 		Catalog: s.catalog, Store: s.store, Metrics: s.metrics.Mirrors(), Log: s.log, Name: s.config.Name, URL: s.config.URL, Version: s.api.Version,
 		SpoolDir: filepath.Join(s.config.Data, "spool"), CacheDir: filepath.Join(s.config.Data, "advisories"),
 		MaxArchive: s.config.Limits.MirroredCrateSize,
-		Holder:     upkeep.NewHolder(), Shared: s.config.Catalog.Postgres != nil,
+		Holder:     upkeep.NewHolder(), Shared: s.config.Catalog.Postgres != nil, MaySweep: s.backends.MaySweep,
 	}
 	if err := m.Start(ctx); err != nil {
 		return err

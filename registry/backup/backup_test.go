@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -306,6 +307,64 @@ func testRestoreAfterCatalog(t *testing.T, y *upkeeptest.Yard) {
 	if _, err := restore(first, nil); !errors.Is(err, backup.ErrNotEmpty) {
 		t.Errorf("over a registry that was served: %v", err)
 	}
+}
+
+// loadFails is a catalog whose Load fails, with or without having done its work.
+type loadFails struct {
+	*catalog.Catalog
+	done bool
+}
+
+func (l loadFails) Load(ctx context.Context, r io.Reader) error {
+	if l.done {
+		if err := l.Catalog.Load(ctx, r); err != nil {
+			return err
+		}
+	}
+	return errCut
+}
+
+// A catalog that something else filled, after a restore failed or was killed right before it, is not taken for the backup's. One that the restore filled,
+// whose answer was lost, is.
+func TestRestoreAfterFailedLoad(t *testing.T) { upkeeptest.Each(t, testRestoreAfterFailedLoad) }
+
+func testRestoreAfterFailedLoad(t *testing.T, y *upkeeptest.Yard) {
+	target, _ := upkeeptest.Folder(t)
+	y.Publish("demo", "1.0.0")
+	name := create(t, creator(y, target)).Name
+	restore := func(into *upkeeptest.Yard, c backup.Loader) error {
+		_, err := (&backup.Restorer{Target: target, Catalog: c, Store: into.Store, Leases: into.Catalog, Holder: "test"}).Restore(t.Context(), name)
+		return err
+	}
+	into := y.Other(t)
+	if err := restore(into, loadFails{into.Catalog, false}); !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	into.Publish("demo", "1.0.0")
+	if err := restore(into, into.Catalog); !errors.Is(err, backup.ErrNotEmpty) {
+		t.Errorf("after a publish: %v", err)
+	}
+
+	into = y.Other(t)
+	if err := into.Catalog.SetNote(t.Context(), "restoring", name); err != nil { // as a killed one leaves it
+		t.Fatal(err)
+	}
+	r := &backup.Rebuilder{From: target, FromPrefix: backup.SourcePrefix, Catalog: into.Catalog, Store: into.Store, Publisher: into.Publisher()}
+	if done, err := r.Rebuild(t.Context()); err != nil || done.Versions != 1 {
+		t.Fatalf("%+v %v", done, err)
+	}
+	if err := restore(into, into.Catalog); !errors.Is(err, backup.ErrNotEmpty) {
+		t.Errorf("after a rebuild: %v", err)
+	}
+
+	into = y.Other(t)
+	if err := restore(into, loadFails{into.Catalog, true}); !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	if err := restore(into, into.Catalog); err != nil {
+		t.Errorf("after a load that went well: %v", err)
+	}
+	checkWhole(t, into)
 }
 
 // Nothing is restored over the archives of another registry, nor from a backup that is not what its manifest says.

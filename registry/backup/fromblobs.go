@@ -22,11 +22,14 @@ import (
 // Importer is the catalog that a rebuild fills.
 type Importer interface {
 	Counts(ctx context.Context) (catalog.Counts, error)
+	CrateBlobs(ctx context.Context, name string) ([]catalog.BlobRef, error)
 	Import(ctx context.Context, versions []catalog.Import) (added int, err error)
+	Notes(ctx context.Context) (map[string]string, error)
+	SetNote(ctx context.Context, name, text string) error
 }
 
 // Rebuilder makes a catalog anew from crate files alone. What is in no crate file is lost: users, owners, groups, tokens, yanks, downloads,
-// access lists, deletions and the audit.
+// access lists, deletions and the audit. What a catalog that has crates knows as deleted stays deleted.
 type Rebuilder struct {
 	From       storage.Store // where the crate files are
 	FromPrefix string        // before their keys: empty, or SourcePrefix in a target of backups
@@ -38,9 +41,10 @@ type Rebuilder struct {
 	Workers    int                // 0: 4
 	Progress   func(Progress)
 	Refused    func(Refused)
+	Deleted    func(Refused) // called for each blob that stays deleted
 }
 
-// Refused is a blob that could not be brought back.
+// Refused is a blob that could not be brought back, or was not to be.
 type Refused struct {
 	Key    string `json:"key"`
 	Reason string `json:"reason"`
@@ -51,6 +55,7 @@ type Rebuilt struct {
 	Crates   int64 `json:"crates"`
 	Versions int64 `json:"versions"` // added
 	Kept     int64 `json:"kept"`     // were there
+	Deleted  int64 `json:"deleted"`  // stay as they are: the catalog knows that they were deleted
 	Refused  int64 `json:"refused"`
 }
 
@@ -67,6 +72,9 @@ func (r *Rebuilder) Rebuild(ctx context.Context) (done Rebuilt, err error) {
 	if counts.Crates > 0 && !r.Continue {
 		return done, fmt.Errorf("%w: the catalog has crates; say --continue to go on with a rebuild that was cut off", ErrNotEmpty)
 	}
+	if err := EndRestore(ctx, r.Catalog); err != nil { // from here on the catalog is no backup's
+		return done, err
+	}
 	p := Progress{Stage: "crates"}
 	var files []file
 	name := ""
@@ -77,7 +85,6 @@ func (r *Rebuilder) Rebuild(ctx context.Context) (done Rebuilt, err error) {
 		if err := r.crate(ctx, files, &done); err != nil {
 			return err
 		}
-		done.Crates++
 		for _, f := range files {
 			p.Blobs, p.Bytes = p.Blobs+1, p.Bytes+f.Size
 		}
@@ -121,6 +128,11 @@ type file struct {
 
 // crate adds the versions of one crate.
 func (r *Rebuilder) crate(ctx context.Context, files []file, done *Rebuilt) error {
+	files, err := r.undeleted(ctx, slices.Clone(files), done)
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	done.Crates++
 	// The newest of two that cannot stand side by side comes first and wins: the other was deleted before it, or is an upload that failed.
 	slices.SortStableFunc(files, func(a, b file) int { return b.Modified.Compare(a.Modified) })
 	taken := map[string]bool{}
@@ -142,6 +154,31 @@ func (r *Rebuilder) crate(ctx context.Context, files []file, done *Rebuilt) erro
 		}
 	}
 	return nil
+}
+
+// undeleted gives the files of a crate without those of which the catalog says that they were deleted, and names these. They lie there until a sweep.
+func (r *Rebuilder) undeleted(ctx context.Context, files []file, done *Rebuilt) ([]file, error) {
+	refs, err := r.Catalog.CrateBlobs(ctx, files[0].name)
+	if err != nil {
+		return nil, err
+	}
+	deleted := map[catalog.CrateBlob]*time.Time{} // nil: one of the versions that name it is not
+	for _, ref := range refs {
+		if at, twice := deleted[ref.CrateBlob]; !twice || at != nil {
+			deleted[ref.CrateBlob] = ref.DeletedAt
+		}
+	}
+	return slices.DeleteFunc(files, func(f file) bool {
+		at := deleted[catalog.CrateBlob{Crate: f.name, Num: f.num, SHA256: f.sum}]
+		if at == nil {
+			return false
+		}
+		done.Deleted++
+		if r.Deleted != nil {
+			r.Deleted(Refused{f.key, fmt.Sprintf("it was deleted at %s, and stays so", at.UTC().Format(time.RFC3339))})
+		}
+		return true
+	}), nil
 }
 
 func (r *Rebuilder) batch(ctx context.Context, files []file, done *Rebuilt) error {

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/upkeep/upkeeptest"
 )
@@ -73,5 +75,77 @@ func testRebuild(t *testing.T, y *upkeeptest.Yard) {
 	counts, err := into.Catalog.Counts(t.Context())
 	if err != nil || counts != (catalog.Counts{Crates: 2, Versions: 64}) {
 		t.Errorf("%+v %v", counts, err)
+	}
+}
+
+// What the catalog knows as deleted stays deleted; it is named, and counted apart, also where a crate that was made anew has other bytes for its number.
+func TestRebuildLeavesDeletedAlone(t *testing.T) { upkeeptest.Each(t, testRebuildLeavesDeletedAlone) }
+
+func testRebuildLeavesDeletedAlone(t *testing.T, y *upkeeptest.Yard) {
+	y.Publish("demo", "1.0.0")
+	deleteCrate := func(name string) {
+		t.Helper()
+		if err := y.Catalog.DeleteCrate(t.Context(), catalog.Actor{}, name, "leaked"); err != nil {
+			t.Fatal(err)
+		}
+		y.Exec("DELETE FROM blocked_names") // as a day later
+	}
+	want := []string{upkeeptest.Key(y.Publish("malware", "1.0.0")), upkeeptest.Key(y.Publish("malware", "1.0.1")), upkeeptest.Key(y.Publish("anew", "1.0.0")),
+		upkeeptest.Key(y.Publish("part", "1.0.0"))}
+	y.Publish("part", "1.1.0")
+	publish := func(archive []byte, name string) {
+		t.Helper()
+		if _, err := y.TryPublish(archive, name, "1.0.0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same := upkeeptest.Archive(t, "same", "1.0.0", "", nil)
+	publish(same, "same")
+	deleteCrate("malware")
+	deleteCrate("anew")
+	deleteCrate("same")
+	publish(same, "same") // the version is there again
+	publish(upkeeptest.Archive(t, "anew", "1.0.0", "", map[string]string{"src/other.rs": "//"}), "anew")
+	if err := y.Catalog.DeleteVersion(t.Context(), catalog.Actor{}, "part", "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	served := func() (text string) {
+		for _, name := range []string{"demo", "malware", "anew", "part", "same"} {
+			f, err := y.Catalog.IndexFile(t.Context(), name)
+			if err == nil {
+				text += string(f.Text)
+			} else if fault.KindOf(err) != fault.NotFound {
+				t.Fatal(err)
+			}
+		}
+		return text
+	}
+	was := served()
+	var deleted []string
+	r := &backup.Rebuilder{From: y.Store, Catalog: y.Catalog, Store: y.Store, Publisher: y.Publisher(), Continue: true,
+		Refused: func(f backup.Refused) { t.Errorf("refused: %+v", f) },
+		Deleted: func(f backup.Refused) { deleted = append(deleted, f.Key) }}
+	done, err := r.Rebuild(t.Context())
+	slices.Sort(want)
+	slices.Sort(deleted)
+	if err != nil || done != (backup.Rebuilt{Crates: 4, Kept: 4, Deleted: 4}) || !slices.Equal(deleted, want) {
+		t.Errorf("%+v %v; %q", done, err, deleted)
+	}
+	if is := served(); is != was {
+		t.Errorf("was\n%s\nis\n%s", was, is)
+	}
+	for _, key := range deleted { // nor does the catalog take one, whoever asks
+		name, num, _, _ := storage.ParseCrateKey(key)
+		b, err := y.Store.Open(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := y.Publisher().Rebuild(b, name, num, time.Now())
+		if err := errors.Join(err, b.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := y.Catalog.Import(t.Context(), []catalog.Import{{Publication: p, At: time.Now()}}); n != 0 || fault.KindOf(err) != fault.Conflict {
+			t.Errorf("%s: %d added, %v", key, n, err)
+		}
 	}
 }

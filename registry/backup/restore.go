@@ -103,6 +103,9 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 		err = r.Catalog.SetNote(ctx, restoring, m.Name)
 		if err == nil {
 			err = readPart(ctx, r.Target, backups+m.Name+catalogName, m.Catalog, func(rd io.Reader) error { return r.Catalog.Load(ctx, rd) })
+			if err != nil {
+				err = errors.Join(err, r.endUnfilled(ctx))
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("restore the catalog: %w", err)
@@ -122,7 +125,23 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 // restoring is the note that names the backup which fills the catalog, from before that until all is done.
 const restoring = "restoring"
 
-// EndRestore lets no restore go on any more that was cut off behind its catalog: the registry is served, or the restore is done.
+// endUnfilled is EndRestore where a load that failed has left the catalog empty, as it does unless only its answer was lost: else whatever fills the
+// catalog later would be taken for the backup.
+func (r *Restorer) endUnfilled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	defer cancel()
+	empty, err := r.Catalog.Empty(ctx)
+	if err != nil || !empty {
+		return err
+	}
+	return EndRestore(ctx, r.Catalog)
+}
+
+// endTime is how long a restore that failed, or was interrupted, takes for what it has to leave in order.
+const endTime = 10 * time.Second
+
+// EndRestore lets no restore go on any more that was cut off behind its catalog: the registry is served, the restore is done, or the catalog is filled from
+// elsewhere.
 func EndRestore(ctx context.Context, c interface {
 	Notes(ctx context.Context) (map[string]string, error)
 	SetNote(ctx context.Context, name, text string) error

@@ -23,8 +23,8 @@ type Import struct {
 const ActionImport = "crate.import"
 
 // Import adds versions of one crate, in their order, in one transaction. Rights and dependencies are not asked for. A version that is there
-// with the same digest is passed over; one that is there with another, and a name that another crate has, are a Conflict, and
-// nothing is added.
+// with the same digest is passed over; one that is there with another, one that was deleted, by itself or with its crate, and a name that another crate
+// has, are a Conflict, and nothing is added.
 func (c *Catalog) Import(ctx context.Context, versions []Import) (added int, err error) {
 	err = c.write(ctx, func(tx *tx) (changes []change, err error) {
 		added = 0
@@ -57,9 +57,10 @@ func (c *Catalog) Import(ctx context.Context, versions []Import) (added int, err
 func (c *Catalog) importVersion(ctx context.Context, tx *tx, v Import) (*change, error) {
 	var old published
 	var num, sum sql.NullString
-	err := tx.QueryRowContext(ctx, `SELECT c.id, c.name, c.max_version, c.description, c.keywords, c.categories, c.restricted, v.num, v.sha256
+	var deleted sql.NullInt64
+	err := tx.QueryRowContext(ctx, `SELECT c.id, c.name, c.max_version, c.description, c.keywords, c.categories, c.restricted, v.num, v.sha256, v.deleted_at
 		FROM crates c LEFT JOIN versions v ON v.crate_id = c.id AND v.release = ? WHERE c.canonical = ?`, v.Version.Release(), crate.Canonical(v.Name)).
-		Scan(&old.id, &old.name, &old.maxVersion, &old.description, &old.keywords, &old.categories, &old.restricted, &num, &sum)
+		Scan(&old.id, &old.name, &old.maxVersion, &old.description, &old.keywords, &old.categories, &old.restricted, &num, &sum, &deleted)
 	found := &old
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -68,10 +69,21 @@ func (c *Catalog) importVersion(ctx context.Context, tx *tx, v Import) (*change,
 		return nil, err
 	case old.name != v.Name:
 		return nil, fault.New(fault.Conflict, "crate `%s` is too close to `%s`, which is there", v.Name, old.name)
+	case deleted.Valid:
+		return nil, fault.New(fault.Conflict, "version %s of crate `%s` was deleted, and a version number is never used twice", v.Version, v.Name)
 	case sum.String == v.SHA256 && num.String == v.Version.String():
 		return nil, nil
 	case num.Valid:
 		return nil, fault.New(fault.Conflict, "version %s of crate `%s` is there with other bytes, or as %s", v.Version, v.Name, num.String)
+	}
+	// A crate that was deleted leaves its name free, and the bytes until a sweep.
+	var gone bool
+	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM crates c JOIN versions v ON v.crate_id = c.id WHERE c.name || '/' = ? AND c.deleted_at IS NOT NULL
+		AND v.num = ? AND v.sha256 = ?)`, v.Name+"/", v.Version.String(), v.SHA256).Scan(&gone); err != nil {
+		return nil, err
+	}
+	if gone {
+		return nil, fault.New(fault.Conflict, "crate `%s` was deleted with its version %s", v.Name, v.Version)
 	}
 	details, err := json.Marshal(v.Details)
 	if err != nil {

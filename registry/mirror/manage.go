@@ -107,7 +107,7 @@ func (m *Manager) Delete(ctx context.Context, by catalog.Actor, name string) err
 		return err
 	}
 	m.work.Go(func() {
-		if err := m.removeUnknown(m.life, storage.MirrorPrefix(name), 0); err != nil && m.life.Err() == nil {
+		if err := m.removeUnknown(m.life, storage.MirrorPrefix(name), 0, nil); err != nil && m.life.Err() == nil {
 			m.Log.Warn("The archives of a deleted mirror cannot be removed now; it is tried again", "mirror", name, "error", err)
 		}
 	})

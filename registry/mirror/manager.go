@@ -46,6 +46,9 @@ type Manager struct {
 	Shared   bool   // other servers may serve the same registry
 	// MaxArchive bounds an archive of upstream's, in bytes: what is longer is no crate.
 	MaxArchive int64
+	// MaySweep is asked before archives are removed that the catalog does not know, and again from time to time while they are: not where the catalog
+	// may be older than the storage, and a mirror that was made or filled since unknown. nil: nobody is asked.
+	MaySweep func(ctx context.Context) error
 
 	writer  *writer
 	spools  *spools

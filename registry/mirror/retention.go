@@ -17,6 +17,9 @@ const (
 	orphanAge = 24 * time.Hour
 	// evictBatch is how many archives are chosen in one go.
 	evictBatch = 500
+	// askEvery and askAfter are how many archives are removed, and for how long, before MaySweep is asked again.
+	askEvery = 100
+	askAfter = time.Minute
 )
 
 // retain removes what a mirror no longer keeps: what was not used for too long, and then the least recently used until the rest fits.
@@ -81,8 +84,8 @@ func (m *Mirror) choose(ctx context.Context, before time.Time, over int64) (chos
 }
 
 // removeUnknown removes the archives below a prefix that the catalog does not know and that are older than age: what crashes left, and what
-// belonged to a mirror that is gone.
-func (m *Manager) removeUnknown(ctx context.Context, prefix string, age time.Duration) error {
+// belonged to a mirror that is gone. may is asked before each batch of them; nil: nobody is.
+func (m *Manager) removeUnknown(ctx context.Context, prefix string, age time.Duration, may func(context.Context) error) error {
 	ids := map[string]int64{} // of mirrors; 0: there is none
 	rows, err := m.Catalog.Mirrors(ctx)
 	if err != nil {
@@ -91,6 +94,8 @@ func (m *Manager) removeUnknown(ctx context.Context, prefix string, age time.Dur
 	for _, row := range rows {
 		ids[row.Name] = row.ID
 	}
+	var asked time.Time
+	removed := 0
 	for info, err := range m.Store.List(ctx, prefix, "") {
 		if err != nil {
 			return err
@@ -107,9 +112,16 @@ func (m *Manager) removeUnknown(ctx context.Context, prefix string, age time.Dur
 				continue
 			}
 		}
+		if may != nil && (removed%askEvery == 0 || time.Since(asked) > askAfter) {
+			if err := may(ctx); err != nil {
+				return err
+			}
+			asked = time.Now()
+		}
 		if err := m.Store.Delete(ctx, info.Key); err != nil {
 			return err
 		}
+		removed++
 	}
 	return nil
 }
@@ -136,16 +148,22 @@ func (m *Manager) clean(ctx context.Context) error {
 	return err
 }
 
-// sweep removes what the catalog does not know of: see removeUnknown.
+// sweep removes what the catalog does not know of: see removeUnknown. It does not begin where the catalog may be older than the storage: what a
+// bundle brought, or what upstream has deleted, may be nowhere else.
 func (m *Manager) sweep(ctx context.Context) error {
 	err := upkeep.Hold(ctx, m.Catalog, "mirrors/sweep", m.Holder, func(ctx context.Context) error {
+		if m.MaySweep != nil {
+			if err := m.MaySweep(ctx); err != nil {
+				return err
+			}
+		}
 		var errs []error
 		for name, mirror := range m.all() {
 			if err := mirror.adoptRest(ctx); err != nil {
 				errs = append(errs, fmt.Errorf("mirror %s: %w", name, err))
 			}
 		}
-		return errors.Join(append(errs, m.removeUnknown(ctx, storage.MirrorsPrefix, orphanAge))...)
+		return errors.Join(append(errs, m.removeUnknown(ctx, storage.MirrorsPrefix, orphanAge, m.MaySweep))...)
 	})
 	if errors.Is(err, upkeep.ErrHeld) {
 		return nil

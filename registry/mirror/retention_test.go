@@ -1,10 +1,19 @@
 package mirror
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -40,6 +49,63 @@ func TestRetentionOfAChangedMirror(t *testing.T) {
 	for end := time.Now().Add(5 * time.Minute); cached() > 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it is still there")
+		}
+	}
+}
+
+// Where the catalog may be older than the storage, nothing is removed that it does not know: neither when that is known at the beginning, nor when it
+// turns out meanwhile.
+func TestSweepAsks(t *testing.T) {
+	dir := t.TempDir()
+	c, err := catalog.Open(t.Context(), filepath.Join(dir, "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	folder := filepath.Join(dir, "store")
+	store, err := storage.OpenFilesystem(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const all = askEvery + 10
+	then := time.Now().Add(-2 * orphanAge)
+	for i := range all {
+		num := fmt.Sprintf("1.0.%d", i)
+		sum := sha256.Sum256([]byte(num))
+		path := filepath.Join(folder, filepath.FromSlash(storage.MirrorKey("air-gapped", "acme", num, hex.EncodeToString(sum[:]))))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o750), os.WriteFile(path, []byte(num), 0o600), os.Chtimes(path, then, then)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (n int) {
+		t.Helper()
+		for _, err := range store.List(t.Context(), storage.MirrorsPrefix, "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		return n
+	}
+	setBack := errors.New("the catalog was set back")
+	after := 0 // how often it may, before it may not
+	m := &Manager{Catalog: c, Store: store, Log: slog.New(slog.DiscardHandler), Holder: "test"}
+	m.mirrors.Store(&map[string]*Mirror{})
+	m.MaySweep = func(context.Context) error {
+		if after--; after < 0 {
+			return setBack
+		}
+		return nil
+	}
+	for _, step := range []struct{ after, left int }{{0, all}, {1, all}, {2, all - askEvery}, {3, 0}} {
+		after = step.after
+		err := m.sweep(t.Context())
+		if step.left > 0 && !errors.Is(err, setBack) || step.left == 0 && err != nil || left() != step.left {
+			t.Fatalf("allowed %d times: %v; %d of %d are left", step.after, err, left(), all)
 		}
 	}
 }

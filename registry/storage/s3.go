@@ -125,7 +125,7 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 		}
 	})
 	s.presign = sdk.NewPresignClient(s.client, func(po *sdk.PresignOptions) { po.Presigner = &sign })
-	s.probe.key = checkPrefix + randomName()
+	s.probe.init(checkPrefix + randomName())
 	spoolDir := o.SpoolDir
 	if spoolDir == "" {
 		spoolDir = os.TempDir()
@@ -136,6 +136,7 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 
 // Close drops idle connections; blobs that are open stay readable.
 func (s *S3) Close() error {
+	s.probe.stop()
 	s.close()
 	return nil
 }

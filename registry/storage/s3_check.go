@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,21 +24,23 @@ const checkPrefix = "crates/.crateyard-check-"
 
 // Check lists one key, which tells whether the bucket is there. Every few minutes, and after a write that failed or a read that was refused until
 // it goes well, it also writes, looks up, reads and deletes a small object: keys that may list may be forbidden to read, and so may those without the
-// key of an encryption.
+// key of an encryption. That is a probe of its own, which goes on when the end of ctx comes first, since with a slow bucket it would else never come to its
+// end; then what the one before it found is told.
 func (s *S3) Check(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	if err := s.reach(ctx); err != nil {
 		return err
 	}
-	if !s.probe.due() {
+	ended := s.probe.begin(s.tryAll)
+	if ended == nil {
 		return nil
 	}
-	err := s.tryWrite(ctx)
-	if err == nil || ctx.Err() == nil { // a prober that gave up says nothing of the bucket
-		s.probe.noteProbe(err)
+	select {
+	case <-ended:
+	case <-ctx.Done():
 	}
-	return err
+	return s.probe.found()
 }
 
 // reach asks for as little as tells the state of the bucket in an answer with a body, which a HEAD does not have.
@@ -46,7 +49,30 @@ func (s *S3) reach(ctx context.Context) error {
 	return err
 }
 
-// tryWrite writes, looks up, reads and deletes. The key is the process's own, so that a crash leaves one object, and no two servers meet.
+// tryAll is one probe. The first that goes well removes what those of other processes left, as by a crash. One that is at work does not need it any more,
+// or writes it again.
+func (s *S3) tryAll(ctx context.Context) error {
+	if err := s.tryWrite(ctx); err != nil {
+		return err
+	}
+	if s.probe.cleaned {
+		return nil
+	}
+	page, err := s.page(ctx, &sdk.ListObjectsV2Input{Bucket: &s.options.Bucket, Prefix: aws.String(s.prefix + checkPrefix)})
+	if err != nil {
+		return err
+	}
+	for _, o := range page.Contents {
+		if err := s.Delete(ctx, strings.TrimPrefix(aws.ToString(o.Key), s.prefix)); err != nil {
+			return err
+		}
+	}
+	s.probe.cleaned = true
+	return nil
+}
+
+// tryWrite writes, looks up, reads and deletes. The key is the process's own, so that a crash leaves one object, and no two servers meet. What is not there
+// after it was written is not yet shown, or was removed by another's tryAll.
 func (s *S3) tryWrite(ctx context.Context) error {
 	sp := s.spools.open()
 	defer func() { _ = sp.close() }() // it is in memory
@@ -72,11 +98,53 @@ func (s *S3) tryWrite(ctx context.Context) error {
 
 // writeProbe remembers whether the bucket is known to do all that it must.
 type writeProbe struct {
-	key string
+	key     string
+	cleaned bool // what others left is removed; only the probe that is at work looks at it
 
-	mu     sync.Mutex
-	good   time.Time // the last write that went well
-	doubts bool      // something failed or was refused since, and only a probe that goes well ends that: what fails may be one kind of request alone
+	life context.Context // of probes
+	end  context.CancelFunc
+	work sync.WaitGroup
+
+	mu      sync.Mutex
+	good    time.Time     // the last write that went well
+	doubts  int64         // how often something failed or was refused
+	settled int64         // as many of them as a probe found to be over, which alone can tell: what fails may be one kind of request
+	last    error         // what the last probe found
+	running chan struct{} // closed when the probe ends that is at work; nil: none is
+}
+
+func (p *writeProbe) init(key string) {
+	p.key = key
+	p.life, p.end = context.WithCancel(context.Background())
+}
+
+// stop ends the probe that is at work, and lets none begin.
+func (p *writeProbe) stop() {
+	p.mu.Lock() // none is about to begin
+	p.end()
+	p.mu.Unlock()
+	p.work.Wait()
+}
+
+// begin has a probe begin when one is due and none is at work, in the time of a call of its own, and gives what is closed at its end; nil: none is due.
+func (p *writeProbe) begin(try func(context.Context) error) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running != nil {
+		return p.running
+	}
+	if !p.isDue() || p.life.Err() != nil {
+		return nil
+	}
+	ended, doubts := make(chan struct{}), p.doubts
+	p.running = ended
+	p.work.Go(func() {
+		ctx, cancel := bounded(p.life)
+		defer cancel()
+		p.noteProbe(try(ctx), doubts)
+		close(ended)
+	})
+	return ended
 }
 
 // noteWrite takes in how a write went.
@@ -84,7 +152,7 @@ func (p *writeProbe) noteWrite(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
-		p.doubts = true
+		p.doubts++
 	} else {
 		p.good = time.Now()
 	}
@@ -97,17 +165,32 @@ func (p *writeProbe) noteRead(err error) {
 	}
 }
 
-// noteProbe takes in how a probe went.
-func (p *writeProbe) noteProbe(err error) {
+// noteProbe takes in how a probe went that began when there were so many doubts.
+func (p *writeProbe) noteProbe(err error, doubts int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.doubts = err != nil; !p.doubts {
-		p.good = time.Now()
+	p.running = nil
+	if p.life.Err() != nil {
+		return // it was ended, which says nothing of the bucket
 	}
+	if p.last = err; err != nil {
+		p.doubts++
+		return
+	}
+	p.settled, p.good = doubts, time.Now()
+}
+
+// found is what the last probe found.
+func (p *writeProbe) found() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
 }
 
 func (p *writeProbe) due() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.doubts || time.Since(p.good) >= probeEvery
+	return p.isDue()
 }
+
+func (p *writeProbe) isDue() bool { return p.doubts != p.settled || time.Since(p.good) >= probeEvery }

@@ -1,9 +1,12 @@
 package storage
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/test/s3"
 )
@@ -88,4 +91,76 @@ func TestListLeavesChecksOut(t *testing.T) {
 	if found := keys(t, s, "crates/", ""); len(found) != 1 || found[0] != key {
 		t.Error(found)
 	}
+}
+
+// hasty gives up on a check in its middle.
+type hasty struct {
+	giveUp atomic.Pointer[context.CancelFunc]
+}
+
+func (h *hasty) Request(operation, _ string, _ time.Duration, _ bool) {
+	if cancel := h.giveUp.Load(); cancel != nil && operation == "PutObject" {
+		(*cancel)()
+	}
+}
+
+func (*hasty) Bytes(int, int) {}
+
+// Whoever asks and has less time than a slow bucket needs is told all the same, a while later, that it refuses something, and that it does no more.
+func TestCheckOutlivesItsCaller(t *testing.T) {
+	proxy := s3.NewProxy(t, s3Server(t))
+	caller := &hasty{}
+	s := openS3(t, S3Options{Endpoint: proxy.Endpoint, Observer: caller})
+	until := func(what string, is func(error) bool) {
+		t.Helper()
+		for end := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Millisecond) {
+			ctx, cancel := context.WithCancel(t.Context())
+			caller.giveUp.Store(&cancel)
+			err := s.Check(ctx)
+			caller.giveUp.Store(nil)
+			cancel()
+			if is(err) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: not told; the last was %v", what, err)
+			}
+		}
+	}
+	well := func(err error) bool { return err == nil && !s.probe.due() }
+	until("in the beginning", well)
+	key, data := blobOf("hasty", "1.0.0", 100)
+	proxy.Fail(0, s3.NoCrates)
+	if err := store(t.Context(), s, key, data); err == nil {
+		t.Fatal("a write went well that is refused")
+	}
+	until("writes are refused", func(err error) bool {
+		return err != nil && strings.Contains(err.Error(), "may not write to its bucket")
+	})
+	proxy.Fail(0, "")
+	until("writes are allowed again", well)
+	if _, there, err := s.mark(t.Context(), s.probe.key); err != nil || there {
+		t.Errorf("what a check wrote is still there: %v, %v", there, err)
+	}
+}
+
+// What a process left that crashed in the middle of a check, the next one removes, and nothing else.
+func TestCheckRemovesWhatOthersLeft(t *testing.T) {
+	s := openS3(t, S3Options{Prefix: "yard"})
+	key, data := blobOf("left", "1.0.0", 100)
+	mustStore(t, s, key, data)
+	left := []string{checkPrefix + "one", checkPrefix + "two"}
+	for _, k := range left {
+		mustStore(t, s, k, []byte("check\n"))
+	}
+	s.probe.noteWrite(context.Canceled) // so that Check writes
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range left {
+		if _, there, err := s.mark(t.Context(), k); err != nil || there {
+			t.Errorf("%s: %v, %v", k, there, err)
+		}
+	}
+	mustHold(t, s, key, data)
 }

@@ -3,6 +3,7 @@ package upkeep
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -39,7 +40,7 @@ type Sweeper struct {
 	Leases Leases
 	Holder string // see NewHolder
 	// Owns is asked before anything is removed, and again with each batch, whether the store is still the catalog's, and the catalog no older than the
-	// store; nil: nobody is asked. No force changes what it says.
+	// store; nil: nobody is asked. No force changes what it says. Where it refuses, no blob stays marked.
 	Owns      func(ctx context.Context) error
 	OlderThan time.Duration // since a blob was stored, and since its version was deleted; at least MinSweepAge
 	DryRun    bool
@@ -97,18 +98,57 @@ func (s *Sweeper) Run(ctx context.Context) (rep SweepReport, err error) {
 	}
 	s.gone = nil
 	err = Hold(ctx, s.Leases, BlobsLease, s.Holder, func(ctx context.Context) error {
-		if err := s.plausible(ctx, before); err != nil {
-			return err
+		err := s.all(ctx, &rep, before)
+		if _, refused := errors.AsType[*refusedError](err); refused {
+			if rerr := s.release(ctx); rerr != nil {
+				return errors.Join(err, rerr)
+			}
 		}
-		if err := s.finish(ctx, &rep, before); err != nil {
-			return fmt.Errorf("end the last sweep: %w", err)
-		}
-		if err := s.run(ctx, &rep, before); err != nil {
-			return err
-		}
-		return s.unmark(ctx)
+		return err
 	})
 	return rep, err
+}
+
+func (s *Sweeper) all(ctx context.Context, rep *SweepReport, before time.Time) error {
+	if err := s.plausible(ctx, before); err != nil {
+		return err
+	}
+	if err := s.finish(ctx, rep, before); err != nil {
+		return fmt.Errorf("end the last sweep: %w", err)
+	}
+	if err := s.run(ctx, rep, before); err != nil {
+		return err
+	}
+	return s.unmark(ctx)
+}
+
+// refusedError is what Owns said.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+func (s *Sweeper) owns(ctx context.Context) error {
+	if s.Owns == nil {
+		return nil
+	}
+	if err := s.Owns(ctx); err != nil {
+		return &refusedError{err}
+	}
+	return nil
+}
+
+// release takes all marks away, those too that a sweep before had left: of a catalog that was set back they say nothing, what they name could not be
+// brought back, and the first sweep that is allowed again would remove it.
+func (s *Sweeper) release(ctx context.Context) error {
+	if err := s.unmark(ctx); err != nil {
+		return err
+	}
+	left, err := s.Marks.Swept(ctx)
+	if err != nil {
+		return fmt.Errorf("ask what is marked: %w", err)
+	}
+	return s.unmarkAll(ctx, left)
 }
 
 // What a sweep takes for rubbish without being told to: some uploads that failed, and not a part of the registry.
@@ -121,10 +161,8 @@ const (
 // plausible refuses to begin where the catalog seems not to be the one that the blobs belong to: it is another's, or was lost, or set back to
 // an earlier time, and then knows nothing of blobs that it named once.
 func (s *Sweeper) plausible(ctx context.Context, before time.Time) error {
-	if s.Owns != nil {
-		if err := s.Owns(ctx); err != nil {
-			return err
-		}
+	if err := s.owns(ctx); err != nil {
+		return err
 	}
 	if s.Force {
 		return nil
@@ -250,15 +288,16 @@ const markTime = leaseTime / 2
 
 // delete marks blobs and deletes those that could be marked and whose versions were deleted long enough ago. It gives these.
 func (s *Sweeper) delete(ctx context.Context, blobs []catalog.CrateBlob, before time.Time) (gone []catalog.CrateBlob, err error) {
+	if err := s.owns(ctx); err != nil {
+		return nil, err
+	}
 	begin := time.Now()
 	marked, err := s.Marks.MarkForSweep(ctx, blobs)
 	if err != nil {
 		return nil, fmt.Errorf("mark for the sweep: %w", err)
 	}
-	if s.Owns != nil {
-		if err := s.Owns(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.owns(ctx); err != nil { // the catalog that marked them may be another than the one before
+		return nil, err
 	}
 	if unnamed := unnamed(marked); len(unnamed) > 0 {
 		if err := s.census.Again(ctx, unnamed); err != nil { // rows may be gone since, and now they are not asked for any more
@@ -322,7 +361,11 @@ func (s *Sweeper) unmark(ctx context.Context) error {
 	if err := sleep(ctx, cmp.Or(s.Grace, time.Minute)-time.Since(s.deleted)); err != nil {
 		return err
 	}
-	for part := range slices.Chunk(s.gone, sweepBatch) {
+	return s.unmarkAll(ctx, s.gone)
+}
+
+func (s *Sweeper) unmarkAll(ctx context.Context, blobs []catalog.CrateBlob) error {
+	for part := range slices.Chunk(blobs, sweepBatch) {
 		if err := s.Marks.Unmark(ctx, part); err != nil {
 			return fmt.Errorf("take the marks away: %w", err)
 		}

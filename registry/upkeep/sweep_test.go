@@ -285,3 +285,44 @@ func testSweepWithoutCrates(t *testing.T, y *upkeeptest.Yard) {
 	put(11, 3)
 	runs("more than a handful", 0)
 }
+
+// Where it turns out that the catalog was set back, before a sweep, behind its first look or behind its marks, no blob stays marked, whoever marked it: it
+// can be published and brought back, and no later sweep ends what this one began.
+func TestSweepRefusedLeavesNoMarks(t *testing.T) { upkeeptest.Each(t, testSweepRefusedLeavesNoMarks) }
+
+func testSweepRefusedLeavesNoMarks(t *testing.T, y *upkeeptest.Yard) {
+	y.Publish("demo", "1.0.0")
+	archive := upkeeptest.Archive(t, "demo", "1.1.0", "", nil)
+	lost, err := y.TryPublish(archive, "demo", "1.1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := upkeeptest.Key(lost)
+	y.Exec("DELETE FROM changes WHERE version_id = (SELECT id FROM versions WHERE num = '1.1.0')")
+	y.Exec("DELETE FROM versions WHERE num = '1.1.0'") // as in a catalog of before
+	y.Age(key, 2*day)
+	before := catalog.CrateBlob{Crate: "demo", Num: "0.9.0", SHA256: zeros}
+	setBack := errors.New("the catalog was set back")
+	for after := range 5 { // how often it is said to be right, before it is not
+		if _, err := y.Catalog.MarkForSweep(t.Context(), []catalog.CrateBlob{before}); err != nil {
+			t.Fatal(err)
+		}
+		s, asked := sweeper(y), 0
+		s.Force = true
+		s.Owns = func(context.Context) error {
+			if asked++; asked > after {
+				return setBack
+			}
+			return nil
+		}
+		if _, err := s.Run(t.Context()); !errors.Is(err, setBack) {
+			t.Fatalf("allowed %d times: %v", after, err)
+		}
+		if left, err := y.Catalog.Swept(t.Context()); err != nil || len(left) != 0 || len(y.Get(key)) == 0 {
+			t.Errorf("allowed %d times: still marked: %v %v; %d bytes are there", after, left, err, len(y.Get(key)))
+		}
+	}
+	if _, err := y.TryPublish(archive, "demo", "1.1.0"); err != nil {
+		t.Error(err)
+	}
+}
