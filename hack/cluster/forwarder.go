@@ -84,12 +84,14 @@ func (f *forwarder) forward(ctx context.Context, client *net.TCPConn) {
 	wg.Wait()
 }
 
-// pipe passes on the end of the data too: the other direction may still be needed.
+// pipe passes on the end of the data too: the other direction may still be needed. A reset stays a reset: clients ask again after one, and not after an end.
 func pipe(to, from *net.TCPConn) {
 	_, err := io.Copy(to, from)
 	if err != nil {
-		_ = to.Close() // or the other direction would wait for ever
-		_ = from.Close()
+		for _, c := range []*net.TCPConn{to, from} {
+			_ = c.SetLinger(0)
+			_ = c.Close() // or the other direction would wait for ever
+		}
 		return
 	}
 	_ = to.CloseWrite()

@@ -1,5 +1,6 @@
 // Package conn is the connections of the public address, below net/http's server: answers of two writes leave in one system call and one packet
-// (gather.go), and the requests that a registry gets most, those for index files, are answered where they arrive (arrive.go).
+// (gather.go), and the requests that a registry gets most, those for index files, are answered where they arrive (arrive.go). A server that dies resets
+// its connections, so that cargo asks another (reset.go).
 package conn
 
 import (
@@ -36,10 +37,12 @@ func Listen(l net.Listener, server *http.Server) *Listener {
 // Accept waits for a connection.
 func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok {
-		return &Conn{TCPConn: tcp, listener: l}, err
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return c, err
 	}
-	return c, err
+	_ = resetAtDeath(tcp) // it fails where the client is gone already, which the server sees
+	return &Conn{TCPConn: tcp, listener: l}, err
 }
 
 // arrivals are the requests that are answered where they arrive.
