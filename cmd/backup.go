@@ -192,6 +192,9 @@ func (b *backupFlags) prune(cmd *cobra.Command, keep int) error {
 		if keep < 1 {
 			return usageError{fmt.Errorf("--keep %d: it must be at least 1", keep)}
 		}
+		if err := reg.SetBack(cmd.Context()); err != nil {
+			return fmt.Errorf("nothing was pruned, for older backups may have what the catalog does not know any more: %w", err)
+		}
 		whose, err := owner(cmd.Context(), c, reg)
 		if err != nil {
 			return err

@@ -102,9 +102,17 @@ func TestSetBack(t *testing.T) {
 	}
 }
 
-// Who accepts a catalog as it is has the rest swept away, and not before.
+// Who accepts a catalog as it is has the rest swept away, and older backups pruned, and not before.
 func TestAcceptCatalog(t *testing.T) {
 	data, _, archive := earlier(t)
+	to := t.TempDir()
+	prune := "backup prune --keep 1 --data " + data + " --to " + to
+	for range 2 {
+		run(t, 0, "backup --data "+data+" --to "+to)
+	}
+	if _, errOut := run(t, 1, prune); !strings.Contains(errOut, "nothing was pruned") || !strings.Contains(errOut, "the catalog was set back") {
+		t.Error(errOut)
+	}
 	if _, errOut := run(t, 0, "check --accept-catalog --data "+data); !strings.Contains(errOut, "accepted, though the storage knew of change ") {
 		t.Error(errOut)
 	}
@@ -113,6 +121,9 @@ func TestAcceptCatalog(t *testing.T) {
 	}
 	if _, err := os.Stat(archive); err != nil {
 		t.Fatal(err)
+	}
+	if out, _ := run(t, 0, prune); !strings.Contains(out, "1 backup and") {
+		t.Error(out)
 	}
 	if out, _ := run(t, 0, "sweep --dry-run --data "+data); !strings.Contains(out, "1 of 3 archives") || strings.Contains(out, "remove nothing") {
 		t.Error(out)

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -99,5 +100,26 @@ func TestRedirectWithoutScrub(t *testing.T) {
 		if told := strings.Contains(log.String(), "nothing is scrubbed"); told != want {
 			t.Errorf("with a rate of %d: %v\n%s", rate, told, log.String())
 		}
+	}
+}
+
+// With delivery Redirect, who asks for the headers alone has them from the server: the storage's address is signed for a GET.
+func TestRedirectOfHead(t *testing.T) {
+	config := onS3(t, s3.New(t))
+	y := open(t, func(c *registry.Config) {
+		config(c)
+		c.Storage.Delivery = "Redirect"
+	})
+	if a := y.publish(good(t, "demo", "1.0.0")); a.status != 200 {
+		t.Fatal(a.status, a.body)
+	}
+	get := y.do("GET", "/crates/demo/1.0.0/download", "", nil)
+	if to := get.header.Get("Location"); get.status != 302 || !strings.Contains(to, "X-Amz-Signature=") {
+		t.Errorf("GET: %d to %q", get.status, to)
+	}
+	file := crateFile(t, "demo", "1.0.0")
+	head := y.do("HEAD", "/crates/demo/1.0.0/download", "", nil)
+	if head.status != 200 || head.header.Get("Etag") != `"`+sha256Hex(string(file))+`"` || head.header.Get("Content-Length") != strconv.Itoa(len(file)) {
+		t.Errorf("HEAD: %d %v", head.status, head.header)
 	}
 }

@@ -94,36 +94,41 @@ func (b *Backends) MaySweep(ctx context.Context) error {
 // lookAtNote is after what time the note is read again though nothing changed: it may be gone, or another server's may be ahead of this one's catalog.
 const lookAtNote = 5 * time.Minute
 
-// NotePosition tells the storage how far the catalog is, unless that was set back. Where several servers do so at once, the note may fall back by what
-// was changed meanwhile, until one of them does so again.
+// noteTries bounds how often the position is noted again because there was a change meanwhile; what comes later is the next look's.
+const noteTries = 3
+
+// NotePosition tells the storage how far the catalog is, unless that was set back. Of several servers that do so at once, one may write an earlier change
+// behind a later one. So each looks again when it has written: what another had noted by then, it sees in the catalog.
 func (b *Backends) NotePosition(ctx context.Context) error {
 	b.noting.Lock() // an earlier one that is slow must not write behind a later one
 	defer b.noting.Unlock()
-	newest, err := b.Catalog.Position(ctx)
-	if err != nil {
-		return fmt.Errorf("catalog: %w", err)
-	}
-	if b.position == newest && time.Since(b.noted) < lookAtNote {
-		return nil
-	}
-	p, err := b.note(ctx)
-	if err != nil {
-		return err
-	}
-	if p != nil {
-		if err := b.lacks(ctx, p); err != nil {
-			return err
+	for range noteTries {
+		newest, err := b.Catalog.Position(ctx)
+		if err != nil {
+			return fmt.Errorf("catalog: %w", err)
 		}
-		if p.Change > newest.Change { // another server made and noted a change since
+		if b.position == newest && time.Since(b.noted) < lookAtNote {
 			return nil
 		}
-	}
-	if p == nil || p.Position != newest {
-		if err := b.setPosition(ctx, newest); err != nil {
+		p, err := b.note(ctx)
+		if err != nil {
 			return err
 		}
+		if p != nil {
+			if err := b.lacks(ctx, p); err != nil {
+				return err
+			}
+			if p.Change > newest.Change { // another server made and noted a change since
+				return nil
+			}
+		}
+		if p == nil || p.Position != newest {
+			if err := b.setPosition(ctx, newest); err != nil {
+				return err
+			}
+		}
+		b.position, b.noted = newest, time.Now()
 	}
-	b.position, b.noted = newest, time.Now()
 	return nil
 }
 

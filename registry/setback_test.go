@@ -14,7 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/client"
+	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/test/postgres"
 	"github.com/crateyard/crateyard/test/s3"
@@ -224,5 +226,63 @@ func TestNotePosition(t *testing.T) {
 		if want := map[bool]string{true: text, false: string(was)}[back]; err != nil || string(is) != want { // a note that is damaged, or another's, is made anew
 			t.Errorf("%s\nbecame %s\nwant %s %v", text, is, want, err)
 		}
+	}
+}
+
+// calling is a storage that calls back when something is to be read from it, or written to it, beside its blobs.
+type calling struct {
+	registry.ClosableStore
+	call func()
+}
+
+func (b *calling) Unwrap() storage.Store {
+	b.call()
+	return b.ClosableStore
+}
+
+// Of two servers that note at once, the one that writes last does not leave an earlier change there than the other has noted.
+func TestNotePositionAtOnce(t *testing.T) {
+	y := open(t, nil)
+	if a := y.publish(good(t, "demo", "1.0.0")); a.status != 200 {
+		t.Fatal(a.status, a.body)
+	}
+	if err := y.stop(); err != nil {
+		t.Fatal(err)
+	}
+	c := registry.DefaultConfig()
+	c.Data = y.data
+	server := func() *registry.Backends {
+		b, err := registry.OpenBackends(t.Context(), &c, registry.BackendOptions{Beside: true, Existing: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return b
+	}
+	late, quick := server(), server()
+	yank := func(yanked bool) {
+		if _, err := late.Catalog.SetYanked(t.Context(), catalog.Actor{}, "demo", "1.0.0", &yanked, nil, func(catalog.Standing) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	yank(true)
+	calls := 0
+	late.Store = &calling{late.Store, func() {
+		if calls++; calls == 2 { // it is about to write
+			yank(false)
+			if err := quick.NotePosition(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	if err := late.NotePosition(t.Context()); err != nil || calls < 2 {
+		t.Error(calls, err)
+	}
+	if note, err := os.ReadFile(filepath.Join(y.data, "storage", ".crateyard", "catalog")); err != nil || !strings.Contains(string(note), `"kind":"unyank"`) {
+		t.Errorf("%s %v", note, err)
 	}
 }

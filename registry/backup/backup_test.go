@@ -294,8 +294,10 @@ func testRestoreAfterCatalog(t *testing.T, y *upkeeptest.Yard) {
 		t.Errorf("the same again: %+v %v", out, err)
 	}
 	checkWhole(t, into)
-	if _, err := restore(first, nil); !errors.Is(err, backup.ErrNotEmpty) {
-		t.Errorf("once more: %v", err)
+	for _, name := range []string{first, ""} { // as after one that was killed when all was done
+		if _, err := restore(name, nil); !errors.Is(err, backup.ErrNotEmpty) || !strings.Contains(err.Error(), "backup "+first+" was restored into it, to its end") {
+			t.Errorf("once more: %v", err)
+		}
 	}
 	into = y.Other(t)
 	if _, err := restore(first, errCut); !errors.Is(err, errCut) {
@@ -304,7 +306,7 @@ func testRestoreAfterCatalog(t *testing.T, y *upkeeptest.Yard) {
 	if err := backup.EndRestore(t.Context(), into.Catalog); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := restore(first, nil); !errors.Is(err, backup.ErrNotEmpty) {
+	if _, err := restore(first, nil); !errors.Is(err, backup.ErrNotEmpty) || strings.Contains(err.Error(), "restored into it") {
 		t.Errorf("over a registry that was served: %v", err)
 	}
 }

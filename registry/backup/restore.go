@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -119,11 +120,15 @@ func (r *Restorer) restore(ctx context.Context, name string) (*Restored, error) 
 			return nil, err
 		}
 	}
-	return out, EndRestore(ctx, r.Catalog)
+	return out, r.Catalog.SetNote(ctx, restoring, doneWith+m.Name)
 }
 
-// restoring is the note that names the backup which fills the catalog, from before that until all is done.
-const restoring = "restoring"
+const (
+	// restoring is the note that names the backup which fills the catalog, from before that until the registry is served.
+	restoring = "restoring"
+	// doneWith stands before the name when all is done: nobody may have heard of it, where the restore was killed then.
+	doneWith = "done "
+)
 
 // endUnfilled is EndRestore where a load that failed has left the catalog empty, as it does unless only its answer was lost: else whatever fills the
 // catalog later would be taken for the backup.
@@ -140,7 +145,7 @@ func (r *Restorer) endUnfilled(ctx context.Context) error {
 // endTime is how long a restore that failed, or was interrupted, takes for what it has to leave in order.
 const endTime = 10 * time.Second
 
-// EndRestore lets no restore go on any more that was cut off behind its catalog: the registry is served, the restore is done, or the catalog is filled from
+// EndRestore forgets a restore, and lets none go on any more that was cut off behind its catalog: the registry is served, or the catalog is filled from
 // elsewhere.
 func EndRestore(ctx context.Context, c interface {
 	Notes(ctx context.Context) (map[string]string, error)
@@ -165,6 +170,9 @@ func (r *Restorer) begun(ctx context.Context, name string) (bool, error) {
 		return false, err
 	case was == name:
 		return true, nil
+	case strings.HasPrefix(was, doneWith):
+		return false, fmt.Errorf("%w: backup %s was restored into it, to its end, and nothing is left to do but to start its server; to restore again, do it into a new folder or database",
+			ErrNotEmpty, strings.TrimPrefix(was, doneWith))
 	case was != "":
 		return false, fmt.Errorf("%w: a restore of backup %s filled the catalog and was cut off; run that again, by its name, or restore into a new folder or database", ErrNotEmpty, was)
 	}

@@ -32,6 +32,7 @@ const (
 	refused  = "the registry's database refuses the server, by its user, password or name; the registry's administrator has to mend catalog.postgres"
 	noWrites = "the registry's catalog takes no writes at the moment; try again later, and tell its administrator"
 	unread   = "the registry's catalog cannot be read: its disk fails, or its file is damaged; tell the registry's administrator"
+	pooled   = "the registry's database is behind a pooler that shares connections by transaction; the registry's administrator has to say default_query_exec_mode=exec in the URI of catalog.postgres, or lead it to PostgreSQL itself"
 	busy     = "the registry's catalog is busy with other changes; try again"
 	unknown  = "the connection to the registry's catalog was lost at the last moment, and nobody knows yet whether the change was made; it is safe to try again"
 )

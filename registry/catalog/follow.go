@@ -196,7 +196,11 @@ func (f *feed) listen(ctx context.Context, connected func()) error {
 		defer cancel()
 		_ = conn.Close(bye) // it is lost, or no longer needed
 	}()
-	if _, err := conn.Exec(ctx, session+"; LISTEN "+channel); err != nil {
+	if _, err := conn.Exec(ctx, session); err != nil {
+		return err
+	}
+	listens, err := subscribe(ctx, conn)
+	if err != nil {
 		return err
 	}
 	if err := f.rejoin(ctx, conn); err != nil {
@@ -219,10 +223,28 @@ func (f *feed) listen(ctx context.Context, connected func()) error {
 			if err := f.lookForUnnumbered(ctx, conn); err != nil {
 				return err
 			}
+			if !listens {
+				if listens, err = subscribe(ctx, conn); err != nil {
+					return err
+				}
+			}
 		} else {
 			f.waiting.Store(nil)
 		}
 	}
+}
+
+// subscribe has the server notify this connection, unless it is a replica, where nobody may listen: there the poll alone works, until the replica is
+// promoted, which cuts no connection.
+func subscribe(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var replica bool
+	if err := conn.QueryRow(ctx, "SELECT pg_is_in_recovery()").Scan(&replica); err != nil || replica {
+		return false, err
+	}
+	_, err := conn.Exec(ctx, "LISTEN "+channel)
+	return err == nil, err
 }
 
 // lookForUnnumbered notes since when the oldest change without a number has waited for it: followers hear of none before.

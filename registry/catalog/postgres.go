@@ -112,7 +112,7 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, existing bool)
 	if err != nil {
 		return postgresFault(err)
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }() // and with the pool goes the lock
+	defer func() { err = errors.Join(err, lock.Close()) }()
 	var version int
 	if err := lock.QueryRowContext(ctx, "SELECT current_setting('server_version_num')::int").Scan(&version); err != nil {
 		return postgresFault(err)
@@ -120,10 +120,16 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, existing bool)
 	if version < 150000 {
 		return fmt.Errorf("the server is PostgreSQL %d; 15 is the oldest that is supported", version/10000)
 	}
-	if _, err := lock.ExecContext(ctx, keepalive); err != nil { // a machine that dies with the lock must not hold it for hours
+	// A transaction holds the lock: where a pooler is between, a lock of the session would stay with its connection, and be in everybody's way.
+	tx, err := lock.BeginTx(ctx, nil)
+	if err != nil {
 		return postgresFault(err)
 	}
-	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock($1, 0)", lockMigrate); err != nil {
+	defer func() { _ = tx.Rollback() }()                                                                            // which frees the lock; where the connection is lost, so is that
+	if _, err := tx.ExecContext(ctx, keepalive+"; SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil { // a machine that dies with the lock must not hold it for hours
+		return postgresFault(err)
+	}
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1, 0)", lockMigrate); err != nil {
 		return postgresFault(err)
 	}
 	return postgresFault(migrate(ctx, goose.DialectPostgres, db, "postgres", existing, nil))
@@ -157,6 +163,8 @@ func postgresFault(err error) error {
 		switch e.Code {
 		case "57014", "55P03", "25P03": // a limit of time
 			return fault.Wrap(fault.Unavailable, err, "%s", busy)
+		case "26000", "42P05": // a prepared statement is another connection's
+			return fault.Wrap(fault.Unavailable, err, "%s", pooled)
 		case "22021": // a text that is none; see checkTexts
 			return fault.Wrap(fault.Invalid, err, "a text holds characters that cannot be stored; take them out")
 		}

@@ -32,14 +32,12 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 		return err
 	}
 	key := storage.CrateKey(v.Crate, v.Num, v.SHA256)
-	if a.Presign != nil {
+	if a.Presign != nil && r.Method == http.MethodGet { // the address holds for no other method
 		if err := a.redirectDownload(w, r, key); err != nil {
 			return err
 		}
-		if r.Method == http.MethodGet {
-			a.Metrics.Downloads.Inc()
-			a.downloads.add(v.ID)
-		}
+		a.Metrics.Downloads.Inc()
+		a.downloads.add(v.ID)
 		return nil
 	}
 	blob, err := a.Store.Open(r.Context(), key)

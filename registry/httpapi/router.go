@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"path"
@@ -122,7 +124,11 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	if r.ContentLength != 0 {
 		// net/http reads a body that nobody wants before it sends the answer; a sender that stands still must not hold us there.
-		_ = http.NewResponseController(w).SetReadDeadline(start.Add(bodyTime)) // a connection that is gone needs no deadline
+		deadline := http.NewResponseController(w).SetReadDeadline
+		_ = deadline(start.Add(bodyTime)) // a connection that is gone needs no deadline
+		r2 := *r                          // net/http looks at the body of its own when the answer begins
+		r2.Body = &arriving{r.Body, deadline}
+		r = &r2
 	}
 	if p, ok := rt.clean(r.URL.Path); !ok {
 		rt.outside(resp, r)
@@ -152,6 +158,22 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // bodyTime is how long a request's body may take to arrive; a publish has limits of its own.
 const bodyTime = 30 * time.Second
+
+// arriving is a body whose time to arrive ends with it. When it is there, net/http reads on to see whether the client goes away, and a deadline that
+// strikes then cancels the request as if it had: the server's own time would be held against it.
+type arriving struct {
+	io.ReadCloser
+	deadline func(time.Time) error
+}
+
+// Read implements io.Reader.
+func (b *arriving) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.deadline(time.Time{}) // a connection that is gone needs none
+	}
+	return n, err
+}
 
 // indexPrefix begins the path of every index file.
 const indexPrefix = "/index/"

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/metrics"
 )
@@ -42,5 +43,45 @@ func TestFailureOnTheWay(t *testing.T) {
 	s.Close() // waits for the handlers
 	if !strings.Contains(logs.String(), "disk on fire") {
 		t.Errorf("the log lacks the cause: %s", logs)
+	}
+}
+
+// deadlined keeps the last deadline for what the client sends.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	last time.Time
+}
+
+func (d *deadlined) SetReadDeadline(t time.Time) error {
+	d.last = t
+	return nil
+}
+
+// A body has its time to arrive, and what the server does with it afterwards is not cut off by that; one that was not read to its end keeps it.
+func TestTimeOfBodyEndsWithIt(t *testing.T) {
+	rt := newRouter(&API{Metrics: metrics.New("test"), Log: slog.New(slog.DiscardHandler)})
+	w := &deadlined{}
+	var within bool // has a deadline when it was read
+	rt.handle("PUT /json", "a", anyone, func(_ *response, r *http.Request) error {
+		var into struct{}
+		err := readJSON(r, &into)
+		within = !w.last.IsZero()
+		return err
+	})
+	rt.handle("PUT /upload", "b", anyone, func(_ *response, r *http.Request) error {
+		_, err := io.ReadAll(&upload{r: r.Body, patience: uploadPatience, end: time.Now().Add(time.Hour), deadline: w.SetReadDeadline})
+		within = !w.last.IsZero()
+		return err
+	})
+	rt.handle("PUT /unread", "c", anyone, func(*response, *http.Request) error {
+		within = !w.last.IsZero()
+		return nil
+	})
+	for path, want := range map[string]bool{"/json": false, "/upload": false, "/unread": true} {
+		*w = deadlined{ResponseRecorder: httptest.NewRecorder()}
+		rt.ServeHTTP(w, httptest.NewRequest(http.MethodPut, path, strings.NewReader("{}")))
+		if w.Code != http.StatusOK || within != want {
+			t.Errorf("%s: %d, a deadline: %v", path, w.Code, within)
+		}
 	}
 }

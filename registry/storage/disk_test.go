@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -89,5 +90,29 @@ func TestReadOnlyDisk(t *testing.T) {
 	disk.SetReadOnly(t, dir, false)
 	if err := s.Check(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// So is one of the archives alone, with uploads on another.
+func TestReadOnlyDiskOfArchives(t *testing.T) {
+	if !disk.Own(t) {
+		return
+	}
+	dir := t.TempDir()
+	s := openFS(t, dir)
+	if err := s.Check(t.Context()); err != nil { // there is no such folder yet
+		t.Error(err)
+	}
+	archives := filepath.Join(dir, "crates")
+	if err := os.MkdirAll(archives, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	disk.SmallAt(t, archives, 1<<20)
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	disk.SetReadOnly(t, archives, true)
+	if err := s.Check(t.Context()); fault.KindOf(err) != fault.Unavailable || !errors.Is(err, ErrNoWrites) {
+		t.Errorf("%v", err)
 	}
 }

@@ -50,6 +50,11 @@ func makeFolder(root *os.File, dir string) error {
 	return below(root, func(fd int) error { return unix.Mkdirat(fd, dir, 0o750) })
 }
 
+// mayWrite asks whether this user may make files in a folder below the open folder root.
+func mayWrite(root *os.File, dir string) error {
+	return below(root, func(fd int) error { return unix.Faccessat(fd, dir, unix.W_OK|unix.X_OK, 0) })
+}
+
 func below(root *os.File, f func(fd int) error) (err error) {
 	raw, err := root.SyscallConn()
 	if err != nil {

@@ -18,3 +18,6 @@ func makeFolder(*os.File, string) error { return errors.ErrUnsupported }
 
 // renameNew does not exist here.
 func renameNew(*os.File, string, string) error { return errors.ErrUnsupported }
+
+// mayWrite does not exist here.
+func mayWrite(*os.File, string) error { return errors.ErrUnsupported }

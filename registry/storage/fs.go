@@ -139,10 +139,14 @@ func (f *Filesystem) Open(_ context.Context, key string) (Blob, error) {
 	return file, nil
 }
 
-// Check writes and removes a small file, which a full or read-only disk refuses.
+// Check writes and removes a small file, which a full or read-only disk refuses. That lies with the uploads, and the folder of the archives may belong to
+// another user, or be mounted from elsewhere: so the system is asked whether we may write there.
 func (f *Filesystem) Check(ctx context.Context) error {
 	if _, err := f.root.Stat("."); err != nil {
 		return diskFault(err)
+	}
+	if err := mayWrite(f.self, cratesDir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
+		return diskFault(&fs.PathError{Op: "write to", Path: cratesDir, Err: err})
 	}
 	w, err := f.Create(ctx)
 	if err != nil {
@@ -151,6 +155,9 @@ func (f *Filesystem) Check(ctx context.Context) error {
 	_, err = w.Write([]byte("check\n"))
 	return errors.Join(err, w.Cancel())
 }
+
+// cratesDir is the folder of the archives.
+const cratesDir = "crates"
 
 type fsWriter struct {
 	file    *os.File

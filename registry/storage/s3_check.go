@@ -25,7 +25,7 @@ const checkPrefix = "crates/.crateyard-check-"
 // Check lists one key, which tells whether the bucket is there. Every few minutes, and after a write that failed or a read that was refused until
 // it goes well, it also writes, looks up, reads and deletes a small object: keys that may list may be forbidden to read, and so may those without the
 // key of an encryption. That is a probe of its own, which goes on when the end of ctx comes first, since with a slow bucket it would else never come to its
-// end; then what the one before it found is told.
+// end; then what the one before it found is told, unless something failed since and this one takes long, as of a bucket that stands still.
 func (s *S3) Check(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -35,6 +35,9 @@ func (s *S3) Check(ctx context.Context) error {
 	ended := s.probe.begin(s.tryAll)
 	if ended == nil {
 		return nil
+	}
+	if s.probe.standsStill() {
+		return s.failed(ctx, "PutObject", s.probe.key, errStalled) // whichever of its requests it is
 	}
 	select {
 	case <-ended:
@@ -111,6 +114,7 @@ type writeProbe struct {
 	settled int64         // as many of them as a probe found to be over, which alone can tell: what fails may be one kind of request
 	last    error         // what the last probe found
 	running chan struct{} // closed when the probe ends that is at work; nil: none is
+	begun   time.Time     // when that one began
 }
 
 func (p *writeProbe) init(key string) {
@@ -137,7 +141,7 @@ func (p *writeProbe) begin(try func(context.Context) error) <-chan struct{} {
 		return nil
 	}
 	ended, doubts := make(chan struct{}), p.doubts
-	p.running = ended
+	p.running, p.begun = ended, time.Now()
 	p.work.Go(func() {
 		ctx, cancel := bounded(p.life)
 		defer cancel()
@@ -185,6 +189,16 @@ func (p *writeProbe) found() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.last
+}
+
+// standsStillAfter is how long a probe takes in a slow bucket that is to be called no more than that.
+const standsStillAfter = 5 * time.Second
+
+// standsStill reports whether something failed, and the probe that is to find out whether that is over does not come to its end.
+func (p *writeProbe) standsStill() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.running != nil && p.doubts != p.settled && time.Since(p.begun) > standsStillAfter
 }
 
 func (p *writeProbe) due() bool {

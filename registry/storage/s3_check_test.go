@@ -164,3 +164,36 @@ func TestCheckRemovesWhatOthersLeft(t *testing.T) {
 	}
 	mustHold(t, s, key, data)
 }
+
+// A bucket that lists and does nothing else is not told to be well while a probe hangs there, once something failed. One that is only slow is.
+func TestCheckOfBucketThatStandsStill(t *testing.T) {
+	s := openS3(t, S3Options{})
+	hangs := make(chan struct{})
+	ended := s.probe.begin(func(context.Context) error {
+		<-hangs
+		return nil
+	})
+	since := func(d time.Duration) {
+		s.probe.mu.Lock()
+		defer s.probe.mu.Unlock()
+		s.probe.begun = time.Now().Add(d)
+	}
+	since(-time.Hour)
+	if s.probe.standsStill() {
+		t.Error("before anything failed")
+	}
+	s.probe.noteWrite(context.DeadlineExceeded)
+	since(time.Hour)
+	if s.probe.standsStill() {
+		t.Error("it may be slow")
+	}
+	since(-time.Hour)
+	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "too slow, or stands still") {
+		t.Error(err)
+	}
+	close(hangs)
+	<-ended
+	if err := s.Check(t.Context()); err != nil { // a probe of its own
+		t.Error(err)
+	}
+}

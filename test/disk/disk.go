@@ -43,6 +43,13 @@ func Own(t *testing.T) bool {
 func Small(t *testing.T, size int64) string {
 	t.Helper()
 	dir := t.TempDir()
+	SmallAt(t, dir, size)
+	return dir
+}
+
+// SmallAt mounts a disk of so many bytes at a folder.
+func SmallAt(t *testing.T, dir string, size int64) {
+	t.Helper()
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -54,10 +61,9 @@ func Small(t *testing.T, size int64) string {
 			t.Error(err)
 		}
 	})
-	return dir
 }
 
-// SetReadOnly makes a disk that Small mounted read-only, or writable again.
+// SetReadOnly makes a disk that Small or SmallAt mounted read-only, or writable again.
 func SetReadOnly(t *testing.T, dir string, readOnly bool) {
 	t.Helper()
 	flags := uintptr(syscall.MS_REMOUNT)
