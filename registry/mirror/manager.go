@@ -234,7 +234,7 @@ func (m *Manager) build(row catalog.Mirror, old *Mirror) (*Mirror, error) {
 	mirror := &Mirror{Manager: m, Row: row, Spec: WithDefaults(spec), fetches: map[string]*Fetch{},
 		filePrefix: fmt.Sprintf("%d.%d/", row.ID, row.Generation), cratePrefix: fmt.Sprintf("%d/", row.ID)}
 	var err error
-	if mirror.policy, err = policy.Compile(mirror.Spec.Policy); err != nil {
+	if mirror.policy, err = policy.Taken(mirror.Spec.Policy); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	if a := mirror.Spec.Policy.Advisories; a != nil {
