@@ -11,6 +11,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/mirror/advisory"
 	"github.com/crateyard/crateyard/registry/mirror/lockfile"
 	"github.com/crateyard/crateyard/registry/mirror/policy"
 	"github.com/crateyard/crateyard/registry/storage"
@@ -84,6 +85,9 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	if live := m.Mirror(name); live != nil {
 		if why := live.consult(ctx); why != "" {
 			warnings = append(warnings, why)
+		}
+		if a := live.Spec.Policy.Advisories; a != nil && advisory.Unguarded(a.Source) {
+			warnings = append(warnings, fmt.Sprintf("mirror `%s`: the advisories of %s come over http, and who is on the way can leave some out: https:// or a folder is better", name, a.Source))
 		}
 	}
 	return true, warnings, nil
