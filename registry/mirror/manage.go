@@ -268,7 +268,7 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 		return fault.New(fault.NotFound, "mirror `%s` has nothing cached of crate `%s`, so there is nothing to forget", mirror, name)
 	}
 	for _, row := range rows {
-		if _, err := found.evict(ctx, row); err != nil {
+		if _, err := found.evict(ctx, 0, row); err != nil {
 			return err
 		}
 	}
@@ -280,10 +280,11 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 	return m.Reload(ctx, mirror)
 }
 
-// evict removes one stored archive, unless it was used in the meantime, and reports whether it did.
-func (m *Mirror) evict(ctx context.Context, row catalog.MirrorCrate) (bool, error) {
+// evict removes one stored archive, unless it was used in the meantime, or the mirror is of another generation than the given one by now; 0: whatever it is. It
+// reports whether it did.
+func (m *Mirror) evict(ctx context.Context, generation int64, row catalog.MirrorCrate) (bool, error) {
 	m.crates.Invalidate(m.fetchKey(row.Name, row.Num))
-	gone, err := m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, row)
+	gone, err := m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, generation, row)
 	if err != nil || !gone {
 		return false, err
 	}
