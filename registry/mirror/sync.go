@@ -161,7 +161,7 @@ func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
 		},
 		Failure: func(f plan.Failure) error {
 			s.note(func(st *wire.MirrorSync) { st.Total++ }) // it is wanted, too
-			s.fail(f.Crate, f.Version, f.From, f.Reason)
+			s.fail(f.Crate, f.Version, f.From, m.orDenied(f))
 			return nil
 		},
 	})
