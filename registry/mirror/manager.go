@@ -111,6 +111,14 @@ func (m *Manager) Start(ctx context.Context) error {
 	m.changes = make(chan struct{}, 1)
 	m.mirrors.Store(&map[string]*Mirror{})
 	m.life, m.end = context.WithCancel(context.WithoutCancel(ctx))
+	if !m.Shared { // who had them was killed, and its work goes on at once
+		for _, prefix := range []string{"mirror/", "mirrors/"} {
+			if err := m.Catalog.ReleaseLeft(ctx, prefix, m.Holder); err != nil {
+				m.end()
+				return err
+			}
+		}
+	}
 	if err := m.Reload(ctx); err != nil {
 		m.end()
 		return err
