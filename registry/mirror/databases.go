@@ -115,6 +115,13 @@ func lacking(problems []error) string {
 	return strings.Join(texts, "; ") + more
 }
 
+// renew has a database be read again soon, and not when it is due.
+func (d *databases) renew(address string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.due, address)
+}
+
 // aboutAdvisories begins what is said of a database that is of no use.
 func aboutAdvisories(source string) string { return "the advisories of " + source + " " }
 

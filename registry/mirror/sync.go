@@ -75,6 +75,9 @@ func (m *Mirror) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a := m.Spec.Policy.Advisories; a != nil {
+		m.work.Go(func() { m.databases.renew(a.Source) }) // beside it: one that is being read now may take long
+	}
 	if err := s.tell(ctx); err != nil {
 		return err
 	}
