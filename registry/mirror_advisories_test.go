@@ -84,3 +84,34 @@ func TestMirrorAdvisoriesUnreadable(t *testing.T) {
 		return err == nil && now.Status.Advisories.Ready && now.Status.Advisories.Message == "" && len(now.Status.Problems) == 0
 	})
 }
+
+// A file of the database that cannot be read is told to whoever makes the mirror or tries a policy, and in the mirror's status; the others count.
+func TestMirrorAdvisoriesWithFaults(t *testing.T) {
+	m := openMirror(t, nil, "acme 1.0.0")
+	dir := advisoriesOf(t, "acme")
+	broken := filepath.Join(dir, "crates", "acme", "RUSTSEC-2020-0002.md")
+	if err := os.WriteFile(broken, []byte("```toml\n[advisory]\nid = \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const says = "crates/acme/RUSTSEC-2020-0002.md: "
+	spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+" + m.proxy.URL + "/index/"}, Policy: wire.MirrorPolicy{Advisories: &wire.MirrorAdvisories{Source: dir}}}
+	dry, err := m.client.TryPolicy(t.Context(), "m", spec.Policy)
+	if err != nil || len(dry.Problems) != 1 || !strings.Contains(dry.Problems[0], says) {
+		t.Errorf("%v %q", err, dry.Problems)
+	}
+	made, err := m.client.PutMirror(t.Context(), "m", wire.MirrorChange{Spec: spec})
+	if err != nil || len(made.Warnings) != 1 || !strings.Contains(made.Warnings[0], says) {
+		t.Errorf("%v %q", err, made.Warnings)
+	}
+	if a := m.index("acme"); a.status != 200 || !strings.Contains(a.body, `"yanked":true`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	eventually(t, "the status tells of the file", func() bool {
+		s := m.status()
+		return s.Advisories.Ready && len(s.Problems) == 1 && strings.Contains(s.Problems[0], says)
+	})
+	spec.Policy.Advisories.Source = "http://advisories.invalid/db"
+	if made, err = m.client.PutMirror(t.Context(), "m", wire.MirrorChange{Spec: spec}); err != nil || !strings.Contains(strings.Join(made.Warnings, " "), "come over http, and who is on the way can leave some out") {
+		t.Errorf("%v %q", err, made.Warnings)
+	}
+}

@@ -154,6 +154,19 @@ func TestMirrorSpecsThatCannotBe(t *testing.T) {
 	m.fetched("acme 1.0.0")
 }
 
+// Where a policy denies all that a requirement takes, the sync says so, and not that it is yanked alone.
+func TestMirrorSyncOfWhatIsDenied(t *testing.T) {
+	m := openMirror(t, nil, "acme 1.0.0", "acme 1.1.0", "acme 2.0.0")
+	m.put("m", func(s *wire.MirrorSpec) {
+		s.Policy.Deny = []string{"acme@<2"}
+		s.Crates = []wire.MirrorCrate{{Name: "acme", Versions: "^1"}, {Name: "acme"}}
+	})
+	s := m.synced().Status.Sync
+	if s.Failed != 1 || s.Done != 1 || len(s.Failures) != 1 || !strings.Contains(s.Failures[0].Reason, `takes only what is denied or yanked (rule deny): the mirror's policy denies version 1.1.0 of acme (deny "acme@<2")`) {
+		t.Errorf("%+v", s)
+	}
+}
+
 // What cannot be cached is in the status, each entry with its reason, and the rest is cached.
 func TestMirrorSyncsTheRest(t *testing.T) {
 	m := openMirror(t, nil, "good 1.0.0", "old 1.0.0", "evil 1.0.0", "other 1.0.0")

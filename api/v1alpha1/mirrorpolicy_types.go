@@ -85,11 +85,11 @@ type LicenseID string
 // MirrorAdvisoriesSpec says what becomes of versions that an advisory of the RustSec database is about.
 type MirrorAdvisoriesSpec struct {
 	// Source is the database: the https address of a git repository, such as https://github.com/rustsec/advisory-db, or a folder
-	// in the registry's pod. It is read again every few hours.
+	// in the registry's pod. It is read again every hour, a folder every minute.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(/|https?://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/|$))') && !self.contains('@')",message="source must be the https address of a git repository, without a user or a password, or a folder that begins with /"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(/|file:///|https?://[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/|$))') && !self.contains('@')",message="source must be the https address of a git repository, without a user or a password, or a folder that begins with / or file:///"
 	Source string `json:"source"`
 
 	// Action on such a version: Deny, or Warn, which serves it and says so in the log and in metrics.

@@ -35,6 +35,14 @@ func (c *Catalog) LeaseWithin(ctx context.Context, name, holder string, ttl, lon
 	return has && err == nil, err
 }
 
+// ReleaseLeft gives back the leases whose names begin with prefix and that others than holder have, for who knows that these are dead.
+func (c *Catalog) ReleaseLeft(ctx context.Context, prefix, holder string) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		_, err := tx.ExecContext(ctx, "DELETE FROM leases WHERE substr(name, 1, ?) = ? AND holder <> ?", len(prefix), prefix, holder)
+		return nil, err
+	})
+}
+
 // Release gives a lease back before its end, so that another may take it at once. What holder does not have is no error.
 func (c *Catalog) Release(ctx context.Context, name, holder string) error {
 	return c.write(ctx, func(tx *tx) ([]change, error) {

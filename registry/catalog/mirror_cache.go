@@ -234,11 +234,18 @@ func (c *Catalog) MirrorCrates(ctx context.Context, mirrorID int64) iter.Seq2[Mi
 	}
 }
 
-// DeleteMirrorCrate forgets that an archive is stored, unless it was used or stored again since the caller saw it. It reports whether it did.
-func (c *Catalog) DeleteMirrorCrate(ctx context.Context, mirrorID int64, m MirrorCrate) (gone bool, err error) {
+// DeleteMirrorCrate forgets that an archive is stored, unless it was used or stored again since the caller saw it, or the mirror is of another generation than
+// the given one; 0: it may be of any. It reports whether it did.
+func (c *Catalog) DeleteMirrorCrate(ctx context.Context, mirrorID, generation int64, m MirrorCrate) (gone bool, err error) {
 	err = c.write(ctx, func(tx *tx) ([]change, error) {
-		res, err := tx.ExecContext(ctx, "DELETE FROM mirror_crates WHERE mirror_id = ? AND name = ? AND num = ? AND used_at = ? AND stored_at = ?",
-			mirrorID, m.Name, m.Num, m.UsedAt.Unix(), m.StoredAt.Unix())
+		and, args := "", []any{mirrorID, m.Name, m.Num, m.UsedAt.Unix(), m.StoredAt.Unix()}
+		if generation != 0 {
+			and, args = " AND EXISTS (SELECT 1 FROM mirrors WHERE id = ? AND generation = ?)", append(args, mirrorID, generation)
+			if err := tx.lock(ctx, lockMirrors, 0); err != nil { // it stays of that generation until the end: see changeMirror
+				return nil, err
+			}
+		}
+		res, err := tx.ExecContext(ctx, "DELETE FROM mirror_crates WHERE mirror_id = ? AND name = ? AND num = ? AND used_at = ? AND stored_at = ?"+and, args...)
 		if err != nil {
 			return nil, err
 		}

@@ -99,3 +99,30 @@ func TestPutMirrorMoves(t *testing.T) {
 		want("of the new one", "11", "11", 3)
 	})
 }
+
+// An archive that was chosen to go stays where the mirror has become another one since: it may have got a lockfile that names it.
+func TestDeleteMirrorCrateOfAGeneration(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		m, err := c.PutMirror(t.Context(), Actor{}, "m", "{}", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		if err := c.WriteMirrors(t.Context(), &MirrorWrites{Crates: map[int64][]MirrorCrate{m.ID: {{Name: "a", Num: "1.0.0", SHA256: "00", StoredAt: now, UsedAt: now}}}}); err != nil {
+			t.Fatal(err)
+		}
+		row, err := c.MirrorCrate(t.Context(), m.ID, "a", "1.0.0")
+		if err != nil || row == nil {
+			t.Fatal(row, err)
+		}
+		if err := c.PutMirrorLockfile(t.Context(), Actor{}, "m", MirrorLockfile{Name: "app", SHA256: "11", Pins: "[]", Skipped: "{}"}); err != nil {
+			t.Fatal(err)
+		}
+		if gone, err := c.DeleteMirrorCrate(t.Context(), m.ID, m.Generation, *row); gone || err != nil {
+			t.Error(gone, err)
+		}
+		if gone, err := c.DeleteMirrorCrate(t.Context(), m.ID, m.Generation+1, *row); !gone || err != nil {
+			t.Error(gone, err)
+		}
+	})
+}

@@ -38,6 +38,20 @@ func TestLeases(t *testing.T) {
 			}
 		}
 		want("a", time.Hour, true)
+		for _, prefix := range []string{"sweeps", "other"} {
+			if err := c.ReleaseLeft(t.Context(), prefix, "b"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("b", time.Hour, false)
+		if err := c.ReleaseLeft(t.Context(), "swe", "a"); err != nil {
+			t.Fatal(err)
+		}
+		want("b", time.Hour, false)
+		if err := c.ReleaseLeft(t.Context(), "swe", "b"); err != nil {
+			t.Fatal(err)
+		}
+		want("b", time.Hour, true)
 	})
 }
 

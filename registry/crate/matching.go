@@ -1,6 +1,9 @@
 package crate
 
-import "cmp"
+import (
+	"cmp"
+	"math"
+)
 
 // Matches reports whether cargo takes v for a version that satisfies r. A pre-release satisfies it only when one of the
 // comparators names a pre-release of the same three numbers: ^1.2.3-rc.1 takes 1.2.3-rc.2 and 1.3.0, but not 1.3.0-rc.1.
@@ -94,4 +97,42 @@ func (c comparator) caretNumbers() int {
 		return 2
 	}
 	return 3
+}
+
+// Samples gives versions that stand for all: whatever some requirements say of any version, together or alone, by Matches and Covers, they say of one of these,
+// too. What a comparator takes begins and ends at its own version or at one that raises one of its numbers, so between two neighbours of these points all
+// comparators say the same.
+func Samples(requirements ...Requirement) []Version {
+	seen := map[Version]bool{}
+	var all []Version
+	add := func(v Version) {
+		if !seen[v] {
+			seen[v] = true
+			all = append(all, v)
+		}
+	}
+	point := func(major, minor, patch uint64) {
+		add(Version{Major: major, Minor: minor, Patch: patch})
+		add(Version{Major: major, Minor: minor, Patch: patch, Pre: "0"}) // the lowest of its pre-releases
+	}
+	point(0, 0, 0)
+	for _, r := range requirements {
+		for _, c := range r.comparators {
+			point(c.major, c.minor, c.patch)
+			if c.patch < math.MaxUint64 {
+				point(c.major, c.minor, c.patch+1)
+			}
+			if c.minor < math.MaxUint64 {
+				point(c.major, c.minor+1, 0)
+			}
+			if c.major < math.MaxUint64 {
+				point(c.major+1, 0, 0)
+			}
+			if c.pre != "" { // and the next above it
+				add(Version{Major: c.major, Minor: c.minor, Patch: c.patch, Pre: c.pre})
+				add(Version{Major: c.major, Minor: c.minor, Patch: c.patch, Pre: c.pre + ".0"})
+			}
+		}
+	}
+	return all
 }

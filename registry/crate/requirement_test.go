@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -215,6 +216,64 @@ func TestCovers(t *testing.T) {
 				if got := r.Covers(mustVersion(t, v)); got != want {
 					t.Errorf("%q covers %s: %v", s, v, got)
 				}
+			}
+		}
+	}
+}
+
+// Samples stand for all: where some requirements agree on all of them, they agree on any version.
+func TestSamples(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	pick := func(from ...string) string { return from[rnd.IntN(len(from))] }
+	number := func() string { return pick("0", "1", "2") }
+	version := func() string {
+		v := number() + "." + number() + "." + number()
+		if rnd.IntN(3) == 0 {
+			v += "-" + pick("0", "a", "a.0", "a.1", "b", "1")
+		}
+		return v
+	}
+	comparator := func() string {
+		text := pick("", "=", ">", ">=", "<", "<=", "~", "^")
+		switch rnd.IntN(4) {
+		case 0:
+			return text + number()
+		case 1:
+			return text + number() + "." + number()
+		}
+		return text + version()
+	}
+	for range 3000 {
+		var all []Requirement
+		var texts []string
+		for range 1 + rnd.IntN(3) {
+			text := comparator()
+			if rnd.IntN(2) == 0 {
+				text += ", " + comparator()
+			}
+			r, err := ParseRequirement(text)
+			if err != nil {
+				t.Fatal(text, err)
+			}
+			all, texts = append(all, r), append(texts, text)
+		}
+		says := func(v Version) (s string) {
+			for _, r := range all {
+				s += fmt.Sprint(r.Matches(v), r.Covers(v))
+			}
+			return s
+		}
+		known := map[string]bool{}
+		for _, v := range Samples(all...) {
+			known[says(v)] = true
+		}
+		for range 50 {
+			v, err := ParseVersion(version())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !known[says(v)] {
+				t.Fatalf("%q of %s: no sample is like it", texts, v)
 			}
 		}
 	}

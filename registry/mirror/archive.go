@@ -152,7 +152,7 @@ func (m *Mirror) lost(ctx context.Context, row catalog.MirrorCrate) error {
 	m.crates.Invalidate(m.fetchKey(row.Name, row.Num))
 	now, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, row.Name, row.Num)
 	if err == nil && now != nil {
-		_, err = m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, *now)
+		_, err = m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, 0, *now)
 	}
 	return err
 }

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"strings"
 	"time"
 
@@ -40,14 +42,14 @@ type manifest struct {
 	At        time.Time `json:"at"`
 }
 
-// Export writes a bundle of all that a mirror has cached. What comes into the cache meanwhile may be in it or not.
+// Export writes a bundle of all that a mirror has cached. What comes into the cache meanwhile, or leaves it, may be in it or not.
 func (m *Manager) Export(ctx context.Context, mirror string, w io.Writer) error {
 	found, err := m.find(ctx, mirror)
 	if err != nil {
 		return err
 	}
 	m.writer.settled(ctx)
-	b := &bundle{tar: tar.NewWriter(w), at: time.Now().UTC().Truncate(time.Second)}
+	b := &bundle{tar: tar.NewWriter(w), at: time.Now().UTC().Truncate(time.Millisecond)}
 	head, err := json.MarshalIndent(manifest{"mirror", bundleFormat, mirror, found.Spec.Upstream.Index, b.at}, "", "  ")
 	if err != nil {
 		return err
@@ -55,14 +57,18 @@ func (m *Manager) Export(ctx context.Context, mirror string, w io.Writer) error 
 	if err := b.add(bundleManifest, append(head, '\n')); err != nil {
 		return err
 	}
-	if err := found.exportIndex(ctx, b); err != nil {
+	listed, err := m.Catalog.MirrorCrateNames(ctx, found.Row.ID)
+	if err != nil {
+		return err
+	}
+	if err := found.exportIndex(ctx, b, listed); err != nil {
 		return err
 	}
 	for row, err := range m.Catalog.MirrorCrates(ctx, found.Row.ID) {
 		if err != nil {
 			return err
 		}
-		if !found.ours(&row) { // no index file of this upstream names it
+		if _, ok := listed[row.Name+"@"+row.Num]; !ok || !found.ours(&row) { // no index file in the bundle names it
 			continue
 		}
 		if err := found.exportCrate(ctx, b, row); err != nil {
@@ -82,7 +88,7 @@ type bundle struct {
 }
 
 func (b *bundle) write(name string, size int64, r io.Reader) error {
-	if err := b.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, ModTime: b.at}); err != nil {
+	if err := b.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, ModTime: b.at.Truncate(time.Second)}); err != nil {
 		return err
 	}
 	_, err := io.CopyN(b.tar, r, size)
@@ -95,7 +101,16 @@ func (b *bundle) add(name string, data []byte) error {
 	return b.write(name, int64(len(data)), bytes.NewReader(data))
 }
 
-func (m *Mirror) exportIndex(ctx context.Context, b *bundle) error {
+// exportIndex adds the index files, and takes from crates, NAME@VERSION of what was stored before, what none of them lists.
+func (m *Mirror) exportIndex(ctx context.Context, b *bundle, crates map[string]struct{}) error {
+	listed := map[string]struct{}{}
+	defer func() {
+		for c := range crates {
+			if _, ok := listed[c]; !ok {
+				delete(crates, c)
+			}
+		}
+	}()
 	for after := ""; ; {
 		names, err := m.Catalog.MirrorIndexNames(ctx, m.Row.ID, after, dryRunPage)
 		if err != nil || len(names) == 0 {
@@ -116,13 +131,29 @@ func (m *Mirror) exportIndex(ctx context.Context, b *bundle) error {
 			if err := b.add("index/"+index.Path(name), file); err != nil {
 				return err
 			}
+			ls, err := readLines(name, file)
+			if err != nil {
+				return err
+			}
+			for _, l := range ls {
+				if c := l.Name + "@" + l.Vers; contains(crates, c) {
+					listed[c] = struct{}{}
+				}
+			}
 		}
 		after = names[len(names)-1]
 	}
 }
 
+func contains(set map[string]struct{}, name string) bool { _, ok := set[name]; return ok }
+
 func (m *Mirror) exportCrate(ctx context.Context, b *bundle, row catalog.MirrorCrate) error {
 	blob, err := m.Store.Open(ctx, storage.MirrorKey(m.Name(), row.Name, row.Num, row.SHA256))
+	if errors.Is(err, fs.ErrNotExist) {
+		if now, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, row.Name, row.Num); err != nil || now == nil || now.SHA256 != row.SHA256 {
+			return err // it was removed since it was listed
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", row.Name, row.Num, err)
 	}
@@ -142,6 +173,7 @@ func (m *Mirror) exportCrate(ctx context.Context, b *bundle, row catalog.MirrorC
 // importing is a bundle that is being loaded.
 type importing struct {
 	m     *Mirror
+	at    time.Time        // when the bundle was written
 	known map[string]lines // by the name of the index file
 	sums  map[string]string
 	new   waiting
@@ -226,6 +258,7 @@ func (i *importing) head(r io.Reader) error {
 		return broken("it is cut off")
 	}
 	var head manifest
+	defer func() { i.at = head.At }()
 	switch err := json.Unmarshal(data, &head); {
 	case err != nil || head.Crateyard != "mirror":
 		return broken("its %s is not that of a mirror's", bundleManifest)
@@ -259,7 +292,7 @@ func (i *importing) index(path string, r io.Reader) error {
 		if num := old.lines.changed(ls); num != "" {
 			return broken("in it, %s %s has another checksum than here", name, num)
 		}
-		if len(old.lines) >= len(ls) { // what is here is as new
+		if i.older(old, ls) {
 			i.out.Present++
 			return nil
 		}
@@ -269,11 +302,39 @@ func (i *importing) index(path string, r io.Reader) error {
 		return err
 	}
 	i.out.IndexFiles++
-	err = i.new.file(catalog.MirrorIndexFile{Crate: name, CheckedAt: time.Now(), File: packed, Generation: i.m.Row.Generation})
+	err = i.new.file(catalog.MirrorIndexFile{Crate: name, CheckedAt: i.checked(), File: packed, Generation: i.m.Row.Generation})
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, err, "the server has no room for the bundle")
 	}
 	return nil
+}
+
+// checked is when upstream said what the bundle's index files say: no later than the bundle was written, whatever the clock that wrote it.
+func (i *importing) checked() time.Time {
+	if now := time.Now(); i.at.IsZero() || i.at.After(now) {
+		return now
+	}
+	return i.at
+}
+
+// older reports whether what the bundle says of a crate is no news beside what is here. Where both have versions that the other lacks, or the same ones, the
+// newer of them holds: what was yanked since is in no other way told.
+func (i *importing) older(here *entry, ls lines) bool {
+	lacks := func(a, b lines) bool {
+		for num := range b {
+			if _, ok := a[num]; !ok {
+				return true
+			}
+		}
+		return false
+	}
+	switch hereLacks, bundleLacks := lacks(here.lines, ls), lacks(ls, here.lines); {
+	case hereLacks && !bundleLacks:
+		return false
+	case bundleLacks && !hereLacks:
+		return true
+	}
+	return here.checked.Load() > i.checked().UnixNano() || maps.EqualFunc(here.lines, ls, func(a, b line) bool { return bytes.Equal(a.bytes, b.bytes) })
 }
 
 func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error {

@@ -4,8 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -139,5 +142,81 @@ func TestImportOfAFileTwice(t *testing.T) {
 	}
 	if got, err := m.Import(t.Context(), "to", &bundle); err != nil || got.Crates != 1 {
 		t.Errorf("as it was: %+v, %v", got, err)
+	}
+}
+
+// A later bundle tells what was yanked since, and one from before does not take it back.
+func TestImportOfALaterBundle(t *testing.T) {
+	o := openOddly(t)
+	spec := o.mirror().Spec
+	spec.Mode = Pinned
+	if _, _, err := o.Put(t.Context(), catalog.Actor{}, "to", wire.MirrorChange{Spec: spec}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Cache(t.Context(), "m", "acme", "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	export := func() []byte {
+		t.Helper()
+		var bundle bytes.Buffer
+		if err := o.Export(t.Context(), "m", &bundle); err != nil {
+			t.Fatal(err)
+		}
+		return bundle.Bytes()
+	}
+	yanked := func(bundle []byte) bool {
+		t.Helper()
+		if _, err := o.Import(t.Context(), "to", bytes.NewReader(bundle)); err != nil {
+			t.Fatal(err)
+		}
+		row, err := o.Catalog.MirrorIndexFile(t.Context(), o.Mirror("to").Row.ID, "acme")
+		if err != nil || row == nil {
+			t.Fatal(row, err)
+		}
+		file, err := decompress(row.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(file, []byte(`"yanked":true`))
+	}
+	before := export()
+	if yanked(before) {
+		t.Error("it is yanked from the beginning")
+	}
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/index/ac/me/acme" {
+			return false
+		}
+		sum := sha256.Sum256(*o.file.Load())
+		_, _ = fmt.Fprintf(w, `{"name":"acme","vers":"1.0.0","deps":[],"cksum":"%x","features":{},"yanked":true}`+"\n", sum)
+		return true
+	})
+	if err := o.ask(); err != nil {
+		t.Fatal(err)
+	}
+	later := export()
+	for _, bundle := range [][]byte{later, before, later} {
+		if !yanked(bundle) {
+			t.Error("it is not yanked")
+		}
+	}
+}
+
+// What no index file of the bundle lists, such as what was cached while it was written, is left out of it: who imports it would refuse it.
+func TestExportOfWhatNoIndexFileLists(t *testing.T) {
+	o := openOddly(t)
+	if _, err := o.Cache(t.Context(), "m", "acme", "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	o.writer.settled(t.Context())
+	if err := o.Catalog.ForgetMirrorIndex(t.Context(), catalog.Actor{}, "m", "acme"); err != nil {
+		t.Fatal(err)
+	}
+	var bundle bytes.Buffer
+	if err := o.Export(t.Context(), "m", &bundle); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := o.Import(t.Context(), "m", &bundle); err != nil || got != (wire.MirrorImport{}) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 )
 
 const (
-	adviseEvery = 6 * time.Hour   // how often a database of advisories is read again
+	adviseEvery = time.Hour       // how often a database of advisories is read again,
+	adviseLocal = time.Minute     // and one in a folder, which costs nobody anything
 	adviseAgain = 5 * time.Minute // after a failure
 	adviseFirst = 5 * time.Second // after it was opened: it may be the copy of an earlier run
 )
@@ -28,6 +30,7 @@ type databases struct {
 
 	read  sync.Map // the newest of each address, *advisory.DB
 	wrong sync.Map // why the last try to read each failed, for people
+	lacks sync.Map // what could not be read of each, for people
 }
 
 func newDatabases(dir string) *databases {
@@ -56,6 +59,7 @@ func (d *databases) get(ctx context.Context, address string) (db *advisory.DB, e
 	defer func() {
 		if db != nil {
 			d.read.Store(address, db)
+			d.lacks.Store(address, lacking(d.open[address].Problems()))
 		}
 		if d.last[address] = err; err == nil {
 			d.wrong.Delete(address)
@@ -77,11 +81,45 @@ func (d *databases) get(ctx context.Context, address string) (db *advisory.DB, e
 	}
 	_, err = s.Update(ctx)
 	again := adviseEvery
-	if err != nil {
+	switch {
+	case advisory.IsFolder(address):
+		again = adviseLocal
+	case err != nil:
 		again = adviseAgain
 	}
 	d.due[address] = time.Now().Add(again)
 	return s.DB(), err
+}
+
+// lack says what could not be read of a database, without waiting; empty: nothing.
+func (d *databases) lack(address string) string {
+	text, _ := d.lacks.Load(address)
+	lack, _ := text.(string)
+	return lack
+}
+
+// lacking puts into words what of a database could not be read; empty: nothing.
+func lacking(problems []error) string {
+	if len(problems) == 0 {
+		return ""
+	}
+	const told = 3
+	texts := make([]string, 0, told)
+	for _, p := range problems[:min(told, len(problems))] {
+		texts = append(texts, people(p))
+	}
+	more := ""
+	if n := len(problems) - told; n > 0 {
+		more = fmt.Sprintf("; and %d more", n)
+	}
+	return strings.Join(texts, "; ") + more
+}
+
+// renew has a database be read again soon, and not when it is due.
+func (d *databases) renew(address string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.due, address)
 }
 
 // aboutAdvisories begins what is said of a database that is of no use.
@@ -102,8 +140,11 @@ func (m *Mirror) unread(source string) error {
 // consult reads advisories that were never read, so that a wrong address is seen at once. It says why there are none, or that they have not come yet.
 func (m *Mirror) consult(ctx context.Context) string {
 	a := m.Spec.Policy.Advisories
-	if a == nil || m.advisories.Load() != nil {
+	if a == nil {
 		return ""
+	}
+	if m.advisories.Load() != nil {
+		return m.incomplete(a.Source)
 	}
 	done := make(chan struct{})
 	m.work.Go(func() { m.advise(m.life); close(done) })
@@ -114,7 +155,7 @@ func (m *Mirror) consult(ctx context.Context) string {
 		return ""
 	}
 	if m.advisories.Load() != nil {
-		return ""
+		return m.incomplete(a.Source)
 	}
 	why := m.databases.why(a.Source)
 	if why == "" {
@@ -125,6 +166,15 @@ func (m *Mirror) consult(ctx context.Context) string {
 		means = "warns of nothing before it has read"
 	}
 	return fmt.Sprintf("mirror `%s` is there, and %s the advisories of %s (%s): check policy.advisories.source", m.Name(), means, a.Source, why)
+}
+
+// incomplete says what could not be read of the advisories of a mirror; empty: nothing.
+func (m *Mirror) incomplete(source string) string {
+	lack := m.databases.lack(source)
+	if lack == "" {
+		return ""
+	}
+	return fmt.Sprintf("mirror `%s`: %shave faults: %s", m.Name(), aboutAdvisories(source), lack)
 }
 
 // advise brings the advisories of a mirror up to date.
@@ -151,11 +201,28 @@ func (m *Mirror) advise(ctx context.Context) {
 			m.tellStatus()
 		}
 	}
-	if err == nil && m.problems.dropPrefix(aboutAdvisories(a.Source)) {
-		m.tellStatus()
+	if err == nil {
+		m.tellLacking(a.Source)
 	}
 	if db != nil && m.advisories.Swap(db) != db {
 		m.epoch.Add(1)
 		m.Log.Info("Read advisories", "mirror", m.Name(), "source", a.Source, "advisories", db.Len())
+	}
+}
+
+// tellLacking tells people what of a database that was read could not be read.
+func (m *Mirror) tellLacking(source string) {
+	lack := m.databases.lack(source)
+	text := aboutAdvisories(source) + "have faults: " + lack
+	if lack != "" && m.problems.has(text) {
+		return
+	}
+	changed := m.problems.dropPrefix(aboutAdvisories(source))
+	if lack != "" {
+		changed = m.problems.add(text)
+		m.Log.Error("Advisories cannot be read", "mirror", m.Name(), "source", source, "problems", lack)
+	}
+	if changed {
+		m.tellStatus()
 	}
 }

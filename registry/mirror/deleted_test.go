@@ -146,7 +146,7 @@ func TestDeletedUpstreamAndEvicted(t *testing.T) {
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("%v, %v", rows, err)
 	}
-	if gone, err := o.Catalog.DeleteMirrorCrate(t.Context(), o.mirror().Row.ID, rows[0]); err != nil || !gone {
+	if gone, err := o.Catalog.DeleteMirrorCrate(t.Context(), o.mirror().Row.ID, 0, rows[0]); err != nil || !gone {
 		t.Fatalf("%v, %v", gone, err)
 	}
 	if err := o.ask(); fault.KindOf(err) != fault.NotFound {

@@ -34,6 +34,9 @@ func (m *Manager) Try(ctx context.Context, mirror string, p wire.MirrorPolicy) (
 			out.Problems = append(out.Problems, fmt.Sprintf("advisories are not looked at: %v", err))
 		}
 		trial.advisories.Store(db)
+		if lack := m.databases.lack(p.Advisories.Source); lack != "" {
+			out.Problems = append(out.Problems, "the advisories have faults: "+lack)
+		}
 	}
 	if err := found.handedOut(ctx); err != nil { // what was served a moment ago is judged, too
 		return out, err

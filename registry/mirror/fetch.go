@@ -216,7 +216,8 @@ type download struct {
 	hash      hash.Hash
 	etag      string
 	received  int64
-	plain     bool // what upstream calls compressed is the archive itself
+	plain     bool   // what upstream calls compressed is the archive itself
+	encoded   string // how upstream says that the archive is compressed, although nobody asked it to, and we cannot undo it; empty: it is not
 	limit     int64
 	pinned    int // see catalog.MirrorCrate
 }
@@ -247,6 +248,9 @@ func (d *download) run(ctx context.Context) error {
 		}
 	}
 	if sum := hex.EncodeToString(d.hash.Sum(nil)); sum != d.SHA256 {
+		if d.encoded != "" { // it need not be another archive
+			return d.m.up.failed(fmt.Errorf("it sends the file of %s %s compressed as %s, which it was not asked to", d.name, d.num, d.encoded))
+		}
 		d.m.Metrics.ChecksumChanged(d.m.Name())
 		d.m.Log.Error("Upstream sent other bytes than its index names", "mirror", d.m.Name(), "crate", d.name, "version", d.num, "want", d.SHA256, "got", sum)
 		return fault.New(fault.Unavailable, "the upstream registry at %s sent a file for %s %s that does not have the checksum of its index; nothing of it was kept", d.m.up.host, d.name, d.num)
@@ -287,7 +291,7 @@ func (d *download) part(ctx context.Context, address string, token bool) error {
 		return d.m.up.failed(errors.New("it cut a file off, and says that there is no more of it"))
 	}
 	body := io.Reader(resp.Body)
-	if resp.Header.Get("Content-Encoding") == "gzip" && !d.plain { // some servers compress whatever they are asked
+	if encoded(resp) == "gzip" && !d.plain { // some servers compress whatever they are asked
 		begins := bufio.NewReaderSize(resp.Body, beginning)
 		if d.plain = d.received == 0 && isArchive(begins); d.plain {
 			body = begins
@@ -306,7 +310,9 @@ func (d *download) part(ctx context.Context, address string, token bool) error {
 		}
 		resp.ContentLength -= min(resp.ContentLength, d.received)
 	}
-	d.etag = resp.Header.Get("Etag")
+	if d.etag, d.encoded = resp.Header.Get("Etag"), encoded(resp); d.encoded == "gzip" {
+		d.encoded = ""
+	}
 	if total := d.received + resp.ContentLength; resp.ContentLength >= 0 {
 		if total > d.limit {
 			return d.tooLarge()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/mirror/advisory"
 	"github.com/crateyard/crateyard/registry/mirror/lockfile"
 	"github.com/crateyard/crateyard/registry/mirror/policy"
 	"github.com/crateyard/crateyard/registry/storage"
@@ -84,6 +85,9 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	if live := m.Mirror(name); live != nil {
 		if why := live.consult(ctx); why != "" {
 			warnings = append(warnings, why)
+		}
+		if a := live.Spec.Policy.Advisories; a != nil && advisory.Unguarded(a.Source) {
+			warnings = append(warnings, fmt.Sprintf("mirror `%s`: the advisories of %s come over http, and who is on the way can leave some out: https:// or a folder is better", name, a.Source))
 		}
 	}
 	return true, warnings, nil
@@ -264,7 +268,7 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 		return fault.New(fault.NotFound, "mirror `%s` has nothing cached of crate `%s`, so there is nothing to forget", mirror, name)
 	}
 	for _, row := range rows {
-		if _, err := found.evict(ctx, row); err != nil {
+		if _, err := found.evict(ctx, 0, row); err != nil {
 			return err
 		}
 	}
@@ -276,10 +280,11 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 	return m.Reload(ctx, mirror)
 }
 
-// evict removes one stored archive, unless it was used in the meantime, and reports whether it did.
-func (m *Mirror) evict(ctx context.Context, row catalog.MirrorCrate) (bool, error) {
+// evict removes one stored archive, unless it was used in the meantime, or the mirror is of another generation than the given one by now; 0: whatever it is. It
+// reports whether it did.
+func (m *Mirror) evict(ctx context.Context, generation int64, row catalog.MirrorCrate) (bool, error) {
 	m.crates.Invalidate(m.fetchKey(row.Name, row.Num))
-	gone, err := m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, row)
+	gone, err := m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, generation, row)
 	if err != nil || !gone {
 		return false, err
 	}

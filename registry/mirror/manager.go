@@ -111,6 +111,14 @@ func (m *Manager) Start(ctx context.Context) error {
 	m.changes = make(chan struct{}, 1)
 	m.mirrors.Store(&map[string]*Mirror{})
 	m.life, m.end = context.WithCancel(context.WithoutCancel(ctx))
+	if !m.Shared { // who had them was killed, and its work goes on at once
+		for _, prefix := range []string{"mirror/", "mirrors/"} {
+			if err := m.Catalog.ReleaseLeft(ctx, prefix, m.Holder); err != nil {
+				m.end()
+				return err
+			}
+		}
+	}
 	if err := m.Reload(ctx); err != nil {
 		m.end()
 		return err
@@ -234,7 +242,7 @@ func (m *Manager) build(row catalog.Mirror, old *Mirror) (*Mirror, error) {
 	mirror := &Mirror{Manager: m, Row: row, Spec: WithDefaults(spec), fetches: map[string]*Fetch{},
 		filePrefix: fmt.Sprintf("%d.%d/", row.ID, row.Generation), cratePrefix: fmt.Sprintf("%d/", row.ID)}
 	var err error
-	if mirror.policy, err = policy.Compile(mirror.Spec.Policy); err != nil {
+	if mirror.policy, err = policy.Taken(mirror.Spec.Policy); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	if a := mirror.Spec.Policy.Advisories; a != nil {

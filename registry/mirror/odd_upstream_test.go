@@ -338,3 +338,43 @@ func TestArchiveThatIsSaidToBeCompressed(t *testing.T) {
 		})
 	}
 }
+
+// What is compressed in a way that nobody asked for is told as such: an index file of it is not kept, whatever of it looks like lines, and an archive is not taken
+// for one that was changed. One that is called so and is as it should be is taken.
+func TestUpstreamCompressesUnasked(t *testing.T) {
+	o := openOddly(t)
+	if err := o.ask(); err != nil {
+		t.Fatal(err)
+	}
+	bytes := func(w http.ResponseWriter, prefix string) {
+		w.Header().Set("Content-Encoding", "zstd")
+		_, _ = io.WriteString(w, prefix+string(*o.file.Load()))
+	}
+	prefix := "\x28\xb5\x2f\xfd"
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.URL.Path {
+		case "/index/ac/me/acme":
+			w.Header().Set("Content-Encoding", "br")
+			_, _ = fmt.Fprintf(w, "\x8b\x02\n"+`{"name":"acme","vers":"1.0.1","deps":[],"cksum":"%064x","features":{},"yanked":false}`+"\n", 1)
+		case "/crates/acme/1.0.0/download":
+			bytes(w, prefix)
+		default:
+			return false
+		}
+		return true
+	})
+	if _, err := o.mirror().fresh(t.Context(), "acme"); err != nil {
+		t.Error(err)
+	}
+	a, err := o.mirror().up.index(t.Context(), "acme", "", "")
+	if err == nil || !strings.Contains(err.Error(), "compressed as br") {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if _, err := o.archive(); err == nil || !strings.Contains(err.Error(), "compressed as zstd") {
+		t.Error(err)
+	}
+	prefix = ""
+	if got, err := o.archive(); err != nil || got != string(*o.file.Load()) {
+		t.Error(got, err)
+	}
+}

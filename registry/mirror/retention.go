@@ -2,11 +2,13 @@ package mirror
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/upkeep"
 )
@@ -23,7 +25,7 @@ const (
 )
 
 // retain removes what a mirror no longer keeps: what was not used for too long, and then the least recently used until the rest fits.
-// What a lockfile pins stays. It reports how many archives went.
+// What a lockfile names stays, whether a sync has pinned it or not: it may not have run yet, or upstream be away. It reports how many archives went.
 func (m *Mirror) retain(ctx context.Context) (removed int64, err error) {
 	r := m.Spec.Retention
 	if r.MaxSize == 0 && r.UnusedFor == 0 {
@@ -43,12 +45,16 @@ func (m *Mirror) retain(ctx context.Context) (removed int64, err error) {
 		over = n.Bytes - r.MaxSize
 	}
 	for {
-		chosen, err := m.choose(ctx, before, over)
+		kept, err := m.locked(ctx)
+		if err != nil || kept == nil {
+			return removed, err
+		}
+		chosen, err := m.choose(ctx, before, over, kept)
 		if err != nil || len(chosen) == 0 {
 			return removed, err
 		}
 		for _, row := range chosen {
-			gone, err := m.evict(ctx, row)
+			gone, err := m.evict(ctx, m.Row.Generation, row) // a lockfile that comes meanwhile makes another one
 			if err != nil {
 				return removed, err
 			}
@@ -64,8 +70,32 @@ func (m *Mirror) retain(ctx context.Context) (removed int64, err error) {
 	}
 }
 
-// choose gives some archives that are to go, the least recently used first: those not used since before, and as many more as have over bytes.
-func (m *Mirror) choose(ctx context.Context, before time.Time, over int64) (chosen []catalog.MirrorCrate, err error) {
+// locked gives what the mirror's lockfiles name, as NAME@VERSION; nil: the mirror is another one by now, with other lockfiles maybe.
+func (m *Mirror) locked(ctx context.Context) (map[string]bool, error) {
+	locks, err := m.Catalog.MirrorLockfiles(ctx, m.Row.ID)
+	if err != nil {
+		return nil, err
+	}
+	row, err := m.Catalog.Mirror(ctx, m.Name())
+	if fault.KindOf(err) == fault.NotFound || err == nil && (row.ID != m.Row.ID || row.Generation != m.Row.Generation) {
+		return nil, nil
+	}
+	names := map[string]bool{}
+	for _, l := range locks {
+		var pins []pin
+		if err := json.Unmarshal([]byte(l.Pins), &pins); err != nil {
+			return nil, fmt.Errorf("lockfile %s in the catalog: %w", l.Name, err)
+		}
+		for _, p := range pins {
+			names[p[0]+"@"+p[1]] = true
+		}
+	}
+	return names, err
+}
+
+// choose gives some archives that are to go, the least recently used first: those not used since before, and as many more as have over bytes. Those that are
+// kept are not among them.
+func (m *Mirror) choose(ctx context.Context, before time.Time, over int64, kept map[string]bool) (chosen []catalog.MirrorCrate, err error) {
 	for row, err := range m.Catalog.MirrorCrates(ctx, m.Row.ID) {
 		if err != nil {
 			return nil, err
@@ -74,7 +104,7 @@ func (m *Mirror) choose(ctx context.Context, before time.Time, over int64) (chos
 		if !unused && over <= 0 || len(chosen) == evictBatch {
 			break
 		}
-		if row.Pinned == catalog.PinnedByLockfile || row.Pinned == catalog.PinnedByList && m.Spec.Retention.KeepPinned {
+		if row.Pinned == catalog.PinnedByLockfile || kept[row.Name+"@"+row.Num] || row.Pinned == catalog.PinnedByList && m.Spec.Retention.KeepPinned {
 			continue
 		}
 		chosen = append(chosen, row)

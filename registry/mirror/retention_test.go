@@ -53,6 +53,43 @@ func TestRetentionOfAChangedMirror(t *testing.T) {
 	}
 }
 
+// What a lockfile names stays from when the mirror has the lockfile on, though no sync has run since; and while it comes, nothing that was chosen before goes.
+func TestRetentionBeforeASync(t *testing.T) {
+	o := openOddly(t)
+	if _, err := o.archive(); err != nil {
+		t.Fatal(err)
+	}
+	o.stored()
+	spec := o.mirror().Spec
+	spec.Retention, spec.Suspend = wire.MirrorRetention{UnusedFor: 1}, true // so that nothing syncs
+	if _, _, err := o.Put(t.Context(), catalog.Actor{}, "m", wire.MirrorChange{Spec: spec}); err != nil {
+		t.Fatal(err)
+	}
+	before := o.mirror()
+	rows, err := o.Catalog.MirrorCratesOf(t.Context(), before.Row.ID, "acme")
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	lock := "version = 4\n[[package]]\nname = \"acme\"\nversion = \"1.0.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\n"
+	if _, err := o.PutLockfile(t.Context(), catalog.Actor{}, "m", "app", []byte(lock)); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := before.evict(t.Context(), before.Row.Generation, rows[0]); gone || err != nil {
+		t.Error("what was chosen before the lockfile came:", gone, err)
+	}
+	for what, m := range map[string]*Mirror{"as it was": before, "as it is": o.mirror()} {
+		if n, err := m.retain(t.Context()); n != 0 || err != nil {
+			t.Errorf("the mirror %s: %d went, %v", what, n, err)
+		}
+	}
+	if err := o.DeleteLockfile(t.Context(), catalog.Actor{}, "m", "app"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := o.mirror().retain(t.Context()); n != 1 || err != nil {
+		t.Errorf("without the lockfile: %d went, %v", n, err)
+	}
+}
+
 // Where the catalog may be older than the storage, nothing is removed that it does not know: neither when that is known at the beginning, nor when it
 // turns out meanwhile.
 func TestSweepAsks(t *testing.T) {

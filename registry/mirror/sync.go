@@ -75,6 +75,9 @@ func (m *Mirror) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a := m.Spec.Policy.Advisories; a != nil {
+		m.work.Go(func() { m.databases.renew(a.Source) }) // beside it: one that is being read now may take long
+	}
 	if err := s.tell(ctx); err != nil {
 		return err
 	}
@@ -161,7 +164,7 @@ func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
 		},
 		Failure: func(f plan.Failure) error {
 			s.note(func(st *wire.MirrorSync) { st.Total++ }) // it is wanted, too
-			s.fail(f.Crate, f.Version, f.From, f.Reason)
+			s.fail(f.Crate, f.Version, f.From, m.orDenied(f))
 			return nil
 		},
 	})

@@ -310,6 +310,9 @@ func (u *upstream) indexOnce(ctx context.Context, name string, header http.Heade
 		}
 		return a, err
 	}
+	if how := encoded(resp); how != "" {
+		return a, u.failed(fmt.Errorf("%w: it sends its index file of %s compressed as %s, which it was not asked to", errNoUse, name, how))
+	}
 	a.etag, a.lastModified = resp.Header.Get("Etag"), resp.Header.Get("Last-Modified")
 	a.file, err = readIndexFile(resp)
 	switch {
@@ -320,6 +323,16 @@ func (u *upstream) indexOnce(ctx context.Context, name string, header http.Heade
 	}
 	u.metrics.UpstreamBytes(u.name, "index", int64(len(a.file)))
 	return a, nil
+}
+
+// encoded names the compression that an answer says it has, and that nobody has taken away; empty: it has none.
+func encoded(resp *http.Response) string {
+	switch how := strings.ToLower(resp.Header.Get("Content-Encoding")); how {
+	case "identity", "aws-chunked": // which some stores keep of how a file was sent to them
+		return ""
+	default:
+		return fmt.Sprintf("%.20s", how)
+	}
 }
 
 // readIndexFile reads an answer, one byte more than an index file may have at most. The file stays in memory, so it takes no more of it than it has.

@@ -152,7 +152,7 @@ func (m *Mirror) adoptRest(ctx context.Context) error {
 			if kept != nil {
 				continue
 			}
-			gone, err := m.evict(ctx, row)
+			gone, err := m.evict(ctx, 0, row)
 			if err != nil {
 				return err
 			}

@@ -30,6 +30,7 @@ type Advisory struct {
 	Unaffected    []string
 
 	safe []interval // what Patched and Unaffected take
+	file string     // where it stands: a path below the root of the database
 }
 
 // Affects reports whether the advisory is about version v of its crate.

@@ -259,13 +259,14 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestCheckSource(t *testing.T) {
-	for _, s := range []string{"/var/lib/advisory-db", "https://github.com/rustsec/advisory-db", "https://git.example.org:8443/db.git", "http://git.default.svc/db"} {
-		if err := CheckSource(s); err != nil || IsFolder(s) != (s[0] == '/') {
+	for _, s := range []string{"/var/lib/advisory-db", "https://github.com/rustsec/advisory-db", "https://git.example.org:8443/db.git", "http://git.default.svc/db", "file:///srv/db", "http://127.0.0.1:8000/db", "http://localhost/db"} {
+		folder := strings.HasSuffix(Folder(s), "db") && Folder(s)[0] == '/'
+		if err := CheckSource(s); err != nil || IsFolder(s) != folder || Unguarded(s) != strings.Contains(s, "default.svc") {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
 	for s, want := range map[string]string{"": "empty", "advisory-db": "must be a folder", "./db": "must be a folder", "git@github.com:rustsec/advisory-db": "must be a folder", "ssh://git@h/db": "must be a folder",
-		"file:///db": "must be a folder", "https://": "no git address", "https:///db": "no git address", "https://h/db?x": "no git address", "https://h/db?": "no git address", "https://h/db#main": "no git address", "/db\n": "control",
+		"file:db": "must be a folder", "file://host/db": "must be a folder", "https://": "no git address", "https:///db": "no git address", "https://h/db?x": "no git address", "https://h/db?": "no git address", "https://h/db#main": "no git address", "/db\n": "control",
 		"https://h/%zz": "must be a folder", "https://me:secret@h/db": "may not have a user", "https://secret@h/db": "may not have a user"} {
 		if err := CheckSource(s); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, want %q", s, err, want)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -26,6 +27,7 @@ const Root = "crates"
 type DB struct {
 	crates map[string][]*Advisory // by canonical name; ordered by id
 	count  int
+	broken map[string]bool // files that could not be read
 }
 
 // Load reads the database in a folder. What cannot be read is told, each with its path, and the rest goes on; the DB is nil when
@@ -80,6 +82,7 @@ type loader struct {
 	read     int // of them, those that could be read; withdrawn ones, too
 	bytes    int64
 	isFull   bool
+	broken   map[string]bool
 }
 
 func (l *loader) problem(name string, err error) {
@@ -88,6 +91,14 @@ func (l *loader) problem(name string, err error) {
 		return
 	}
 	l.problems = append(l.problems, fmt.Errorf("%s: %w", name, err))
+}
+
+// lost notes a file of which nothing is known.
+func (l *loader) lost(name string) {
+	if l.broken == nil {
+		l.broken = map[string]bool{}
+	}
+	l.broken[name] = true
 }
 
 func (l *loader) full() bool {
@@ -103,16 +114,19 @@ func (l *loader) addFile(fsys fs.FS, name string) {
 	switch {
 	case err != nil:
 		l.problem(name, err)
+		l.lost(name)
 		return
 	case !info.Mode().IsRegular():
 		return // a pipe would be read for ever
 	case info.Size() > MaxFile:
 		l.problem(name, fmt.Errorf("it has %d bytes, the limit is %d", info.Size(), MaxFile))
+		l.lost(name)
 		return
 	}
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
 		l.problem(name, err)
+		l.lost(name)
 		return
 	}
 	l.add(name, data)
@@ -127,10 +141,13 @@ func (l *loader) add(name string, data []byte) {
 	}
 	if err == nil || a != nil {
 		l.read++
+	} else {
+		l.lost(name)
 	}
 	if a == nil {
 		return
 	}
+	a.file = name
 	if l.crates == nil {
 		l.crates = map[string][]*Advisory{}
 	}
@@ -145,13 +162,42 @@ func (l *loader) finish() (*DB, []error) {
 	if l.read == 0 {
 		return nil, append(l.problems, fmt.Errorf("this is no advisory database: its folder %s has no advisory that could be read", Root))
 	}
-	db := &DB{crates: l.crates}
+	db := &DB{crates: l.crates, broken: l.broken}
+	db.order()
+	return db, l.problems
+}
+
+func (db *DB) order() {
+	db.count = 0
 	for _, list := range db.crates {
 		slices.SortStableFunc(list, func(a, b *Advisory) int { return cmp.Compare(a.ID, b.ID) })
 		db.count += len(list)
 	}
-	return db, l.problems
 }
+
+// With is the database with what an older one has of files that cannot be read any more: one that is half written, or was broken by an edit, takes no
+// advisory away.
+func (db *DB) With(old *DB) *DB {
+	out := &DB{crates: map[string][]*Advisory{}, broken: db.broken}
+	for name, list := range old.crates {
+		for _, a := range list {
+			if db.broken[a.file] {
+				out.crates[name] = append(out.crates[name], a)
+			}
+		}
+	}
+	if len(out.crates) == 0 {
+		return db
+	}
+	for name, list := range db.crates {
+		out.crates[name] = append(slices.Clone(list), out.crates[name]...)
+	}
+	out.order()
+	return out
+}
+
+// Same reports whether two databases say the same.
+func (db *DB) Same(other *DB) bool { return reflect.DeepEqual(db.crates, other.crates) }
 
 // Len is the number of advisories.
 func (db *DB) Len() int {

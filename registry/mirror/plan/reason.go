@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// OnlyYanked is in the reason of a failure where all that a requirement takes is yanked.
+const OnlyYanked = "takes only what is yanked"
+
 // maxNamed is how many versions a reason names.
 const maxNamed = 5
 
@@ -33,7 +36,7 @@ func (r *record) noMatch(req *requirement, features []string) string {
 	case len(lacking) > 0:
 		return fmt.Sprintf("no version that %s takes has the features %s", req.text, strings.Join(features, ", "))
 	case len(yanked) > 0:
-		return fmt.Sprintf("%s takes only what is yanked: %s; a lockfile can still pin it", req.text, some(yanked))
+		return fmt.Sprintf("%s %s: %s; a lockfile can still pin it", req.text, OnlyYanked, some(yanked))
 	case len(unreadable) > 0:
 		return fmt.Sprintf("%s takes only what cargo cannot read in the index: %s", req.text, some(unreadable))
 	case len(others) > 0:

@@ -32,9 +32,13 @@ type advisoryRule struct {
 }
 
 // Compile reads a policy. Its error joins all that is wrong, each with its field, as JSON names it, and entry: what is no
-// pattern, license or word of the field, and what contradicts itself, which are patterns that deny all that another would
-// let in, and exceptions from a rule that is off.
-func Compile(p wire.MirrorPolicy) (*Policy, error) {
+// pattern, license or word of the field, and what contradicts itself (see contradictions).
+func Compile(p wire.MirrorPolicy) (*Policy, error) { return understand(p, true) }
+
+// Taken reads a policy that was taken before, maybe by a version that saw fewer contradictions: it does what its rules say all the same.
+func Taken(p wire.MirrorPolicy) (*Policy, error) { return understand(p, false) }
+
+func understand(p wire.MirrorPolicy, asNew bool) (*Policy, error) {
 	c := compiler{}
 	out := &Policy{
 		allow:         c.patterns("allow", p.Allow),
@@ -53,15 +57,9 @@ func Compile(p wire.MirrorPolicy) (*Policy, error) {
 	if p.MaxCrateSize < 0 {
 		c.wrong("max_crate_size", "%d is negative; 0 is no limit", p.MaxCrateSize)
 	}
-	if p.MinimumAge == 0 {
-		c.useless("minimum_age_exceptions", p.MinimumAgeExceptions, "minimum_age is not set")
+	if asNew {
+		c.contradictions(p, out)
 	}
-	if len(p.Licenses) == 0 {
-		c.useless("license_exceptions", p.LicenseExceptions, "licenses are not set, so any is admitted")
-	}
-	c.buried("allow", out.allow, out.deny)
-	c.buried("minimum_age_exceptions", out.ageExceptions, out.deny)
-	c.buried("license_exceptions", out.licExceptions, out.deny)
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
 	}
@@ -116,25 +114,6 @@ func (c *compiler) word(field, text string, words ...string) string {
 	}
 	c.wrong(field, "%.100q must be one of %s", text, strings.Join(words, ", "))
 	return words[0]
-}
-
-// useless tells exceptions from a rule that is off.
-func (c *compiler) useless(field string, exceptions []string, why string) {
-	for i, text := range exceptions {
-		c.wrong(entry(field, i, text), "it excepts nothing: %s", why)
-	}
-}
-
-// buried tells what cannot let anything in, because deny comes first.
-func (c *compiler) buried(field string, list, deny []*pattern) {
-	for i, p := range list {
-		for j, d := range deny {
-			if p.name != "" && d.name != "" && (d.buries(p) || d.same(p)) {
-				c.wrong(entry(field, i, p.text), "%s denies all of it, so it can let nothing in", entry("deny", j, d.text))
-				break
-			}
-		}
-	}
 }
 
 var severities = map[string]advisory.Severity{"Low": advisory.Low, "Medium": advisory.Medium, "High": advisory.High, "Critical": advisory.Critical}

@@ -165,7 +165,7 @@ func TestRules(t *testing.T) {
 		"nothing":                 {},
 		"deny":                    {policy: wire.MirrorPolicy{Deny: []string{"A@<1"}}, want: "0.1.0 deny, 0.2.0 deny, 1.0.0-rc.1 deny"},
 		"deny one":                {policy: wire.MirrorPolicy{Deny: []string{"a@=1.0.0-rc.1", "b"}}, want: "1.0.0-rc.1 deny"},
-		"deny crate":              {policy: wire.MirrorPolicy{Deny: []string{"*"}, MinimumAge: day}, want: "0.1.0 deny, 0.2.0 deny, 1.0.0-rc.1 deny, 1.0.0 deny, 1.1.0 deny, 1.2.0 deny, 1.3.0 deny"},
+		"deny crate":              {policy: wire.MirrorPolicy{Deny: []string{"a*"}, MinimumAge: day}, want: "0.1.0 deny, 0.2.0 deny, 1.0.0-rc.1 deny, 1.0.0 deny, 1.1.0 deny, 1.2.0 deny, 1.3.0 deny"},
 		"allow other":             {policy: wire.MirrorPolicy{Allow: []string{"b*"}}, want: "0.1.0 allow, 0.2.0 allow, 1.0.0-rc.1 allow, 1.0.0 allow, 1.1.0 allow, 1.2.0 allow, 1.3.0 allow"},
 		"allow":                   {policy: wire.MirrorPolicy{Allow: []string{"b*", "a"}}},
 		"allow some":              {policy: wire.MirrorPolicy{Allow: []string{"a@1.1", "a@0.1"}}, want: "0.2.0 allow, 1.0.0-rc.1 allow, 1.0.0 allow"},

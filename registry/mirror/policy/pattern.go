@@ -46,19 +46,6 @@ func (p *pattern) named(name string) bool { return glob(p.name, name) }
 // deniesAll reports whether the pattern, as one of deny, denies every version of what it names.
 func (p *pattern) deniesAll() bool { return p.req == nil || p.req.Any() }
 
-// buries reports whether the pattern, as one of deny, denies all that other is about.
-func (p *pattern) buries(other *pattern) bool {
-	return p.deniesAll() && glob(p.name, other.name) // what other's stars stand for, only a star takes
-}
-
-// same reports whether two patterns mean the same by their text.
-func (p *pattern) same(other *pattern) bool {
-	if p.name != other.name || (p.req == nil) != (other.req == nil) {
-		return false
-	}
-	return p.req == nil || p.req.Equal(*other.req)
-}
-
 // denies and admits are the two meanings of a requirement, see the package's comment.
 func (p *pattern) denies(v *version) bool {
 	return p.req == nil || !v.known() || p.req.Covers(v.parsed)

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,7 +67,8 @@ func Open(ctx context.Context, source, cacheDir string) (*Source, error) {
 // DB is the newest database that could be read. It is never nil.
 func (s *Source) DB() *advisory.DB { return s.state.Load().db }
 
-// Problems are the files of the database that could not be read, each with its path.
+// Problems are the files of the database that could not be read, each with its path. What such a file said before still holds, as long as the Source
+// is open.
 func (s *Source) Problems() []error { return s.state.Load().problems }
 
 // Commit is the hash of the commit that the database is of; empty for a folder.
@@ -81,12 +81,18 @@ func (s *Source) Update(ctx context.Context) (changed bool, err error) {
 	defer s.updates.Unlock()
 	old := s.state.Load()
 	if s.repo == nil {
-		db, problems := advisory.Load(os.DirFS(s.address))
+		db, problems := advisory.Load(os.DirFS(advisory.Folder(s.address)))
 		if db == nil {
 			return false, fmt.Errorf("advisory database %s: %w", s.address, errors.Join(problems...))
 		}
+		if old != nil {
+			if db = db.With(old.db); db.Same(old.db) {
+				s.state.Store(&state{db: old.db, problems: problems}) // the same to who compares
+				return false, nil
+			}
+		}
 		s.state.Store(&state{db: db, problems: problems})
-		return old == nil || !reflect.DeepEqual(old.db, db), nil
+		return true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
@@ -100,6 +106,9 @@ func (s *Source) Update(ctx context.Context) (changed bool, err error) {
 	}
 	if fresh == nil {
 		return false, nil
+	}
+	if old != nil {
+		fresh.db = fresh.db.With(old.db)
 	}
 	s.state.Store(fresh)
 	return true, nil
