@@ -52,6 +52,19 @@ func TestRegistryBecomesReady(t *testing.T) {
 	}
 }
 
+// Also what goes with its Registry is told of once.
+func TestRegistryWithDeletionTellsOnce(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{DeletionPolicy: v1alpha1.DeletionDelete})
+	r, _ := h.registry("acme")
+	if said := h.said(); !strings.Contains(said, "Created Secret acme-admin") || strings.Contains(said, "Updated") {
+		t.Errorf("what is made anew is said to be created, and not updated:\n%s", said)
+	}
+	if !metav1.IsControlledBy(h.secret("acme-admin"), r) {
+		t.Error("the admin Secret would outlive its Registry")
+	}
+}
+
 func TestRegistrySpecChangesReachChildren(t *testing.T) {
 	h := newHarness(t)
 	h.ready("acme")
