@@ -155,7 +155,7 @@ func (a *Applier) Warn(owner client.Object, before, after []metav1.Condition) {
 // passing are the reasons that go by themselves, or that the spec asks for.
 var passing = map[string]bool{
 	v1alpha1.ReasonProgressing: true, v1alpha1.ReasonProgressingWithRetry: true, v1alpha1.ReasonStarting: true, v1alpha1.ReasonUnknown: true,
-	v1alpha1.ReasonStopped: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonVolumePending: true, v1alpha1.ReasonRegistryNotReady: true,
+	v1alpha1.ReasonStopped: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonVolumePending: true, v1alpha1.ReasonRegistryNotReady: true, v1alpha1.ReasonRestoring: true,
 	v1alpha1.ReasonUnreachable: true, v1alpha1.ReasonUserSuspended: true,
 	v1alpha1.ReasonSyncing: true, v1alpha1.ReasonReadingAdvisories: true, v1alpha1.ReasonAskingUpstream: true,
 }
