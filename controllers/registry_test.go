@@ -4,9 +4,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 )
@@ -49,6 +52,33 @@ func TestRegistryBecomesReady(t *testing.T) {
 	}
 	if n := h.writes.Load() - before; n != 0 {
 		t.Errorf("reconciling a Registry that is as it should be wrote %d times", n)
+	}
+}
+
+// The operator's log has a line for each change that it makes, and for what it warns of.
+func TestChangesAreLogged(t *testing.T) {
+	h := newHarness(t)
+	var lines []string
+	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+	reconcile := func() string {
+		lines = nil
+		if _, err := h.registries.Reconcile(logr.NewContext(t.Context(), log), ctrl.Request{NamespacedName: h.key("acme")}); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(lines, "\n")
+	}
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
+	if said := reconcile(); !strings.Contains(said, `"Created Deployment acme" "type"="Normal" "reason"="Created"`) || strings.Contains(said, string(h.secret("acme-admin").Data["token"])) {
+		t.Errorf("the log says:\n%s", said)
+	}
+	if said := reconcile(); said != "" {
+		t.Errorf("nothing happened, and the log says:\n%s", said)
+	}
+	secret := h.secret("acme-admin")
+	secret.Data["token"] = []byte("short")
+	h.must(h.client.Update(t.Context(), secret))
+	if said := reconcile(); !strings.Contains(said, `"type"="Warning" "reason"="AdminTokenInvalid"`) {
+		t.Errorf("the log says:\n%s", said)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -34,6 +35,8 @@ type Applier struct {
 	Client client.Client // reads from the cache
 	Live   client.Reader // reads from the API server
 	Events events.EventRecorder
+	// Log has a line for what is said or warned of, for who has the operator's log and not the events, which go after an hour.
+	Log logr.Logger
 }
 
 // Owner is the object whose children are applied.
@@ -123,6 +126,11 @@ func (a *Applier) record(owner client.Object, kind, reason, text string) {
 	if len(action) > maxAction {
 		action = strings.ToValidUTF8(action[:maxAction], "")
 	}
+	a.emit(owner, kind, reason, action, text)
+}
+
+func (a *Applier) emit(owner client.Object, kind, reason, action, text string) {
+	a.Log.Info(text, "type", kind, "reason", reason)
 	a.Events.Eventf(owner, nil, kind, reason, action, "%s", text)
 }
 
@@ -149,7 +157,7 @@ func (a *Applier) Warn(owner client.Object, before, after []metav1.Condition) {
 	case same && !(early[is.Reason] && age < 2*settling): // the same warning again counts as one
 		return
 	}
-	a.Events.Eventf(owner, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", outcome.Message(is.Message))
+	a.emit(owner, corev1.EventTypeWarning, is.Reason, "Reconcile", outcome.Message(is.Message))
 }
 
 // passing are the reasons that go by themselves, or that the spec asks for.
