@@ -70,6 +70,7 @@ type Reconciler struct {
 	Metadata cache.Cache
 
 	monitors lateWatch // of ServiceMonitors
+	altered  apply.Altered
 }
 
 // scope is one reconcile: the object, and what the steps saw.
@@ -138,7 +139,7 @@ func (r *Reconciler) scope(ctx context.Context, registry *v1alpha1.Registry) *sc
 	return &scope{
 		Reconciler: r,
 		registry:   registry,
-		apply:      &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events, Log: logf.FromContext(ctx)},
+		apply:      &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events, Log: logf.FromContext(ctx), Altered: &r.altered},
 		deployed:   r.Client,
 		owner:      apply.Owner{Object: registry, Kind: "Registry", Label: names.RegistryLabel, Instead: "give this Registry another name"},
 	}
