@@ -115,6 +115,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	defer func() {
 		registry.Status = status(registry, s.facts, err, r.now())
 		s.apply.Warn(registry, before.Status.Conditions, registry.Status.Conditions)
+		s.tell(before)
 		if perr := r.writeStatus(ctx, before, registry); perr != nil && err == nil {
 			err = perr
 		}
