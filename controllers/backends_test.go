@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
+	server "github.com/crateyard/crateyard/registry"
 )
 
 // grown is a Registry of n replicas over PostgreSQL and S3.
@@ -142,6 +145,32 @@ func TestBackupWithoutItsSecret(t *testing.T) {
 	h.putSecret("s3-backup", s3Secret)
 	r, _ = h.registry("acme")
 	h.wantContains(h.want(r, v1alpha1.BackupReadyCondition, metav1.ConditionUnknown, v1alpha1.ReasonBackupPending), "0 3 * * *")
+}
+
+// A schedule that can never be holds up the backup alone: with it in its configuration a server would not start.
+func TestBackupWithAnImpossibleSchedule(t *testing.T) {
+	for schedule, says := range map[string]string{
+		"61 3 * * *": `spec.backup.schedule "61 3 * * *": minute "61": it must be 0 to 59`,
+		"0 3 30 2 *": `spec.backup.schedule "0 3 30 2 *": there is no such day`,
+	} {
+		h := newHarness(t)
+		h.ready("acme")
+		h.said()
+		r := get(h, "acme", &v1alpha1.Registry{})
+		r.Spec.Backup = &v1alpha1.BackupSpec{Schedule: schedule, S3: v1alpha1.S3Location{Bucket: "backup"}}
+		h.must(h.client.Update(t.Context(), r))
+		h.registry("acme")
+		h.runPods("acme")
+		r, _ = h.registry("acme")
+		h.want(r, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+		h.wantContains(h.want(r, v1alpha1.BackupReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec), says)
+		h.wantSaid("Warning InvalidSpec no backups are made: " + says)
+		config := server.DefaultConfig()
+		file := filepath.Join(t.TempDir(), "config.yaml")
+		h.must(os.WriteFile(file, []byte(get(h, "acme-config", &corev1.ConfigMap{}).Data["config.yaml"]), 0o600))
+		h.must(server.ReadConfig(file, &config))
+		h.must(config.Check())
+	}
 }
 
 func TestReplicasComeAndGo(t *testing.T) {

@@ -4,9 +4,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 )
@@ -49,6 +52,46 @@ func TestRegistryBecomesReady(t *testing.T) {
 	}
 	if n := h.writes.Load() - before; n != 0 {
 		t.Errorf("reconciling a Registry that is as it should be wrote %d times", n)
+	}
+}
+
+// The operator's log has a line for each change that it makes, and for what it warns of.
+func TestChangesAreLogged(t *testing.T) {
+	h := newHarness(t)
+	var lines []string
+	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+	reconcile := func() string {
+		lines = nil
+		if _, err := h.registries.Reconcile(logr.NewContext(t.Context(), log), ctrl.Request{NamespacedName: h.key("acme")}); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(lines, "\n")
+	}
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
+	if said := reconcile(); !strings.Contains(said, `"Created Deployment acme" "type"="Normal" "reason"="Created"`) || strings.Contains(said, string(h.secret("acme-admin").Data["token"])) {
+		t.Errorf("the log says:\n%s", said)
+	}
+	if said := reconcile(); said != "" {
+		t.Errorf("nothing happened, and the log says:\n%s", said)
+	}
+	secret := h.secret("acme-admin")
+	secret.Data["token"] = []byte("short")
+	h.must(h.client.Update(t.Context(), secret))
+	if said := reconcile(); !strings.Contains(said, `"type"="Warning" "reason"="AdminTokenInvalid"`) {
+		t.Errorf("the log says:\n%s", said)
+	}
+}
+
+// Also what goes with its Registry is told of once.
+func TestRegistryWithDeletionTellsOnce(t *testing.T) {
+	h := newHarness(t)
+	h.makeRegistry("acme", v1alpha1.RegistrySpec{DeletionPolicy: v1alpha1.DeletionDelete})
+	r, _ := h.registry("acme")
+	if said := h.said(); !strings.Contains(said, "Created Secret acme-admin") || strings.Contains(said, "Updated") {
+		t.Errorf("what is made anew is said to be created, and not updated:\n%s", said)
+	}
+	if !metav1.IsControlledBy(h.secret("acme-admin"), r) {
+		t.Error("the admin Secret would outlive its Registry")
 	}
 }
 

@@ -59,8 +59,9 @@ fi
 
 if [ $install = yes ]; then
   step "Installing the operator (image $image)"
+  before=no; exists -n crateyard-system deployment/crateyard-operator && before=yes
   kubectl kustomize "$root/config/default" | sed "s|crateyard:dev|$image|g" | kubectl apply --server-side -f - >/dev/null
-  kubectl -n crateyard-system rollout restart deployment/crateyard-operator >/dev/null # the tag may name a new image
+  [ $before = no ] || kubectl -n crateyard-system rollout restart deployment/crateyard-operator >/dev/null # the tag may name a new image
   kubectl -n crateyard-system rollout status deployment/crateyard-operator --timeout=180s || {
     kubectl -n crateyard-system get pods >&2
     kubectl -n crateyard-system get events --field-selector type=Warning --sort-by=.metadata.creationTimestamp | tail -5 >&2

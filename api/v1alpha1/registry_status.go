@@ -23,11 +23,12 @@ type RegistryStatus struct {
 	// +kubebuilder:validation:MaxLength=128
 	Version string `json:"version,omitempty"`
 
-	// Crates is how many crates the registry holds.
+	// Crates is how many crates the registry holds, as of the operator's last look: at most 15 s ago while Ready is True, and longer while the server
+	// does not answer.
 	// +optional
 	Crates *int64 `json:"crates,omitempty"`
 
-	// Versions is how many versions of crates the registry holds.
+	// Versions is how many versions of crates the registry holds, as of the same look.
 	// +optional
 	Versions *int64 `json:"versions,omitempty"`
 

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
@@ -87,7 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	if err := r.Client.Get(ctx, req.NamespacedName, mirror); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	s := &scope{Reconciler: r, mirror: mirror, apply: &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events}}
+	s := &scope{Reconciler: r, mirror: mirror, apply: &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events, Log: logf.FromContext(ctx)}}
 	before := mirror.DeepCopy()
 	defer func() {
 		if mirror.DeletionTimestamp == nil || controllerutil.ContainsFinalizer(mirror, names.MirrorFinalizer) {

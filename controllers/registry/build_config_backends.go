@@ -77,7 +77,7 @@ func (p Params) backends(c *serverConfig) {
 	}
 	if b := spec.Backup; b != nil {
 		c.Backup = &serverBackup{Schedule: b.Schedule, S3: bucket(b.S3, backupVolume), Keep: b.Keep}
-		if b.Suspend { // where backups lie is still said, for one that is made by hand
+		if b.Suspend || badSchedule(p.Registry) != "" { // where backups lie is still said, for one that is made by hand
 			c.Backup.Schedule = ""
 		}
 	}

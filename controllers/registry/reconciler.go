@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
@@ -69,6 +70,7 @@ type Reconciler struct {
 	Metadata cache.Cache
 
 	monitors lateWatch // of ServiceMonitors
+	altered  apply.Altered
 }
 
 // scope is one reconcile: the object, and what the steps saw.
@@ -108,11 +110,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	if registry.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil // children go with their owner; what holds data stays or goes by its owner references
 	}
-	s := r.scope(registry)
+	s := r.scope(ctx, registry)
 	before := registry.DeepCopy()
 	defer func() {
 		registry.Status = status(registry, s.facts, err, r.now())
 		s.apply.Warn(registry, before.Status.Conditions, registry.Status.Conditions)
+		s.tell(before)
 		if perr := r.writeStatus(ctx, before, registry); perr != nil && err == nil {
 			err = perr
 		}
@@ -133,11 +136,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	return ctrl.Result{}, nil
 }
 
-func (r *Reconciler) scope(registry *v1alpha1.Registry) *scope {
+func (r *Reconciler) scope(ctx context.Context, registry *v1alpha1.Registry) *scope {
 	return &scope{
 		Reconciler: r,
 		registry:   registry,
-		apply:      &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events},
+		apply:      &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events, Log: logf.FromContext(ctx), Altered: &r.altered},
 		deployed:   r.Client,
 		owner:      apply.Owner{Object: registry, Kind: "Registry", Label: names.RegistryLabel, Instead: "give this Registry another name"},
 	}

@@ -122,6 +122,9 @@ func (s *scope) createAdminToken(ctx context.Context) error {
 		Type: corev1.SecretTypeOpaque,
 		Data: map[string][]byte{tokenKey: []byte(token)},
 	}
+	if s.registry.Spec.DeletionPolicy == v1alpha1.DeletionDelete { // as it is applied later: one event tells of it
+		secret.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(s.registry, v1alpha1.GroupVersion.WithKind("Registry"))}
+	}
 	if err := s.Client.Create(ctx, secret, client.FieldOwner(names.FieldOwner+"-token")); err != nil {
 		return outcome.FromAPI(err, "creating Secret %s", secret.Name)
 	}

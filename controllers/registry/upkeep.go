@@ -10,6 +10,7 @@ import (
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
+	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -56,6 +57,9 @@ func backupReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 	if spec.Suspend {
 		return condition(conditions.False(typ, v1alpha1.ReasonBackupSuspended, "no backups are made, since spec.backup.suspend is true"))
 	}
+	if why := badSchedule(r); why != "" {
+		return condition(conditions.False(typ, v1alpha1.ReasonInvalidSpec, "no backups are made: "+why))
+	}
 	if f.server == nil {
 		return condition(kept(r, typ, nil))
 	}
@@ -75,6 +79,17 @@ func backupReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 		return condition(conditions.True(typ, v1alpha1.ReasonBackupSucceeded, fmt.Sprintf("backup %s was made at %s", b.Name, clock(b.LastSuccessful))))
 	}
 	return condition(conditions.Unknown(typ, v1alpha1.ReasonBackupPending, fmt.Sprintf("no backup was made yet; the schedule is %s (UTC)", spec.Schedule)))
+}
+
+// badSchedule says what is wrong with the schedule of backups; empty where nothing is. The server would not start with it, and a registry without backups
+// is better than none.
+func badSchedule(r *v1alpha1.Registry) string {
+	if b := r.Spec.Backup; b != nil {
+		if _, err := backup.ParseSchedule(b.Schedule); err != nil {
+			return "spec.backup." + err.Error()
+		}
+	}
+	return ""
 }
 
 // cratesIntact is there once the server has read crate files again, or where its catalog does not know all of them.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -120,10 +121,13 @@ func podTrouble(pod *corev1.Pod, storageClass string) finding {
 	return finding{}
 }
 
-// lacksVolume reports whether the scheduler found no node because no volume is bound, or could be: more room would not help.
+// lacksVolume reports whether the scheduler found no node because no volume is bound, or could be, or the claim goes or is gone: more room would not help.
 func lacksVolume(said string) bool {
-	return strings.Contains(said, "unbound immediate PersistentVolumeClaims") || strings.Contains(said, "available persistent volumes to bind")
+	return strings.Contains(said, "unbound immediate PersistentVolumeClaims") || strings.Contains(said, "available persistent volumes to bind") || lacksClaim.MatchString(said)
 }
+
+// lacksClaim is what the scheduler says between the deletion of a claim and another in its place.
+var lacksClaim = regexp.MustCompile(`persistentvolumeclaim "[^"]*" (not found|is being deleted)`)
 
 func waiting(c corev1.ContainerStatus) finding {
 	if c.State.Waiting == nil {

@@ -10,6 +10,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
@@ -76,7 +77,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	if err := r.Client.Get(ctx, req.NamespacedName, user); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	s := r.scope(user)
+	s := r.scope(ctx, user)
 	before := user.DeepCopy()
 	defer func() {
 		if user.DeletionTimestamp == nil || controllerutil.ContainsFinalizer(user, names.UserFinalizer) {
@@ -99,11 +100,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	return ctrl.Result{}, nil
 }
 
-func (r *Reconciler) scope(user *v1alpha1.RegistryUser) *scope {
+func (r *Reconciler) scope(ctx context.Context, user *v1alpha1.RegistryUser) *scope {
 	return &scope{
 		Reconciler: r,
 		user:       user,
-		apply:      &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events},
+		apply:      &apply.Applier{Client: r.Client, Live: r.Live, Events: r.Events, Log: logf.FromContext(ctx)},
 		owner:      apply.Owner{Object: user, Kind: "RegistryUser", Label: names.UserLabel, Instead: "name another Secret in spec.tokens[].secretName"},
 	}
 }

@@ -114,3 +114,26 @@ func TestOwnersThatDoNotExist(t *testing.T) {
 		}
 	})
 }
+
+// Nor does a group take a member that is none, and it says how there can be one.
+func TestMembersThatDoNotExist(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog) {
+		if _, err := c.CreateUser(t.Context(), Actor{}, User{Name: "mallory", Role: "publisher"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.CreateGroup(t.Context(), Actor{}, "there", nil); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]string{
+			"nobody":  "user `nobody` does not exist; an administrator makes it with `crateyard user create nobody --role publisher`, or sees which there are with `crateyard user list`",
+			"Mallory": "user `Mallory` does not exist; there is `mallory`",
+		} {
+			if _, err := c.CreateGroup(t.Context(), Actor{}, "new", []string{"mallory", name}); fault.KindOf(err) != fault.NotFound || err.Error() != want {
+				t.Errorf("a group made with %s: %v", name, err)
+			}
+			if _, err := c.SetMembers(t.Context(), Actor{}, "there", []string{"mallory", name}); fault.KindOf(err) != fault.NotFound || err.Error() != want {
+				t.Errorf("a group given %s: %v", name, err)
+			}
+		}
+	})
+}

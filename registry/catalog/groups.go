@@ -118,7 +118,7 @@ func (c *Catalog) setMembers(ctx context.Context, tx *tx, by Actor, g Group, use
 	for _, name := range users {
 		u, err := userByName(ctx, tx, name)
 		if err != nil {
-			return g, err
+			return g, toMakeUser(err, name)
 		}
 		if _, err := tx.ExecContext(ctx, "INSERT INTO group_members (group_id, user_id) VALUES (?, ?)", g.ID, u.ID); err != nil {
 			return g, err

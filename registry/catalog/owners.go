@@ -71,19 +71,36 @@ func ownerByLogin(ctx context.Context, q querier, login string) (Owner, error) {
 // administrators to know.
 func ownerToBe(ctx context.Context, q querier, login string) (Owner, error) {
 	o, err := ownerByLogin(ctx, q, login)
-	fe, ok := errors.AsType[*fault.Error](err)
-	if !ok || fe.Kind != fault.NotFound || strings.Contains(fe.Detail, "; ") { // or it has better advice
+	fe, ok := adviceless(err)
+	if !ok {
 		return o, err
 	}
-	what, more := "user", " --role publisher"
 	name, isGroup := strings.CutPrefix(strings.TrimSpace(login), GroupPrefix)
-	if isGroup {
-		what, more = "group", ""
-	}
 	if name == "" || strings.Contains(name, ":") { // which no name has; github:org:team is crates.io's way
 		return o, fault.New(fault.NotFound, "%s; owners are users, such as `alice`, and groups, such as `%splatform`", fe.Detail, GroupPrefix)
 	}
-	return o, fault.New(fault.NotFound, "%s; an administrator makes it with `crateyard %s create %s%s`, or sees which there are with `crateyard %s list`", fe.Detail, what, name, more, what)
+	if isGroup {
+		return o, toMake(fe, "group", name, "")
+	}
+	return o, toMakeUser(err, name)
+}
+
+// adviceless gives the error that there is no such user or group, where it has no advice yet.
+func adviceless(err error) (*fault.Error, bool) {
+	fe, ok := errors.AsType[*fault.Error](err)
+	return fe, ok && fe.Kind == fault.NotFound && !strings.Contains(fe.Detail, "; ")
+}
+
+// toMakeUser adds to the error that there is no such user how there can be one.
+func toMakeUser(err error, name string) error {
+	if fe, ok := adviceless(err); ok {
+		return toMake(fe, "user", name, " --role publisher")
+	}
+	return err
+}
+
+func toMake(fe *fault.Error, what, name, more string) error {
+	return fault.New(fault.NotFound, "%s; an administrator makes it with `crateyard %s create %s%s`, or sees which there are with `crateyard %s list`", fe.Detail, what, name, more, what)
 }
 
 // AddOwners makes users and groups owners of a crate: all of them, or none when one of them does not exist or is an owner already.

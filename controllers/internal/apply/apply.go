@@ -1,7 +1,7 @@
 // Package apply brings children to the cluster by server-side apply, under one field owner.
 //
 // An unchanged child costs no write: each carries a digest of what was applied last, and is left alone when the digest is the
-// same and all that was applied still stands in the cached object. Before anything is written the object is read once more
+// same and all that was applied still stands in the cached object, or what the cluster's own admission made of it. Before anything is written the object is read once more
 // from the API server, since the cache may lag behind our own last write or, being filtered by label, not show an object of
 // somebody else's; such an object is never touched.
 package apply
@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -34,6 +35,10 @@ type Applier struct {
 	Client client.Client // reads from the cache
 	Live   client.Reader // reads from the API server
 	Events events.EventRecorder
+	// Log has a line for what is said or warned of, for who has the operator's log and not the events, which go after an hour.
+	Log logr.Logger
+	// Altered remembers what the cluster makes of children. Nil: nobody does, and they are applied each time.
+	Altered *Altered
 }
 
 // Owner is the object whose children are applied.
@@ -57,7 +62,7 @@ func (a *Applier) Apply(ctx context.Context, owner Owner, intent *unstructured.U
 	if err != nil {
 		return false, fmt.Errorf("reading %s: %w", what, err)
 	}
-	if cached != nil && upToDate(cached, intent) {
+	if cached != nil && (upToDate(cached, intent) || a.Altered.is(cached, intent)) {
 		return true, owner.Check(cached, what)
 	}
 	live, err := a.get(ctx, a.Live, intent)
@@ -72,24 +77,28 @@ func (a *Applier) Apply(ctx context.Context, owner Owner, intent *unstructured.U
 			return false, nil
 		}
 	}
-	err = a.apply(ctx, intent)
+	now, err := a.apply(ctx, intent)
 	if apierrors.IsInvalid(err) && live != nil && a.reset(ctx, live, intent) {
-		err = a.apply(ctx, intent)
+		now, err = a.apply(ctx, intent)
 	}
 	if err != nil {
 		return false, refused(outcome.FromAPI(err, "applying %s", what), live, intent)
 	}
+	a.Altered.note(now, intent)
 	switch {
 	case live == nil:
 		a.Say(owner, "Created", "Created %s", what)
-	case !firstStamp(live, intent):
+	case !firstStamp(live, intent) && now.GetResourceVersion() != live.GetResourceVersion():
 		a.Say(owner, "Updated", "Updated %s%s", what, changes(live, intent))
 	}
 	return false, nil
 }
 
-func (a *Applier) apply(ctx context.Context, intent *unstructured.Unstructured) error {
-	return a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(intent.DeepCopy()), client.FieldOwner(names.FieldOwner), client.ForceOwnership)
+// apply gives the object as it is then.
+func (a *Applier) apply(ctx context.Context, intent *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	now := intent.DeepCopy()
+	err := a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(now), client.FieldOwner(names.FieldOwner), client.ForceOwnership)
+	return now, err
 }
 
 // Delete removes a child, if it is there and the owner's.
@@ -123,6 +132,11 @@ func (a *Applier) record(owner client.Object, kind, reason, text string) {
 	if len(action) > maxAction {
 		action = strings.ToValidUTF8(action[:maxAction], "")
 	}
+	a.emit(owner, kind, reason, action, text)
+}
+
+func (a *Applier) emit(owner client.Object, kind, reason, action, text string) {
+	a.Log.Info(text, "type", kind, "reason", reason)
 	a.Events.Eventf(owner, nil, kind, reason, action, "%s", text)
 }
 
@@ -149,13 +163,13 @@ func (a *Applier) Warn(owner client.Object, before, after []metav1.Condition) {
 	case same && !(early[is.Reason] && age < 2*settling): // the same warning again counts as one
 		return
 	}
-	a.Events.Eventf(owner, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", outcome.Message(is.Message))
+	a.emit(owner, corev1.EventTypeWarning, is.Reason, "Reconcile", outcome.Message(is.Message))
 }
 
 // passing are the reasons that go by themselves, or that the spec asks for.
 var passing = map[string]bool{
 	v1alpha1.ReasonProgressing: true, v1alpha1.ReasonProgressingWithRetry: true, v1alpha1.ReasonStarting: true, v1alpha1.ReasonUnknown: true,
-	v1alpha1.ReasonStopped: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonVolumePending: true, v1alpha1.ReasonRegistryNotReady: true,
+	v1alpha1.ReasonStopped: true, v1alpha1.ReasonPaused: true, v1alpha1.ReasonVolumePending: true, v1alpha1.ReasonRegistryNotReady: true, v1alpha1.ReasonRestoring: true,
 	v1alpha1.ReasonUnreachable: true, v1alpha1.ReasonUserSuspended: true,
 	v1alpha1.ReasonSyncing: true, v1alpha1.ReasonReadingAdvisories: true, v1alpha1.ReasonAskingUpstream: true,
 }

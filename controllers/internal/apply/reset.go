@@ -59,6 +59,7 @@ func resetPatch(live, intent *unstructured.Unstructured) ([]byte, error) {
 	if len(patch) == 0 {
 		return nil, nil
 	}
+	patch["metadata"] = map[string]any{"uid": string(live.GetUID())} // another object of the name since: it is refused
 	return json.Marshal(patch)
 }
 

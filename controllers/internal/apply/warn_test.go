@@ -34,6 +34,8 @@ func TestWarn(t *testing.T) {
 		{v1alpha1.ReasonImagePullFailed, "", time.Second, 0, true},
 		{v1alpha1.ReasonImagePullFailed, v1alpha1.ReasonImagePullFailed, 40 * time.Second, 0, false},
 		{v1alpha1.ReasonStarting, "", time.Hour, 0, false},
+		{v1alpha1.ReasonRestoring, "", time.Second, 0, false},
+		{v1alpha1.ReasonRestoreFailed, v1alpha1.ReasonRestoring, time.Hour, 0, true},
 	} {
 		said := events.NewFakeRecorder(1)
 		r := &v1alpha1.Registry{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(time.Now().Add(-tt.age))}}

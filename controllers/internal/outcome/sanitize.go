@@ -13,14 +13,17 @@ var (
 	userinfo = regexp.MustCompile(`://[^/@\s"]+@`)
 	// password in the other form that PostgreSQL knows: host=db password=secret
 	password = regexp.MustCompile(`\b(password=)('[^']*'|[^\s&]+)`)
+	// request is how S3 names one request: another each time, so that a status would never be the same twice, and long before what matters.
+	request = regexp.MustCompile(`(RequestID|HostID): [^\s,]*, `)
 )
 
-// Message makes a text fit for a condition, an event or a log: without tokens and passwords in addresses, in one line, and
-// of bounded length.
+// Message makes a text fit for a condition, an event or a log: without tokens and passwords in addresses, without what is another with each
+// request, in one line, and of bounded length.
 func Message(s string) string {
 	s = tokens.ReplaceAllString(s, "cy_…")
 	s = userinfo.ReplaceAllString(s, "://…@")
 	s = password.ReplaceAllString(s, "${1}…")
+	s = request.ReplaceAllString(s, "")
 	s = strings.Join(strings.Fields(s), " ")
 	return Clip(s, maxMessage)
 }
