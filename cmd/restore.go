@@ -306,7 +306,11 @@ func (r *restoreFlags) rebuild(cmd *cobra.Command, c registry.Config, b *backend
 			counted(done.Versions, "version", "versions"), done.Kept, before)
 	}
 	if done.Refused > 0 {
-		err = errors.Join(err, fmt.Errorf("%s could not be brought back", counted(done.Refused, "archive", "archives")))
+		text := counted(done.Refused, "archive", "archives") + " could not be brought back"
+		if _, isBack := errors.AsType[*registry.SetBackError](b.SetBack(ctx)); isBack { // what cannot be told now, check tells
+			text += ", and so the catalog counts as set back to an earlier time, and no sweep removes them; if they may go, say so with `crateyard check --accept-catalog`"
+		}
+		err = errors.Join(err, errors.New(text))
 	}
 	return err
 }

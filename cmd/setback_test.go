@@ -88,7 +88,9 @@ func TestSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	rebuild := "restore --from-blobs --continue --url http://127.0.0.1:8080 --data " + data
-	run(t, 1, rebuild)
+	if _, errOut := run(t, 1, rebuild); !strings.Contains(errOut, "1 archive could not be brought back, and so the catalog counts as set back") || !strings.Contains(errOut, "--accept-catalog") {
+		t.Error(errOut)
+	}
 	refused() // one could not be brought back, and nobody has said that it may go
 	if err := os.Remove(wrong); err != nil {
 		t.Fatal(err)

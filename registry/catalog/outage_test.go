@@ -106,6 +106,23 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// A database is named with all hosts where it may be, each once, in both forms of the URI.
+func TestPlace(t *testing.T) {
+	for uri, want := range map[string]string{
+		"postgres://crateyard:secret@one:1/yard":                                                                           "yard on one:1",
+		"postgres://crateyard:secret@one:1,two:2/yard?sslmode=prefer":                                                      "yard on one:1, two:2",
+		"host=one,two port=1,2 user=crateyard password=secret dbname=yard sslmode=disable target_session_attrs=read-write": "yard on one:1, two:2",
+	} {
+		config, err := postgresConfig(uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := place(config); got != want {
+			t.Errorf("%s: %s", uri, got)
+		}
+	}
+}
+
 // While the database is away, every call says that, soon; when it is back, so is the catalog, and followers miss nothing.
 func TestOutage(t *testing.T) {
 	s := postgres.StartTest(t, postgres.Options{})

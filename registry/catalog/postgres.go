@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -79,9 +80,15 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Catalog, err error
 	return c, nil
 }
 
-// place names a database without its password.
+// place names a database, and all hosts where it may be, without its password.
 func place(c *pgx.ConnConfig) string {
-	return fmt.Sprintf("%s on %s:%d", c.Database, c.Host, c.Port)
+	hosts := []string{fmt.Sprintf("%s:%d", c.Host, c.Port)}
+	for _, f := range c.Fallbacks {
+		if host := fmt.Sprintf("%s:%d", f.Host, f.Port); !slices.Contains(hosts, host) { // the same without TLS, perhaps
+			hosts = append(hosts, host)
+		}
+	}
+	return c.Database + " on " + strings.Join(hosts, ", ")
 }
 
 func postgresConfig(uri string) (*pgx.ConnConfig, error) {

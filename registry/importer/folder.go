@@ -73,7 +73,7 @@ func crateFile(path string) (name string, _ Version, err error) {
 	if err != nil {
 		return "", Version{}, err
 	}
-	return m.Name, Version{Vers: m.Version, Open: openFile(path)}, nil
+	return m.Name, Version{Vers: m.Version, File: path, Open: openFile(path)}, nil
 }
 
 func openFile(path string) func(context.Context) (io.ReadCloser, error) {

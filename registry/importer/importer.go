@@ -44,6 +44,7 @@ type Version struct {
 	PublishedAt time.Time // zero: the source does not know it
 	// Own names the dependencies, as the manifest calls them, that the source's index says are on crates of its own; nil: it does not say.
 	Own  map[string]bool
+	File string // that has it, where its name does not follow from the version's; for failures
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
@@ -170,6 +171,9 @@ func (i *Importer) crate(ctx context.Context, c Crate) error {
 		case err != nil && fatal(err):
 			return fmt.Errorf("import %s %s: %w", c.Name, v.Vers, err)
 		case err != nil:
+			if v.File != "" { // a folder may have several of one version, and one of them is to be looked at
+				err = fmt.Errorf("%s: %w", v.File, err)
+			}
 			i.note(func(r *Report) { r.fail(c.Name, v.Vers, err) })
 		case size == 0:
 			i.note(func(r *Report) { r.Present++ })

@@ -1,6 +1,7 @@
 package importer_test
 
 import (
+	"bytes"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -161,7 +162,14 @@ func TestFolder(t *testing.T) {
 	// Other bytes under a number that is taken are a failure, and change nothing.
 	other := t.TempDir()
 	write(t, filepath.Join(other, "demo.crate"), upload.New("demo", "1.9.0", []byte("// other")).Archive)
-	if r := run(t, yard, importer.Folder{Dir: other}, "", 0, 0, 1); !strings.Contains(r.Failures[0].Reason, "other bytes") {
+	if r := run(t, yard, importer.Folder{Dir: other}, "", 0, 0, 1); !strings.Contains(r.Failures[0].Reason, "other bytes") || !strings.HasPrefix(r.Failures[0].Reason, filepath.Join(other, "demo.crate")+": ") {
+		t.Errorf("%+v", r)
+	}
+	// A file that is cut off is named, and the whole one of the same version is imported beside it.
+	cut, c := t.TempDir(), upload.New("half", "1.0.0", bytes.Repeat([]byte("// half and half\n"), 10_000))
+	write(t, filepath.Join(cut, "a.crate"), c.Archive[:len(c.Archive)-9])
+	write(t, filepath.Join(cut, "b.crate"), c.Archive)
+	if r := run(t, yard, importer.Folder{Dir: cut}, "", 1, 0, 1); !strings.HasPrefix(r.Failures[0].Reason, filepath.Join(cut, "a.crate")+": ") {
 		t.Errorf("%+v", r)
 	}
 }

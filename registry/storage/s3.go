@@ -78,7 +78,8 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	httpClient, closeIdle, err := s3HTTP(o)
+	var sign signer
+	httpClient, closeIdle, err := s3HTTP(o, &sign.clock)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,6 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	if o.Prefix != "" {
 		s.prefix = strings.Trim(o.Prefix, "/") + "/"
 	}
-	var sign signer
 	s.client = sdk.NewFromConfig(c, func(so *sdk.Options) {
 		so.HTTPClient = httpClient
 		so.HTTPSignerV4 = &sign

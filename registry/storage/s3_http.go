@@ -25,8 +25,8 @@ const idleConnections = 256
 // errStalled is why a transfer was ended in which no byte moved for too long.
 var errStalled = errors.New("no byte moved for too long")
 
-// s3HTTP makes the client below the SDK: it trusts the CA file, bounds each step in time, and tells the observer.
-func s3HTTP(o S3Options) (_ *http.Client, closeIdle func(), err error) {
+// s3HTTP makes the client below the SDK: it trusts the CA file, bounds each step in time, and tells the observer and the clock.
+func s3HTTP(o S3Options, clock *serverClock) (_ *http.Client, closeIdle func(), err error) {
 	roots, err := s3Roots(o.CAFile)
 	if err != nil {
 		return nil, nil, err
@@ -39,7 +39,7 @@ func s3HTTP(o S3Options) (_ *http.Client, closeIdle func(), err error) {
 		ResponseHeaderTimeout: cmp.Or(o.headers, headerTimeout), ExpectContinueTimeout: time.Second,
 		DisableCompression: true, // lengths and ranges are those of the stored bytes
 	}
-	w := &watchedTransport{next: transport, stall: cmp.Or(o.stall, stallTimeout), observer: o.Observer}
+	w := &watchedTransport{next: transport, stall: cmp.Or(o.stall, stallTimeout), observer: o.Observer, clock: clock}
 	// A redirect would lead to a bucket of another region, with a signature that does not fit there: its answer is the error.
 	client := &http.Client{Transport: w, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return client, transport.CloseIdleConnections, nil
@@ -72,6 +72,7 @@ type watchedTransport struct {
 	next     http.RoundTripper
 	stall    time.Duration
 	observer S3Observer // may be nil
+	clock    *serverClock
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -94,6 +95,7 @@ func (t *watchedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 		cancel(nil)
 		return nil, err
 	}
+	t.clock.hear(resp)
 	w = &watch{after: t.stall, timer: time.AfterFunc(t.stall, func() { cancel(errStalled) })}
 	w.timer.Stop()
 	resp.Body = &receivedBody{ReadCloser: resp.Body, watch: w, observer: t.observer, ctx: ctx, cancel: cancel}

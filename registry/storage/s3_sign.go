@@ -16,6 +16,7 @@ type signer struct {
 	mu     sync.Mutex
 	secret string
 	v4     *v4.Signer
+	clock  serverClock
 }
 
 func (s *signer) of(keys aws.Credentials) *v4.Signer {
@@ -33,7 +34,7 @@ func (s *signer) SignHTTP(ctx context.Context, keys aws.Credentials, r *http.Req
 	return s.of(keys).SignHTTP(ctx, keys, r, payloadHash, service, region, at, o...)
 }
 
-// PresignHTTP signs an address.
+// PresignHTTP signs an address, as of the time that it is for the server.
 func (s *signer) PresignHTTP(ctx context.Context, keys aws.Credentials, r *http.Request, payloadHash, service, region string, at time.Time, o ...func(*v4.SignerOptions)) (string, http.Header, error) {
-	return s.of(keys).PresignHTTP(ctx, keys, r, payloadHash, service, region, at, o...)
+	return s.of(keys).PresignHTTP(ctx, keys, r, payloadHash, service, region, s.clock.of(at), o...)
 }

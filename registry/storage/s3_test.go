@@ -8,6 +8,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -231,6 +232,33 @@ func TestS3Presign(t *testing.T) {
 	time.Sleep(2200 * time.Millisecond)
 	if status, _ := get(short); status != 403 {
 		t.Errorf("after its time: %d", status)
+	}
+}
+
+// A presigned address holds by the clock of the server that judges it, where that is hours from ours.
+func TestS3PresignByTheServersClock(t *testing.T) {
+	for _, ahead := range []time.Duration{0, 10 * time.Hour, -10 * time.Hour} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+			w.WriteHeader(http.StatusNotFound)
+		}))
+		t.Cleanup(server.Close)
+		s := openS3(t, S3Options{Endpoint: server.URL})
+		if _, err := s.Stat(t.Context(), "crates/demo/1.0.0"); err == nil {
+			t.Fatal("it is there")
+		}
+		text, err := s.Presign(t.Context(), "crates/demo/1.0.0", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := time.Parse("20060102T150405Z", u.Query().Get("X-Amz-Date"))
+		if err != nil || at.Sub(time.Now().Add(ahead)).Abs() > 5*time.Hour {
+			t.Errorf("%s ahead: signed at %s, %v", ahead, at, err)
+		}
 	}
 }
 
