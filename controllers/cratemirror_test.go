@@ -1,14 +1,9 @@
 package controllers_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -21,78 +16,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
-	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
-	"github.com/crateyard/crateyard/test/upload"
 )
-
-// upstreamToken reads from upstreams that are private, and administers all.
-const upstreamToken = "cy_upstream0123456789012345678901234567890123"
-
-// upstream is a real registry to be mirrored, behind something that can take it away.
-type upstream struct {
-	index  string // as cargo is given it
-	crates map[string]upload.Crate
-	down   atomic.Bool
-}
-
-// crate gives the crate name@version: the one that was published, where one was.
-func (u *upstream) crate(id string) upload.Crate {
-	c, ok := u.crates[id]
-	if !ok {
-		name, version, _ := strings.Cut(id, "@")
-		c = upload.New(name, version, nil)
-		u.crates[id] = c
-	}
-	return c
-}
-
-// startUpstream runs a registry with some crates, named name@version.
-func (h *harness) startUpstream(access string, crates ...string) *upstream {
-	h.Helper()
-	u := &upstream{crates: map[string]upload.Crate{}}
-	var proxy *httputil.ReverseProxy
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if u.down.Load() {
-			panic(http.ErrAbortHandler)
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	h.Cleanup(front.Close)
-	address := startServer(h.T, "upstream", upstreamToken, func(c *registry.Config) { c.Access.AnonymousRead, c.URL = access, front.URL })
-	to, err := url.Parse(address)
-	h.must(err)
-	proxy = httputil.NewSingleHostReverseProxy(to)
-	u.index = "sparse+" + front.URL + "/index/"
-	for _, crate := range crates {
-		req, err := http.NewRequestWithContext(h.Context(), http.MethodPut, front.URL+"/api/v1/crates/new", bytes.NewReader(u.crate(crate).Frame))
-		h.must(err)
-		req.Header.Set("Authorization", upstreamToken)
-		resp, err := http.DefaultClient.Do(req)
-		h.must(err)
-		body, err := io.ReadAll(resp.Body)
-		h.must(err)
-		if resp.StatusCode != http.StatusOK {
-			h.Fatalf("publishing %s: %s %s", crate, resp.Status, body)
-		}
-	}
-	return u
-}
-
-// lock writes a Cargo.lock of some crates of upstream, named name@version, and of one from git.
-func (u *upstream) lock(crates ...string) string {
-	text := "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\n\n" +
-		"[[package]]\nname = \"fork\"\nversion = \"0.2.0\"\nsource = \"git+https://git.example/fork?branch=main#26d17f6533e8f799b1dd6d91755c5c5982ab8338\"\n"
-	for _, crate := range crates {
-		c := u.crate(crate)
-		text += fmt.Sprintf("\n[[package]]\nname = %q\nversion = %q\nsource = %q\nchecksum = %q\n", c.Name, c.Version, u.index, c.SHA256)
-	}
-	return text
-}
 
 func (h *harness) makeMirror(name string, spec v1alpha1.CrateMirrorSpec) {
 	h.Helper()
@@ -144,17 +72,6 @@ func (h *harness) at(name string) wire.Mirror {
 	m, err := h.admin("acme").Mirror(h.Context(), name)
 	h.must(err)
 	return m
-}
-
-// served reports whether the mirror deps gives out a crate file of upstream.
-func (h *harness) served(up *upstream, crate string) bool {
-	h.Helper()
-	c := up.crate(crate)
-	resp, err := http.Get(h.urls["acme"] + "/mirrors/deps/crates/" + c.Name + "/" + c.Version + "/download")
-	h.must(err)
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	return err == nil && resp.StatusCode == http.StatusOK && bytes.Equal(body, c.Archive)
 }
 
 func TestMirrorCachesAhead(t *testing.T) {
@@ -263,23 +180,6 @@ func (h *harness) columns(resource string, n int) string {
 	var table metav1.Table
 	h.must(json.Unmarshal(text, &table))
 	return fmt.Sprint(table.Rows[0].Cells[:n])
-}
-
-// front puts something between the operator and the Registry's server. What it gives no status for goes on to the server.
-func (h *harness) front(answer func(*http.Request) (status int, body string)) {
-	h.Helper()
-	to, err := url.Parse(h.urls["acme"])
-	h.must(err)
-	proxy := httputil.NewSingleHostReverseProxy(to)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if status, body := answer(r); status != 0 {
-			http.Error(w, body, status)
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	h.Cleanup(s.Close)
-	h.urls["acme"] = s.URL
 }
 
 func TestMirrorLockfiles(t *testing.T) {
@@ -524,134 +424,4 @@ func TestMirrorSpecThatTheRegistryRefuses(t *testing.T) {
 			}
 		})
 	}
-}
-
-// deleteMirror deletes a CrateMirror, which must be gone after one reconcile.
-func (h *harness) deleteMirror(name string) {
-	h.Helper()
-	h.must(h.client.Delete(h.Context(), get(h, name, &v1alpha1.CrateMirror{})))
-	if _, err := h.mirrors.Reconcile(h.Context(), ctrl.Request{NamespacedName: h.key(name)}); err != nil {
-		h.Errorf("finalizing: %v", err)
-	}
-	if err := h.client.Get(h.Context(), h.key(name), &v1alpha1.CrateMirror{}); !apierrors.IsNotFound(err) {
-		h.Errorf("CrateMirror %s is still there: %v", name, err)
-	}
-}
-
-func TestMirrorWaitsForRegistry(t *testing.T) {
-	h := newHarness(t)
-	h.makeMirror("deps", v1alpha1.CrateMirrorSpec{})
-	m, result := h.mirror("deps")
-	h.wantContains(h.want(m, v1alpha1.RegistryReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotFound), "make it, or delete this CrateMirror")
-	h.want(m, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotFound)
-	if result.RequeueAfter != 0 {
-		t.Errorf("asks again in %v, and a watch would tell", result.RequeueAfter)
-	}
-	h.makeRegistry("acme", v1alpha1.RegistrySpec{})
-	m, _ = h.mirror("deps")
-	h.want(m, v1alpha1.RegistryReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotReady)
-	h.registry("acme")
-	h.bindVolume("acme")
-	h.runPods("acme")
-	h.startServer("acme")
-	h.registry("acme")
-	m, _ = h.mirror("deps")
-	h.want(m, v1alpha1.RegistryReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonRegistryReady) // Ready is for who reaches crates.io
-	h.want(m, v1alpha1.SyncedCondition, metav1.ConditionTrue, v1alpha1.ReasonNothingToSync)
-	if !strings.HasPrefix(m.Status.CargoConfig, "[source.crates-io]\nreplace-with = \"deps\"\n") {
-		t.Errorf("config:\n%s", m.Status.CargoConfig)
-	}
-}
-
-func TestNamesOfMirrors(t *testing.T) {
-	h := newHarness(t)
-	h.ready("acme")
-	up := v1alpha1.MirrorUpstreamSpec{Index: h.startUpstream("Enabled", "one@1.0.0").index}
-	h.makeMirror("first", v1alpha1.CrateMirrorSpec{Name: "deps", Upstream: up})
-	h.mirror("first")
-	h.makeMirror("second", v1alpha1.CrateMirrorSpec{Name: "deps", Upstream: up, Mode: v1alpha1.MirrorPinned, Crates: []v1alpha1.MirroredCrate{}, DeletionPolicy: v1alpha1.DeletionDelete})
-	m, _ := h.mirror("second")
-	h.wantContains(h.want(m, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonMirrorNameTaken), "CrateMirror first already stands for mirror deps of Registry acme")
-	h.deleteMirrorWithoutFinalizer("second")
-	if at := h.at("deps"); at.Spec.Mode != "OnDemand" {
-		t.Errorf("the second CrateMirror changed the first one's mirror: %+v", at.Spec)
-	}
-
-	h.makeMirror("second", v1alpha1.CrateMirrorSpec{Name: "deps", Upstream: up, Mode: v1alpha1.MirrorPinned, Crates: []v1alpha1.MirroredCrate{}})
-	h.deleteMirror("first")
-	m, _ = h.mirror("second")
-	h.want(m, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
-	h.wantSaid("AdoptedMirror Took over mirror deps")
-	if at := h.at("deps"); at.Spec.Mode != "Pinned" {
-		t.Errorf("the mirror is %+v", at.Spec)
-	}
-}
-
-// deleteMirrorWithoutFinalizer deletes a CrateMirror that never made a mirror.
-func (h *harness) deleteMirrorWithoutFinalizer(name string) {
-	h.Helper()
-	h.must(h.client.Delete(h.Context(), get(h, name, &v1alpha1.CrateMirror{})))
-	if err := h.client.Get(h.Context(), h.key(name), &v1alpha1.CrateMirror{}); !apierrors.IsNotFound(err) {
-		h.Errorf("CrateMirror %s is still there: %v", name, err)
-	}
-}
-
-func TestMirrorDeletion(t *testing.T) {
-	for policy, stays := range map[v1alpha1.DeletionPolicy]bool{v1alpha1.DeletionDelete: false, v1alpha1.DeletionRetain: true} {
-		t.Run(string(policy), func(t *testing.T) {
-			h := newHarness(t)
-			h.ready("acme")
-			up := h.startUpstream("Enabled", "one@1.0.0")
-			h.putConfigMap("app", "Cargo.lock", up.lock("one@1.0.0"))
-			h.makeMirror("deps", v1alpha1.CrateMirrorSpec{Upstream: v1alpha1.MirrorUpstreamSpec{Index: up.index}, Lockfiles: []v1alpha1.LockfileSource{lockOf("app")}, DeletionPolicy: policy})
-			h.ended("deps")
-			h.deleteMirror("deps")
-			if got := h.served(up, "one@1.0.0"); got != stays {
-				t.Errorf("served: %t", got)
-			}
-			at, err := h.admin("acme").Mirror(t.Context(), "deps")
-			if client.IsNotFound(err) == stays || stays && len(at.Lockfiles) != 1 {
-				t.Errorf("mirror: %+v, %v", at, err)
-			}
-		})
-	}
-	t.Run("without registry", func(t *testing.T) {
-		h := newHarness(t)
-		r := h.ready("acme")
-		h.makeMirror("deps", v1alpha1.CrateMirrorSpec{DeletionPolicy: v1alpha1.DeletionDelete})
-		h.mirror("deps")
-		h.must(h.client.Delete(t.Context(), r))
-		h.deleteMirror("deps")
-	})
-	t.Run("registry away", func(t *testing.T) {
-		h := newHarness(t)
-		h.ready("acme")
-		h.makeMirror("deps", v1alpha1.CrateMirrorSpec{DeletionPolicy: v1alpha1.DeletionDelete})
-		h.mirror("deps")
-		h.front(func(*http.Request) (int, string) { return http.StatusServiceUnavailable, "away" })
-		h.must(h.client.Delete(t.Context(), get(h, "deps", &v1alpha1.CrateMirror{})))
-		m, result := h.mirror("deps")
-		h.wantContains(h.want(m, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReasonRegistryNotReady), "set spec.deletionPolicy to Retain")
-		if result.RequeueAfter == 0 {
-			t.Error("nobody looks again")
-		}
-		h.changeMirror("deps", func(m *v1alpha1.CrateMirror) { m.Spec.DeletionPolicy = v1alpha1.DeletionRetain })
-		if _, err := h.mirrors.Reconcile(t.Context(), ctrl.Request{NamespacedName: h.key("deps")}); err != nil || h.exists("deps", &v1alpha1.CrateMirror{}) {
-			t.Errorf("it is still there: %v", err)
-		}
-	})
-}
-
-func TestServerWithoutMirrors(t *testing.T) {
-	h := newHarness(t)
-	h.ready("acme")
-	h.front(func(r *http.Request) (int, string) {
-		if strings.HasPrefix(r.URL.Path, "/api/v1/mirrors") {
-			return http.StatusNotFound, `{"errors":[{"detail":"not found"}]}`
-		}
-		return 0, ""
-	})
-	h.makeMirror("deps", v1alpha1.CrateMirrorSpec{})
-	m, _ := h.mirror("deps")
-	h.wantContains(h.want(m, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.ReasonServerTooOld), "the server of Registry acme is of a version that has no mirrors; update it")
 }

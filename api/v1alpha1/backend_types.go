@@ -31,7 +31,7 @@ type FilesystemStorage struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="it must be lower-case letters, digits, dashes and dots, with a letter or digit at both ends of each part, such as crates.example.com"
 	StorageClassName string `json:"storageClassName,omitempty"`
 
 	// AccessMode of the volume. ReadWriteMany lets pods on several nodes share it, where the storage class allows that; with
@@ -78,14 +78,14 @@ type S3Location struct {
 	// +required
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9][a-zA-Z0-9._-]*[a-zA-Z0-9]$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9][a-zA-Z0-9._-]*[a-zA-Z0-9]$')",message="bucket must be letters, digits, dots, dashes and underscores, with a letter or digit at both ends; what comes before the keys in it is prefix"
 	Bucket string `json:"bucket"`
 
 	// Region of the bucket. Left out, it is us-east-1, or what the pod's environment says.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9][-a-zA-Z0-9]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9][-a-zA-Z0-9]*$')",message="region must be letters, digits and dashes, such as eu-central-1"
 	Region string `json:"region,omitempty"`
 
 	// Endpoint of the S3 server, such as https://s3.example.com. Left out, it is Amazon's for the region.

@@ -69,7 +69,7 @@ type CrateMirrorSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="it must be lower-case letters, digits and dashes, with a letter or digit at both ends"
 	Name string `json:"name,omitempty"`
 
 	// Upstream is the registry that is mirrored, and how it is spoken to.
@@ -198,7 +198,7 @@ type MirrorUpstreamSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=200
-	// +kubebuilder:validation:Pattern=`^[ -~]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[ -~]+$')",message="contact must be printable ASCII, for it stands in a header"
 	Contact string `json:"contact,omitempty"`
 
 	// Concurrency is how many requests to upstream run at once, of each pod of the registry. Left out, it is 16.
@@ -221,7 +221,7 @@ type MirroredCrate struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z][-A-Za-z0-9_]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z][-A-Za-z0-9_]*$')",message="it must be the name of a crate: a letter, and behind it letters, digits, - and _"
 	Name string `json:"name"`
 
 	// Versions is a requirement as in Cargo.toml, such as ^1 or >=0.3, <0.5.
@@ -230,7 +230,7 @@ type MirroredCrate struct {
 	// +kubebuilder:default="*"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^[-A-Za-z0-9.+*^~<>=, ]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-A-Za-z0-9.+*^~<>=, ]+$')",message="versions must be a requirement as in Cargo.toml, such as ^1 or >=0.3, <0.5"
 	Versions string `json:"versions,omitempty"`
 
 	// Latest is how many of the newest versions that match are cached. Left out, it is 1.

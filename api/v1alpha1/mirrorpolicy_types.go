@@ -73,13 +73,13 @@ type MirrorPolicySpec struct {
 // openssl-*, time@<0.2.23. Case, - and _ make no difference, as on crates.io.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=128
-// +kubebuilder:validation:Pattern=`^[A-Za-z*][-A-Za-z0-9_*]*(@[-A-Za-z0-9.+*^~<>=, ]+)?$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z*][-A-Za-z0-9_*]*(@[-A-Za-z0-9.+*^~<>=, ]+)?$')",message="it must be a crate's name, in which * stands for any characters, and may be followed by @ and a requirement: openssl-* or time@<0.2.23"
 type MirrorPattern string
 
 // LicenseID is a license of the SPDX list, or one with an exception.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=128
-// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][-A-Za-z0-9.+]*( WITH [A-Za-z0-9][-A-Za-z0-9.+]*)?$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][-A-Za-z0-9.+]*( WITH [A-Za-z0-9][-A-Za-z0-9.+]*)?$')",message="it must be one license by its SPDX identifier, such as MIT or Apache-2.0, and may be followed by WITH and an exception"
 type LicenseID string
 
 // MirrorAdvisoriesSpec says what becomes of versions that an advisory of the RustSec database is about.
@@ -124,7 +124,7 @@ type AdvisoryException struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=100
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][-A-Za-z0-9_.:]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][-A-Za-z0-9_.:]*$')",message="id must be that of an advisory, such as RUSTSEC-2020-0071"
 	ID string `json:"id"`
 
 	// Reason why that may enter, for whoever reads this later.

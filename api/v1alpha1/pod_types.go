@@ -7,7 +7,7 @@ import "k8s.io/apimachinery/pkg/api/resource"
 
 // LabelValue is the value of a label.
 // +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",message="it must be the value of a label: letters, digits, dashes, dots and underscores, with a letter or digit at both ends"
 type LabelValue string
 
 // AnnotationValue is the value of an annotation.

@@ -58,7 +58,7 @@ type RegistryUserSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][-A-Za-z0-9._]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][-A-Za-z0-9._]*$')",message="it must be letters, digits, dashes, dots and underscores, and begin with a letter or digit"
 	Name string `json:"name,omitempty"`
 
 	// Role is what the user may do at most: a Reader reads, a Publisher publishes new crates and changes its own, an Admin
@@ -131,19 +131,19 @@ type Scope string
 // GroupName is the name of a group of users at the registry.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=64
-// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][-A-Za-z0-9._]*$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][-A-Za-z0-9._]*$')",message="it must be letters, digits, dashes, dots and underscores, and begin with a letter or digit"
 type GroupName string
 
 // CratePattern is a crate's name, or the beginning of one with `*` behind it.
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=65
-// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]*\*?$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]*[*]?$')",message="it must be a crate's name, or the beginning of one with * behind it, such as acme-*"
 type CratePattern string
 
 // Duration is a time span in hours, minutes and seconds, such as 2160h or 1h30m. Days are not known: 90 days are 2160h.
 // +kubebuilder:validation:MinLength=2
 // +kubebuilder:validation:MaxLength=32
-// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(h|m|s))+$')",message="days are not known; use hours: 2160h for 90 days (or minutes and seconds: 30m, 1h30m)"
+// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(h|m|s))+$')",message="it must be hours, minutes and seconds, such as 2160h for 90 days, 30m or 1h30m; days are not known"
 type Duration string
 
 // TokenSpec is one token of a user.
@@ -156,7 +156,7 @@ type TokenSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="it must be lower-case letters, digits and dashes, with a letter or digit at both ends"
 	Name string `json:"name"`
 
 	// Scopes are what the token may do at most. Left out, it may do all that the user's role allows. Reading is part of each.
@@ -190,7 +190,7 @@ type TokenSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="it must be lower-case letters, digits, dashes and dots, with a letter or digit at both ends of each part, such as crates.example.com"
 	SecretName string `json:"secretName,omitempty"`
 }
 

@@ -38,7 +38,7 @@ type RestoreSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][-A-Za-z0-9._:]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][-A-Za-z0-9._:]*$')",message="name must be that of a backup, as status.backup.name has it"
 	Name string `json:"name,omitempty"`
 }
 

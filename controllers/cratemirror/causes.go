@@ -73,11 +73,17 @@ func upstreamReady(f *facts, was func(string) *metav1.Condition) metav1.Conditio
 	if up.Ready {
 		return conditions.True(typ, v1alpha1.ReasonUpstreamAnswers, f.text(up.Backend+" answers, or was not asked since the server started"))
 	}
-	if never {
+	refuses := f.live.Spec.Upstream.Index != "" && strings.Contains(up.Message, "wants a token") // it was reached; crates.io itself takes no token
+	if never && !refuses {
 		up.Backend += " was never reached"
 	}
 	does := "what is cached is served"
-	if givesNothing(f.live) {
+	switch {
+	case refuses && !givesNothing(f.live):
+		does += "; check the token in the Secret of spec.upstream.tokenSecretRef"
+	case refuses:
+		does = "check the token in the Secret of spec.upstream.tokenSecretRef"
+	case givesNothing(f.live):
 		does = "check spec.upstream.index, and whether the registry's pods can reach it"
 	}
 	return conditions.False(typ, v1alpha1.ReasonUpstreamUnreachable, f.text(fmt.Sprintf("%s: %s; %s", up.Backend, up.Message, does)))
@@ -150,7 +156,11 @@ func synced(m *v1alpha1.CrateMirror, f *facts, was func(string) *metav1.Conditio
 	case syncing(f.live) && s.Total == 0:
 		return conditions.False(typ, v1alpha1.ReasonSyncing, "what is to be cached is being found out")
 	case syncing(f.live):
-		return conditions.False(typ, v1alpha1.ReasonSyncing, fmt.Sprintf("%d of %d versions are cached, %d failed", s.Done, s.Total, s.Failed))
+		soFar := ""
+		if s.Counting {
+			soFar = "; more are still being found"
+		}
+		return conditions.False(typ, v1alpha1.ReasonSyncing, fmt.Sprintf("%d of %d versions are cached, %d failed%s", s.Done, s.Total, s.Failed, soFar))
 	case behind(f.live): // and suspended
 		return conditions.False(typ, v1alpha1.ReasonSyncSuspended, "spec or lockfiles changed since the last sync, and spec.suspend holds back the next; the annotation "+
 			v1alpha1.SyncRequestedAtAnnotation+" has it run once")

@@ -58,6 +58,9 @@ func TestStatus(t *testing.T) {
 		{name: "about to sync", facts: facts{live: cached(func(m *wire.Mirror) { m.Generation = 3 })}, typ: "Synced", status: no, reason: "Syncing"},
 		{name: "a first sync", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Sync = wire.MirrorSync{Running: true, Total: 9, Done: 4, Failed: 1} })},
 			typ: "Synced", status: no, reason: "Syncing", says: "4 of 9 versions are cached, 1 failed"},
+		{name: "a first sync that counts", facts: facts{live: cached(func(m *wire.Mirror) {
+			m.Status.Sync = wire.MirrorSync{Running: true, Counting: true, Done: 4, Total: 9}
+		})}, typ: "Synced", status: no, reason: "Syncing", says: "4 of 9 versions are cached, 0 failed; more are still being found"},
 		{name: "a first sync on demand", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.Sync = wire.MirrorSync{Running: true} })}, typ: "Ready", status: yes, reason: "Succeeded"},
 		{name: "a first sync of a pinned one", facts: facts{live: cached(func(m *wire.Mirror) { m.Spec.Mode = "Pinned"; m.Status.Sync = wire.MirrorSync{Running: true} })},
 			typ: "Ready", status: no, reason: "Syncing"},
@@ -83,6 +86,11 @@ func TestStatus(t *testing.T) {
 		{name: "upstream never reached", facts: facts{live: cached(func(m *wire.Mirror) {
 			m.Status.Upstream.Ready, m.Status.Upstream.Message, m.Status.IndexFiles, m.Status.Crates = false, "connection refused", 0, 0
 		})}, typ: "UpstreamReady", status: no, reason: "UpstreamUnreachable", says: "https://up.example/ was never reached: connection refused; check"},
+		{name: "upstream that wants another token", facts: facts{live: cached(func(m *wire.Mirror) {
+			m.Spec.Upstream.Index = "sparse+https://up.example/"
+			m.Status.Upstream.Ready, m.Status.Upstream.Message, m.Status.IndexFiles, m.Status.Crates = false, "it refuses the mirror with 401: it wants a token, or another one", 0, 0
+		})}, typ: "UpstreamReady", status: no, reason: "UpstreamUnreachable",
+			says: "https://up.example/: it refuses the mirror with 401: it wants a token, or another one; check the token in the Secret of spec.upstream.tokenSecretRef"},
 		{name: "upstream not heard of yet", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates = 0, 0 })},
 			typ: "UpstreamReady", status: metav1.ConditionUnknown, reason: "AskingUpstream", says: "https://up.example/ has not answered yet"},
 		{name: "upstream not heard of yet, ready", facts: facts{live: cached(func(m *wire.Mirror) { m.Status.IndexFiles, m.Status.Crates = 0, 0 })}, typ: "Ready", status: no, reason: "AskingUpstream"},
