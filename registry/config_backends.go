@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/cron"
 )
 
 // Storage says where crate files lie. Left out, they lie in Data/storage.
@@ -180,7 +181,7 @@ func (c *Config) checkBackends() error {
 		bad("backup: say where to, with one of folder and s3")
 	}
 	if c.Backup.Schedule != "" {
-		if _, err := backup.ParseSchedule(c.Backup.Schedule); err != nil {
+		if _, err := cron.Parse(c.Backup.Schedule); err != nil {
 			bad("backup.%w", err)
 		}
 	}

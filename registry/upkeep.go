@@ -10,6 +10,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/cron"
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -52,7 +53,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 	if b.Schedule == "" {
 		return nil
 	}
-	schedule, err := backup.ParseSchedule(b.Schedule)
+	schedule, err := cron.Parse(b.Schedule)
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (s *Server) prepareUpkeep(ctx context.Context) error {
 }
 
 // backupTask opens where to each time: that it cannot be opened is a backup that failed, and no reason not to serve.
-func (s *Server) backupTask(schedule *backup.Schedule, creator backup.Creator) upkeep.Task {
+func (s *Server) backupTask(schedule *cron.Schedule, creator backup.Creator) upkeep.Task {
 	b := s.config.Backup
 	with := func(ctx context.Context, do func(upkeep.Task) error) error {
 		keep := b.Keep

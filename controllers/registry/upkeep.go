@@ -10,7 +10,7 @@ import (
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
 	"github.com/crateyard/crateyard/controllers/internal/outcome"
-	"github.com/crateyard/crateyard/registry/backup"
+	"github.com/crateyard/crateyard/registry/cron"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -85,7 +85,7 @@ func backupReady(r *v1alpha1.Registry, f facts) *metav1.Condition {
 // is better than none.
 func badSchedule(r *v1alpha1.Registry) string {
 	if b := r.Spec.Backup; b != nil {
-		if _, err := backup.ParseSchedule(b.Schedule); err != nil {
+		if _, err := cron.Parse(b.Schedule); err != nil {
 			return "spec.backup." + err.Error()
 		}
 	}

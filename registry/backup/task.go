@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/cron"
 	"github.com/crateyard/crateyard/registry/upkeep"
 )
 
 // Task is the backup that comes by itself: it makes one, and prunes after that, unless keep is 0. A backup that was due while no server ran is made at the
 // next start.
-func Task(c Creator, schedule *Schedule, keep int) upkeep.Task {
+func Task(c Creator, schedule *cron.Schedule, keep int) upkeep.Task {
 	return upkeep.Task{
 		Name: "backup",
 		Next: schedule.Next,

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/crate"
+	"github.com/crateyard/crateyard/registry/cron"
 	"github.com/crateyard/crateyard/registry/mirror/plan"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -99,7 +99,7 @@ func Check(s wire.MirrorSpec, own string) error {
 		bad("rust_version %q: it must be one to three numbers, such as 1.85", s.RustVersion)
 	}
 	if s.Schedule != "" {
-		if _, err := backup.ParseSchedule(s.Schedule); err != nil {
+		if _, err := cron.Parse(s.Schedule); err != nil {
 			errs = append(errs, err)
 		}
 	}

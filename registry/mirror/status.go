@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/cron"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -103,7 +103,7 @@ func nextSync(schedule string) *time.Time {
 	if schedule == "" {
 		return nil
 	}
-	sched, err := backup.ParseSchedule(schedule)
+	sched, err := cron.Parse(schedule)
 	if err != nil {
 		return nil
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/crateyard/crateyard/registry/backup"
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/cron"
 	"github.com/crateyard/crateyard/registry/upkeep"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -103,7 +103,7 @@ func scheduled(schedule string, s wire.MirrorSync, now time.Time) bool {
 	if schedule == "" || s.LastStarted == nil {
 		return false
 	}
-	sched, err := backup.ParseSchedule(schedule)
+	sched, err := cron.Parse(schedule)
 	if err != nil {
 		return false
 	}

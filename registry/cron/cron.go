@@ -1,4 +1,6 @@
-package backup
+// Package cron reads the times at which backups and syncs run, as cron and Kubernetes write them. It is the same for the server, which runs them, and
+// the operator, which says what is wrong with one.
+package cron
 
 import (
 	"fmt"
@@ -18,9 +20,9 @@ var (
 	weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 )
 
-// ParseSchedule reads a schedule as cron and Kubernetes do: lists, ranges, steps, names of months and days, 7 for Sunday, and @hourly,
+// Parse reads a schedule as cron and Kubernetes do: lists, ranges, steps, names of months and days, 7 for Sunday, and @hourly,
 // @daily, @weekly, @monthly and @yearly. There are no time zones: it is UTC.
-func ParseSchedule(text string) (*Schedule, error) {
+func Parse(text string) (*Schedule, error) {
 	short := map[string]string{"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
 		"@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *"}
 	full, ok := short[strings.TrimSpace(text)]

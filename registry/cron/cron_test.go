@@ -1,4 +1,4 @@
-package backup
+package cron
 
 import (
 	"strings"
@@ -46,7 +46,7 @@ func TestSchedule(t *testing.T) {
 		"0 0 * foo *":           "!it must be",
 		"0 0 1-99999999999 * *": "!it must be",
 	} {
-		s, err := ParseSchedule(text)
+		s, err := Parse(text)
 		if reason, bad := strings.CutPrefix(want, "!"); bad {
 			if err == nil || !strings.Contains(err.Error(), reason) {
 				t.Errorf("%q: %v, want %q", text, err, reason)
@@ -70,7 +70,7 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("%q after %s: %q, want %s", text, from, got, want)
 		}
 	}
-	s, err := ParseSchedule("0 3 * * *")
+	s, err := Parse("0 3 * * *")
 	if err != nil {
 		t.Fatal(err)
 	}
