@@ -138,8 +138,11 @@ func syncAndWait(cmd *cobra.Command, cf *clientFlags, c *client.Client, name str
 		}
 		if s.Running {
 			all, soFar := s.Total, ""
-			if s.Counting {
-				all, soFar = max(all, least), " so far"
+			if s.Counting || all == 0 {
+				all = max(all, least)
+			}
+			if s.Counting && all > least {
+				soFar = " so far"
 			}
 			p.showBar(s.Done+s.Failed, all, s.FetchedBytes, "%d of %d versions%s cached, %d failed, %s fetched", s.Done, all, soFar, s.Failed, bytesText(s.FetchedBytes))
 		} else { // what is said is of the one before
