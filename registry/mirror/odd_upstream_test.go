@@ -364,7 +364,7 @@ func TestUpstreamCompressesUnasked(t *testing.T) {
 		}
 		return true
 	})
-	if _, err := o.mirror().fresh(t.Context(), "acme"); err != nil {
+	if _, err := o.mirror().fresh(t.Context(), "acme", time.Time{}); err != nil {
 		t.Error(err)
 	}
 	a, err := o.mirror().up.index(t.Context(), "acme", "", "")
