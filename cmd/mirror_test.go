@@ -27,6 +27,7 @@ type mirrorServer struct {
 	deleted int     // how often
 	answer  string  // to what commands ask
 	none    bool    // there is no mirror before one is put
+	refuses bool    // any spec
 }
 
 func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
@@ -51,6 +52,10 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 		case r.Method == http.MethodDelete:
 			s.deleted++
 			w.WriteHeader(http.StatusNoContent)
+			return
+		case r.Method == http.MethodPut && s.refuses:
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"errors":[{"detail":"that cannot be"}]}`))
 			return
 		case r.Method == http.MethodPut:
 			var change wire.MirrorChange
@@ -97,6 +102,11 @@ func TestMirrorCreateAgain(t *testing.T) {
 	spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: partner, CABundle: "PEM", Contact: "a@b.c"}, Mode: "Pinned", Crates: []wire.MirrorCrate{{Name: "serde", Versions: "^1"}, {Name: "anyhow"}}}
 	s := serveMirror(t, wire.Mirror{Spec: spec})
 	policy := s.write("policy.yaml", "policy: {deny: ['evil-*']}\ncrates: [{name: anyhow, latest: 2}]\n")
+	s.refuses = true
+	if _, told, err := s.run("mirror", "create", "m", "--spec", policy); err == nil || strings.Contains(told, "from now on") {
+		t.Errorf("refused, it says %q, %v", told, err)
+	}
+	s.refuses = false
 	_, told, err := s.run("mirror", "create", "m", "--spec", policy)
 	if err != nil {
 		t.Fatal(err)

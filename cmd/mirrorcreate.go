@@ -83,11 +83,12 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		if full.Upstream.Index == cratesIO {
 			full.Upstream.Index = wire.CratesIOIndex
 		}
+		var notes []string
 		switch old, err := c.Mirror(cmd.Context(), a[0]); {
 		case err == nil:
 			keepUpstream(full, old.Spec)
 			for _, text := range lost(old.Spec, *full) {
-				note(cmd, "mirror %s %s: create says all that a mirror is", a[0], text)
+				notes = append(notes, fmt.Sprintf("mirror %s %s: create says all that a mirror is", a[0], text))
 			}
 		case !client.IsNotFound(err):
 			return err
@@ -98,7 +99,10 @@ nothing says another upstream, that one stays, with its certificates and its tok
 			return err
 		}
 		for _, text := range m.Warnings {
-			note(cmd, "%s", cf.hints(text))
+			notes = append(notes, cf.hints(text))
+		}
+		for _, text := range notes { // not before it is so
+			note(cmd, "%s", text)
 		}
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)

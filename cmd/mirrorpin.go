@@ -60,7 +60,7 @@ there, and shows how far it is. The lockfile is kept under a name; to pin anothe
 		if noWait {
 			return cf.print(cmd.OutOrStdout(), l, func(w io.Writer) { row(w, "Pinned", counted(int64(l.Versions), "version", "versions")) })
 		}
-		return syncAndWait(cmd, cf, c, a[0], func(f wire.MirrorFailure) bool { return names(string(text), name, f) })
+		return syncAndWait(cmd, cf, c, a[0], int64(l.Versions), func(f wire.MirrorFailure) bool { return names(string(text), name, f) })
 	}
 	return cmd
 }
@@ -99,7 +99,7 @@ func newMirrorSyncCommand(cf *clientFlags) *cobra.Command {
 			return err
 		}
 		if !noWait {
-			return syncAndWait(cmd, cf, c, a[0], nil)
+			return syncAndWait(cmd, cf, c, a[0], 0, nil)
 		}
 		m, err := c.SyncMirror(cmd.Context(), a[0])
 		if err != nil {
@@ -115,8 +115,9 @@ const (
 	syncStart = time.Minute // for a server to begin; it looks every two seconds
 )
 
-// syncAndWait asks for a sync, and shows how far it is until it ends. A sync with failures is an error; with mine, one with failures that are mine.
-func syncAndWait(cmd *cobra.Command, cf *clientFlags, c *client.Client, name string, mine func(wire.MirrorFailure) bool) error {
+// syncAndWait asks for a sync, and shows how far it is until it ends; least is how many versions it has at least, before it has counted them. A sync with failures is
+// an error; with mine, one with failures that are mine.
+func syncAndWait(cmd *cobra.Command, cf *clientFlags, c *client.Client, name string, least int64, mine func(wire.MirrorFailure) bool) error {
 	m, err := c.SyncMirror(cmd.Context(), name)
 	if err != nil {
 		return err
@@ -135,11 +136,18 @@ func syncAndWait(cmd *cobra.Command, cf *clientFlags, c *client.Client, name str
 		if !s.Running && !ended && time.Since(asked) > syncStart {
 			return fmt.Errorf("no server has begun the sync in %s; look at its log", syncStart)
 		}
-		soFar := ""
-		if s.Counting {
-			soFar = " so far"
+		if s.Running {
+			all, soFar := s.Total, ""
+			if s.Counting || all == 0 {
+				all = max(all, least)
+			}
+			if s.Counting && all > least {
+				soFar = " so far"
+			}
+			p.showBar(s.Done+s.Failed, all, s.FetchedBytes, "%d of %d versions%s cached, %d failed, %s fetched", s.Done, all, soFar, s.Failed, bytesText(s.FetchedBytes))
+		} else { // what is said is of the one before
+			p.showBar(0, least, 0, "the sync is about to begin")
 		}
-		p.show(s.FetchedBytes, 0, "%d of %d versions%s cached, %d failed, %s fetched", s.Done, s.Total, soFar, s.Failed, bytesText(s.FetchedBytes))
 		if err := wait(cmd.Context(), syncPoll); err != nil {
 			return err
 		}

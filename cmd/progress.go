@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,11 +57,43 @@ func (p *progress) show(done, all int64, format string, args ...any) {
 		}
 	}
 	if p.terminal {
+		line = p.fit(line)
 		_, _ = fmt.Fprintf(p.w, "\r%-*s", p.width, line) // it is for looking at only
 		p.width = len(line)
 		return
 	}
 	_, _ = fmt.Fprintln(p.w, line)
+}
+
+// fit cuts a line that is longer than the terminal is wide: one that goes on below is not written over.
+func (p *progress) fit(line string) string {
+	if f, ok := p.w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 1 && len(line) >= columns {
+			return line[:columns-1]
+		}
+	}
+	return line
+}
+
+// showBar is show with a bar of how much of all is done, on a terminal; all is 0 where nobody knows. bytes are for the rate.
+func (p *progress) showBar(done, all, bytes int64, format string, args ...any) {
+	if p.terminal && all > 0 {
+		format = "%s  " + format
+		args = append([]any{bar(done, all)}, args...)
+	}
+	p.show(bytes, 0, format, args...)
+}
+
+// bar draws how much of all is done.
+func bar(done, all int64) string {
+	const width = 24
+	done = min(max(done, 0), all)
+	full := int(done * width / all)
+	head := ""
+	if full < width {
+		head = ">"
+	}
+	return fmt.Sprintf("[%-*s] %3d%%", width, strings.Repeat("=", full)+head, done*100/all)
 }
 
 // end takes the line away.

@@ -120,3 +120,29 @@ func TestMirrorForAnOldRust(t *testing.T) {
 		t.Errorf("a requirement: %v", err)
 	}
 }
+
+// A sync sees what was published a moment ago, whatever the age at which an index file is fresh, and so does who has one version cached.
+func TestMirrorSyncSeesWhatIsNew(t *testing.T) {
+	m := openMirror(t, nil, "acme 1.0.0")
+	m.put("m", func(s *wire.MirrorSpec) {
+		s.Upstream.MaxAge = wire.Duration(time.Hour)
+		s.Crates = []wire.MirrorCrate{{Name: "acme"}, {Name: "later"}}
+	})
+	if s := m.synced().Status.Sync; s.Done != 1 || s.Failed != 1 {
+		t.Fatalf("%+v", s)
+	}
+	m.from.ship("acme", "1.1.0")
+	m.from.ship("later", "1.0.0")
+	if a := m.do("POST", "/api/v1/mirrors/m/crates/acme/1.1.0", m.admin, nil); a.status != 200 && a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	m.from.ship("acme", "1.2.0")
+	before := m.status().Sync.LastEnded
+	if _, err := m.client.SyncMirror(t.Context(), "m"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the sync has ended", func() bool { return m.status().Sync.LastEnded.After(*before) })
+	if there := m.cached("acme 1.1.0", "acme 1.2.0", "later 1.0.0"); len(there) != 3 {
+		t.Errorf("there are %q", there)
+	}
+}

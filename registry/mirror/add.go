@@ -82,7 +82,7 @@ func (m *Mirror) vouched(ctx context.Context, name, num string) (l line, err err
 	if err := m.admitCrate(name); err != nil {
 		return l, err
 	}
-	e, err := m.fresh(ctx, indexKey(name))
+	e, err := m.fresh(ctx, indexKey(name), time.Time{})
 	if err != nil {
 		return l, err
 	}

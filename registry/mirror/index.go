@@ -44,6 +44,11 @@ type entry struct {
 
 func (e *entry) age() time.Duration { return since(&e.checked) }
 
+// since reports whether upstream was asked at some time or later.
+func (e *entry) since(at time.Time) bool {
+	return max(e.checked.Load(), e.asked.Load()) >= at.UnixNano()
+}
+
 func since(at *atomic.Int64) time.Duration { return time.Since(time.Unix(0, at.Load())) }
 
 func (e *entry) size() uint32 {

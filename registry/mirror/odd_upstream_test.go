@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -363,7 +364,7 @@ func TestUpstreamCompressesUnasked(t *testing.T) {
 		}
 		return true
 	})
-	if _, err := o.mirror().fresh(t.Context(), "acme"); err != nil {
+	if _, err := o.mirror().fresh(t.Context(), "acme", time.Time{}); err != nil {
 		t.Error(err)
 	}
 	a, err := o.mirror().up.index(t.Context(), "acme", "", "")
@@ -377,4 +378,55 @@ func TestUpstreamCompressesUnasked(t *testing.T) {
 	if got, err := o.archive(); err != nil || got != string(*o.file.Load()) {
 		t.Error(got, err)
 	}
+}
+
+// Large index files come whole, at whatever length, and are told where they are cut off or do not end.
+func TestUpstreamWithLargeIndexFiles(t *testing.T) {
+	o := openOddly(t)
+	line := fmt.Sprintf(`{"name":"acme","vers":"1.0.0","deps":[],"cksum":"%064x","features":{},"yanked":false}`+"\n", 1)
+	var length atomic.Int64 // of the file; -1: it does not end
+	cut := false
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, "/index/ac/me/") {
+			return false
+		}
+		all := length.Load()
+		for sent := int64(0); all < 0 || sent < all; {
+			part := line
+			if all >= 0 {
+				part = part[:min(int64(len(line)), all-sent)]
+			} else {
+				part = strings.Repeat(line, 10_000)
+			}
+			n, err := io.WriteString(w, part)
+			if sent += int64(n); err != nil {
+				return true
+			}
+		}
+		if cut {
+			panic(http.ErrAbortHandler)
+		}
+		return true
+	})
+	up := o.mirror().up
+	for _, n := range []int64{0, 1, smallIndexFile - 1, smallIndexFile, smallIndexFile + 1, smallIndexFile + indexChunk, 3*indexChunk + 7} {
+		length.Store(n)
+		if a, err := up.index(t.Context(), "acme", "", ""); err != nil || int64(len(a.file)) != n || !strings.HasPrefix(strings.Repeat(line, len(a.file)/len(line)+1), string(a.file)) {
+			t.Errorf("%d bytes: %d, %v", n, len(a.file), err)
+		}
+	}
+	cut = true
+	if a, err := up.index(t.Context(), "acme", "", ""); err == nil || !strings.Contains(err.Error(), "cut off") {
+		t.Errorf("cut off: %d bytes, %v", len(a.file), err)
+	}
+	length.Store(-1)
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			if a, err := up.index(t.Context(), fmt.Sprintf("acme-%d", i), "", ""); err == nil || !strings.Contains(err.Error(), "more than 67108864 bytes") {
+				t.Errorf("without an end: %d bytes, %v", len(a.file), err)
+			}
+		})
+	}
+	all.Wait()
 }

@@ -29,7 +29,7 @@ func (m *Manager) Having(ctx context.Context, name string, ask bool) ([]string, 
 			continue
 		}
 		for _, spelling := range spellings(name) {
-			e, err := found.fresh(ctx, spelling)
+			e, err := found.fresh(ctx, spelling, time.Time{})
 			if err != nil {
 				if away == nil {
 					away = found.cannotTell(err)

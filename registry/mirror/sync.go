@@ -47,7 +47,8 @@ func (m *Mirror) syncOnce(ctx context.Context) {
 
 // syncing is a sync at work.
 type syncing struct {
-	m *Mirror
+	m     *Mirror
+	began time.Time
 
 	mu    sync.Mutex
 	state wire.MirrorSync
@@ -69,7 +70,7 @@ func (m *Mirror) sync(ctx context.Context) error {
 	}
 	last := readSync(row.Status)
 	now := time.Now().UTC()
-	s := &syncing{m: m, pins: map[catalog.MirrorKey]int{}, state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
+	s := &syncing{m: m, began: time.Now(), pins: map[catalog.MirrorKey]int{}, state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
 		LastEnded: last.LastEnded, LastSuccessful: last.LastSuccessful}}
 	wants, err := m.wants(ctx)
 	if err != nil {
@@ -188,7 +189,7 @@ func (s *syncing) Versions(ctx context.Context, name string) ([]plan.Entry, erro
 	if err := s.m.admitCrate(name); err != nil {
 		return nil, errors.Unwrap(err) // the text for people
 	}
-	e, err := s.m.fresh(ctx, indexKey(name))
+	e, err := s.m.fresh(ctx, indexKey(name), s.began)
 	if err != nil {
 		if fault.KindOf(err) == fault.Unavailable && s.awry.Add(1) >= giveUp {
 			return nil, errors.Join(err, plan.ErrStop)
@@ -335,8 +336,9 @@ func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err err
 	return s.m.Catalog.EndMirrorSync(ctx, s.m.Name(), text)
 }
 
-// fresh gives an index file that is no older than MaxAge, or an older one where upstream is of no help.
-func (m *Mirror) fresh(ctx context.Context, name string) (*entry, error) {
+// fresh gives an index file that upstream was asked for at some time or later; with the zero time, one that is no older than MaxAge. Where upstream is of no help,
+// it gives an older one.
+func (m *Mirror) fresh(ctx context.Context, name string, asOf time.Time) (*entry, error) {
 	e := m.cached(name)
 	if e == nil {
 		var err error
@@ -344,10 +346,18 @@ func (m *Mirror) fresh(ctx context.Context, name string) (*entry, error) {
 			return nil, err
 		}
 	}
-	if e != nil && e.age() < m.maxAge() && (e.file != nil || e.age() < missingFor) {
+	switch {
+	case e == nil:
+	case asOf.IsZero() && e.age() < m.maxAge() && (e.file != nil || e.age() < missingFor), !asOf.IsZero() && e.since(asOf):
+		return e, nil
+	case e.file != nil && (since(&e.failed) < retryStale || m.up.troubled(retryStale)): // nobody waits for it
+		m.Metrics.Served(m.Name(), "index", stale)
 		return e, nil
 	}
 	newer, err := m.refresh(ctx, name, e)
+	if err == nil && !asOf.IsZero() && !newer.since(asOf) { // another server asked, before
+		newer, err = m.refresh(ctx, name, newer)
+	}
 	if err != nil && e != nil && e.file != nil && ctx.Err() == nil {
 		m.Metrics.Served(m.Name(), "index", stale)
 		return e, nil
@@ -359,7 +369,7 @@ func (m *Mirror) fresh(ctx context.Context, name string) (*entry, error) {
 func here(work func()) { work() }
 
 // ensure has a version in the cache, and reports whether it was fetched for that. had is false for what is not stored, as far as the caller knows. The fetch is
-// begun by way of begin.
+// begun by way of begin. A version that is not in the index file is looked for once more.
 func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had bool, begin func(fetch func())) (row *catalog.MirrorCrate, fetched bool, err error) {
 	if !checkName(name) {
 		return nil, false, noName(name)
@@ -367,11 +377,17 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had b
 	if err := m.admitCrate(name); err != nil {
 		return nil, false, err
 	}
-	e, err := m.fresh(ctx, indexKey(name))
+	e, err := m.fresh(ctx, indexKey(name), time.Time{})
 	if err != nil {
 		return nil, false, err
 	}
 	l, ok := e.lines[num]
+	if !ok { // it may have been published a moment ago
+		if e, err = m.fresh(ctx, indexKey(name), time.Now()); err != nil {
+			return nil, false, err
+		}
+		l, ok = e.lines[num]
+	}
 	if !ok || l.Name != name {
 		return nil, false, m.noVersion(e, name, num)
 	}

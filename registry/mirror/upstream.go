@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -41,6 +40,7 @@ type upstream struct {
 	agent   string
 	http    *http.Client
 	slots   chan struct{}
+	large   chan struct{} // held while a large index file is read
 	limiter *rate.Limiter // nil: no limit
 	metrics Metrics
 	name    string                // of the mirror, for the metrics
@@ -79,7 +79,7 @@ func newUpstream(name string, s wire.MirrorUpstream, token, version string, m Me
 		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	up := &upstream{base: base, host: u.Host, token: token, agent: "crateyard/" + version, http: &http.Client{Transport: t, CheckRedirect: guardToken},
-		slots: make(chan struct{}, s.Concurrency), metrics: m, name: name}
+		slots: make(chan struct{}, s.Concurrency), large: make(chan struct{}, 1), metrics: m, name: name}
 	if s.Contact != "" {
 		up.agent += " (" + s.Contact + ")"
 	}
@@ -314,12 +314,12 @@ func (u *upstream) indexOnce(ctx context.Context, name string, header http.Heade
 		return a, u.failed(fmt.Errorf("%w: it sends its index file of %s compressed as %s, which it was not asked to", errNoUse, name, how))
 	}
 	a.etag, a.lastModified = resp.Header.Get("Etag"), resp.Header.Get("Last-Modified")
-	a.file, err = readIndexFile(resp)
+	a.file, err = readIndexFile(ctx, resp, u.large)
 	switch {
+	case errors.Is(err, errLongIndex):
+		return a, u.failed(fmt.Errorf("%w: its index file of %s has more than %d bytes", errNoUse, name, maxIndexFile))
 	case err != nil:
 		return a, u.failed(&cutError{err})
-	case len(a.file) > maxIndexFile:
-		return a, u.failed(fmt.Errorf("%w: its index file of %s has more than %d bytes", errNoUse, name, maxIndexFile))
 	}
 	u.metrics.UpstreamBytes(u.name, "index", int64(len(a.file)))
 	return a, nil
@@ -333,17 +333,6 @@ func encoded(resp *http.Response) string {
 	default:
 		return fmt.Sprintf("%.20s", how)
 	}
-}
-
-// readIndexFile reads an answer, one byte more than an index file may have at most. The file stays in memory, so it takes no more of it than it has.
-func readIndexFile(resp *http.Response) ([]byte, error) {
-	const believed = 1 << 20 // of a length that upstream tells before it sends
-	buf := bytes.NewBuffer(make([]byte, 0, min(max(resp.ContentLength, 0), believed)+bytes.MinRead))
-	_, err := buf.ReadFrom(io.LimitReader(resp.Body, maxIndexFile+1))
-	if file := buf.Bytes(); cap(file)-len(file) <= bytes.MinRead {
-		return file, err
-	}
-	return append(make([]byte, 0, buf.Len()), buf.Bytes()...), err
 }
 
 // download gives the address of an archive, as cargo makes it from upstream's config.json, and whether it needs the token.
