@@ -193,7 +193,10 @@ func (b *backupFlags) prune(cmd *cobra.Command, keep int) error {
 			return usageError{fmt.Errorf("--keep %d: it must be at least 1", keep)}
 		}
 		if err := reg.SetBack(cmd.Context()); err != nil {
-			return fmt.Errorf("nothing was pruned, for older backups may have what the catalog does not know any more: %w", err)
+			if _, is := errors.AsType[*registry.SetBackError](err); is {
+				err = fmt.Errorf("older backups may have what the catalog does not know any more: %w", err)
+			}
+			return fmt.Errorf("nothing was pruned: %w", err)
 		}
 		whose, err := owner(cmd.Context(), c, reg)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/registry"
 	"github.com/crateyard/crateyard/registry/upkeep"
@@ -60,6 +61,7 @@ func TestFullDisk(t *testing.T) {
 			var data string
 			y := openIn(t, filepath.Join(small, "data"), func(k *registry.Config) { config(k); data = k.Data })
 			y.makeAlice()
+			leave(t, data)
 			var there []string
 			var refused answer
 			publish := func(n int) (answer, string) {
@@ -159,6 +161,25 @@ func TestFullDisk(t *testing.T) {
 			}
 			unharmed(t, data, config, int64(len(there)))
 		})
+	}
+}
+
+// leave has a server that was killed leave a lease, where the catalog is in the data folder.
+func leave(t *testing.T, data string) {
+	t.Helper()
+	path := filepath.Join(data, "catalog.db")
+	if _, err := os.Stat(path); err != nil {
+		return
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(60000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO leases (name, holder, until) VALUES ('mirror/1/sync', 'killed', ?)", time.Now().Add(time.Hour).UnixMilli()); err != nil {
+		t.Error(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

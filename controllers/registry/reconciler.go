@@ -115,8 +115,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	defer func() {
 		registry.Status = status(registry, s.facts, err, r.now())
 		s.apply.Warn(registry, before.Status.Conditions, registry.Status.Conditions)
-		s.tell(before)
-		if perr := r.writeStatus(ctx, before, registry); perr != nil && err == nil {
+		if perr := r.writeStatus(ctx, before, registry); perr == nil {
+			s.tell(before) // what is not written down would be told again
+		} else if err == nil {
 			err = perr
 		}
 		result, err = r.after(registry, err)

@@ -132,8 +132,8 @@ func migratePostgres(ctx context.Context, config *pgx.ConnConfig, existing bool)
 	if err != nil {
 		return postgresFault(err)
 	}
-	defer func() { _ = tx.Rollback() }()                                                                            // which frees the lock; where the connection is lost, so is that
-	if _, err := tx.ExecContext(ctx, keepalive+"; SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil { // a machine that dies with the lock must not hold it for hours
+	defer func() { _ = tx.Rollback() }()                                                                                                             // which frees the lock; where the connection is lost, so is that
+	if _, err := tx.ExecContext(ctx, keepalive+"; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0"); err != nil { // a machine that dies with the lock must not hold it for hours
 		return postgresFault(err)
 	}
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1, 0)", lockMigrate); err != nil {

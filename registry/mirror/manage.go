@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,6 +28,13 @@ const maxToken = 4 << 10
 // sameName is what is wrong with a mirror that is called as the registry is.
 const sameName = "this registry is called so itself, and one configuration of cargo cannot hold two registries of one name"
 
+// samePolicy reports whether two policies say the same.
+func samePolicy(a, b wire.MirrorPolicy) bool {
+	one, err1 := json.Marshal(a)
+	two, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(one, two)
+}
+
 // Put makes a mirror, or makes it what change says, and reports whether that is anything new, and what comes of it that who asked may not expect. Of a mirror
 // that gets another upstream nothing is kept of what the index of the old one said: see adopt.
 func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change wire.MirrorChange) (changed bool, warnings []string, err error) {
@@ -40,7 +48,11 @@ func (m *Manager) Put(ctx context.Context, by catalog.Actor, name string, change
 	spec := WithDefaults(change.Spec)
 	err = Check(spec, m.URL)
 	if _, perr := policy.Compile(spec.Policy); perr != nil {
-		err = errors.Join(err, perr)
+		if _, taken := policy.Taken(spec.Policy); taken == nil && before != nil && samePolicy(before.Spec.Policy, spec.Policy) {
+			warnings = append(warnings, fmt.Sprintf("mirror `%s`: its policy contradicts itself, and holds as it is, since it was taken before: %v", name, perr))
+		} else {
+			err = errors.Join(err, perr)
+		}
 	}
 	if t := change.Token; t != nil && (len(*t) > maxToken || !printable(*t)) {
 		err = errors.Join(err, errors.New("token: it must be at most 4096 printable ASCII characters"))

@@ -113,9 +113,8 @@ func (m *Manager) Start(ctx context.Context) error {
 	m.life, m.end = context.WithCancel(context.WithoutCancel(ctx))
 	if !m.Shared { // who had them was killed, and its work goes on at once
 		for _, prefix := range []string{"mirror/", "mirrors/"} {
-			if err := m.Catalog.ReleaseLeft(ctx, prefix, m.Holder); err != nil {
-				m.end()
-				return err
+			if err := m.Catalog.ReleaseLeft(ctx, prefix, m.Holder); err != nil { // as by a full disk: a server that cannot write serves what it can read
+				m.Log.Warn("What a server before this one was doing for mirrors cannot be taken over at once; it is when its leases have ended", "error", err)
 			}
 		}
 	}

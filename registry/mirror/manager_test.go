@@ -1,12 +1,16 @@
 package mirror
 
 import (
+	"encoding/json"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
 	"github.com/crateyard/crateyard/registry/index"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 // uncounted is Metrics for a manager whose mirrors do nothing.
@@ -72,5 +76,39 @@ func TestReloadLetsTheOthersBe(t *testing.T) {
 	m.changed(catalog.Change{})
 	if in := m.touched.take(); !in("a") || !in("b") {
 		t.Error("any may have changed, and not all are looked at")
+	}
+}
+
+// A mirror whose policy was taken before contradictions of its kind were seen can be changed in all else, as its operator does after an upgrade.
+func TestPutKeepsAPolicyThatWasTaken(t *testing.T) {
+	m := started(t)
+	spec := wire.MirrorSpec{Mode: Pinned, Policy: wire.MirrorPolicy{Deny: []string{"*"}}}
+	put := func() ([]string, error) {
+		_, warnings, err := m.Put(t.Context(), catalog.Actor{}, "m", wire.MirrorChange{Spec: spec})
+		return warnings, err
+	}
+	if _, err := put(); fault.KindOf(err) != fault.Invalid {
+		t.Fatalf("a new one: %v", err)
+	}
+	text, err := json.Marshal(WithDefaults(spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Catalog.PutMirror(t.Context(), catalog.Actor{}, "m", string(text), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := put(); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	spec.Schedule = "0 3 * * *"
+	if warnings, err := put(); err != nil || len(warnings) == 0 || !strings.Contains(warnings[0], `deny[0] "*": denies every crate`) {
+		t.Errorf("with another schedule: %q %v", warnings, err)
+	}
+	spec.Policy.Deny = []string{"*", "a"}
+	if _, err := put(); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("with another policy: %v", err)
 	}
 }

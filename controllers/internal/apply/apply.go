@@ -62,8 +62,10 @@ func (a *Applier) Apply(ctx context.Context, owner Owner, intent *unstructured.U
 	if err != nil {
 		return false, fmt.Errorf("reading %s: %w", what, err)
 	}
-	if cached != nil && (upToDate(cached, intent) || a.Altered.is(cached, intent)) {
-		return true, owner.Check(cached, what)
+	if cached != nil {
+		if _, lately := a.Altered.is(cached, intent); lately || upToDate(cached, intent) {
+			return true, owner.Check(cached, what)
+		}
 	}
 	live, err := a.get(ctx, a.Live, intent)
 	if err != nil {
@@ -77,6 +79,10 @@ func (a *Applier) Apply(ctx context.Context, owner Owner, intent *unstructured.U
 			return false, nil
 		}
 	}
+	var altered bool // as it will be again, unless what did it is gone
+	if live != nil {
+		altered, _ = a.Altered.is(live, intent)
+	}
 	now, err := a.apply(ctx, intent)
 	if apierrors.IsInvalid(err) && live != nil && a.reset(ctx, live, intent) {
 		now, err = a.apply(ctx, intent)
@@ -85,7 +91,11 @@ func (a *Applier) Apply(ctx context.Context, owner Owner, intent *unstructured.U
 		return false, refused(outcome.FromAPI(err, "applying %s", what), live, intent)
 	}
 	a.Altered.note(now, intent)
+	if altered {
+		altered, _ = a.Altered.is(now, intent)
+	}
 	switch {
+	case altered: // nothing came of it
 	case live == nil:
 		a.Say(owner, "Created", "Created %s", what)
 	case !firstStamp(live, intent) && now.GetResourceVersion() != live.GetResourceVersion():

@@ -226,6 +226,39 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// sealed is a folder in which one folder cannot be listed.
+type sealed struct {
+	fstest.MapFS
+	name string
+}
+
+func (s sealed) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name == s.name {
+		return nil, fs.ErrPermission
+	}
+	return s.MapFS.ReadDir(name)
+}
+
+// What is known of a crate stays while its folder cannot be listed.
+func TestFolderThatCannotBeListed(t *testing.T) {
+	files := fstest.MapFS{}
+	for _, name := range []string{"a", "b"} {
+		files["crates/"+name+"/X.md"] = &fstest.MapFile{Data: []byte(text("X", name, "", ""))}
+	}
+	before, _ := Load(files)
+	after, problems := Load(sealed{files, "crates/a"})
+	if len(problems) != 1 || !strings.Contains(problems[0].Error(), "crates/a: ") {
+		t.Error(problems)
+	}
+	if !after.With(before).Same(before) {
+		t.Errorf("of %d advisories %d are left", before.Len(), after.With(before).Len())
+	}
+	delete(files, "crates/a/X.md") // which is another thing
+	if after, _ = Load(files); after.With(before).Len() != 1 {
+		t.Error("what was removed stays")
+	}
+}
+
 // Of thousands of problems some are told, and the rest counted.
 func TestManyProblems(t *testing.T) {
 	files := map[string][]byte{}

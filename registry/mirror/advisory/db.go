@@ -27,7 +27,7 @@ const Root = "crates"
 type DB struct {
 	crates map[string][]*Advisory // by canonical name; ordered by id
 	count  int
-	broken map[string]bool // files that could not be read
+	broken map[string]bool // files that could not be read, and folders of crates
 }
 
 // Load reads the database in a folder. What cannot be read is told, each with its path, and the rest goes on; the DB is nil when
@@ -43,6 +43,7 @@ func Load(fsys fs.FS) (*DB, []error) {
 		if err != nil {
 			if folder.IsDir() {
 				l.problem(path.Join(Root, folder.Name()), err)
+				l.lost(path.Join(Root, folder.Name()))
 			}
 			continue
 		}
@@ -93,7 +94,7 @@ func (l *loader) problem(name string, err error) {
 	l.problems = append(l.problems, fmt.Errorf("%s: %w", name, err))
 }
 
-// lost notes a file of which nothing is known.
+// lost notes a file, or a folder, of which nothing is known.
 func (l *loader) lost(name string) {
 	if l.broken == nil {
 		l.broken = map[string]bool{}
@@ -181,7 +182,7 @@ func (db *DB) With(old *DB) *DB {
 	out := &DB{crates: map[string][]*Advisory{}, broken: db.broken}
 	for name, list := range old.crates {
 		for _, a := range list {
-			if db.broken[a.file] {
+			if db.broken[a.file] || db.broken[path.Dir(a.file)] {
 				out.crates[name] = append(out.crates[name], a)
 			}
 		}
