@@ -442,3 +442,26 @@ func TestMirrorPinReports(t *testing.T) {
 		}
 	}
 }
+
+// Who makes a mirror another is told of every setting that goes with it, and of none that was said or is as it was.
+func TestLost(t *testing.T) {
+	was := wire.MirrorSpec{Mode: "OnDemand", Dependencies: "Normal", Schedule: "0 3 * * *", Suspend: true, Upstream: wire.MirrorUpstream{Index: "sparse+https://a.example/", MaxAge: wire.Duration(time.Hour)},
+		Policy: wire.MirrorPolicy{Deny: []string{"evil-*"}, Advisories: &wire.MirrorAdvisories{Source: "/srv/db"}}, Retention: wire.MirrorRetention{MaxSize: 1}}
+	for _, tt := range []struct {
+		said wire.MirrorSpec
+		want string
+	}{
+		{was, ""},
+		{wire.MirrorSpec{}, "policy.advisories, policy.deny, retention.max_size, schedule, suspend, upstream.max_age"},
+		{wire.MirrorSpec{Policy: wire.MirrorPolicy{Deny: []string{"b"}}, Schedule: "0 4 * * *"}, "policy.advisories, retention.max_size, suspend, upstream.max_age"},
+	} {
+		is := tt.said // as the server makes it
+		is.Mode, is.Dependencies = "OnDemand", "Normal"
+		if is.Upstream.MaxAge == 0 {
+			is.Upstream.MaxAge = wire.Duration(5 * time.Minute)
+		}
+		if got := strings.Join(unsaid(was, tt.said, is), ", "); got != tt.want {
+			t.Errorf("%+v: lost are %q, want %q", tt.said, got, tt.want)
+		}
+	}
+}

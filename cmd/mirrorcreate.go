@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -83,13 +85,11 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		if full.Upstream.Index == cratesIO {
 			full.Upstream.Index = wire.CratesIOIndex
 		}
-		var notes []string
+		var was *wire.MirrorSpec
 		switch old, err := c.Mirror(cmd.Context(), a[0]); {
 		case err == nil:
 			keepUpstream(full, old.Spec)
-			for _, text := range lost(old.Spec, *full) {
-				notes = append(notes, fmt.Sprintf("mirror %s %s: create says all that a mirror is", a[0], text))
-			}
+			was = &old.Spec
 		case !client.IsNotFound(err):
 			return err
 		}
@@ -98,11 +98,13 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		if err != nil {
 			return err
 		}
-		for _, text := range m.Warnings {
-			notes = append(notes, cf.hints(text))
+		if was != nil { // told when it is so
+			for _, text := range lost(*was, *full, m.Spec) {
+				note(cmd, "mirror %s %s: create says all that a mirror is", a[0], text)
+			}
 		}
-		for _, text := range notes { // not before it is so
-			note(cmd, "%s", text)
+		for _, text := range m.Warnings {
+			note(cmd, "%s", cf.hints(text))
 		}
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)
@@ -136,8 +138,8 @@ func keepUpstream(spec *wire.MirrorSpec, was wire.MirrorSpec) {
 	}
 }
 
-// lost says what a mirror was and is no longer, beside its upstream, of which the server warns.
-func lost(was, is wire.MirrorSpec) (texts []string) {
+// lost says what a mirror was, and by a spec that did not speak of it is no longer, beside its upstream, of which the server warns.
+func lost(was, said, is wire.MirrorSpec) (texts []string) {
 	entry := func(c wire.MirrorCrate) string { return strings.TrimSpace(c.Name + " " + c.Versions) }
 	listed := map[string]bool{}
 	for _, c := range is.Crates {
@@ -155,13 +157,47 @@ func lost(was, is wire.MirrorSpec) (texts []string) {
 		}
 		texts = append(texts, fmt.Sprintf("listed %s to cache ahead, and lists %s from now on", strings.Join(gone, ", "), orNothing(is.Crates)))
 	}
-	if !reflect.ValueOf(was.Policy).IsZero() && reflect.ValueOf(is.Policy).IsZero() {
-		texts = append(texts, "had a policy, and has none from now on")
+	if gone := unsaid(was, said, is); len(gone) > 0 {
+		texts = append(texts, "had settings of its own for "+strings.Join(gone, ", ")+", and has the default of each from now on")
 	}
 	if was.Mode == pinned && is.Mode != pinned {
 		texts = append(texts, "gave out nothing but what is cached (mode Pinned), and gives out whatever is asked for from now on")
 	}
 	return texts
+}
+
+// unsaid gives the settings, beside those that lost tells apart, that are another than before although nobody spoke of them.
+func unsaid(was, said, is wire.MirrorSpec) (names []string) {
+	before, spoken, after := settings(was), settings(said), settings(is)
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if _, ok := spoken[name]; !ok && before[name] != after[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// settings gives what a spec says, as JSON, by its keys in mirror.yaml.
+func settings(s wire.MirrorSpec) map[string]string {
+	s.Crates, s.Mode, s.Upstream.Index = nil, "", ""
+	out := map[string]string{}
+	var add func(prefix string, v any)
+	add = func(prefix string, v any) {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return // it came as JSON
+		}
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(text, &fields) != nil || strings.Count(prefix, ".") > 1 {
+			out[strings.TrimSuffix(prefix, ".")] = string(text)
+			return
+		}
+		for key, value := range fields {
+			add(prefix+key+".", value)
+		}
+	}
+	add("", s)
+	return out
 }
 
 const (

@@ -57,6 +57,9 @@ there, and shows how far it is. The lockfile is kept under a name; to pin anothe
 		if more := l.SkippedTotal - len(l.Skipped); more > 0 {
 			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "note: and %d more\n", more)
 		}
+		if l.Versions == 0 {
+			note(cmd, "the lockfile has nothing from the registry that mirror %s mirrors, so nothing is pinned", a[0])
+		}
 		if noWait {
 			return cf.print(cmd.OutOrStdout(), l, func(w io.Writer) { row(w, "Pinned", counted(int64(l.Versions), "version", "versions")) })
 		}

@@ -30,7 +30,7 @@ func emptiedText(m backup.EmptiedMirror) string {
 			what += ", if it had one"
 		}
 		lost = append(lost, what)
-		todo = append(todo, "`crateyard mirror create "+m.Name+" --spec SPEC --upstream-token-file FILE` gives the token, SPEC being `spec` of `crateyard mirror status "+m.Name+" -o json`")
+		todo = append(todo, "`crateyard mirror token "+m.Name+" --upstream-token-file FILE` gives the token")
 	}
 	return fmt.Sprintf("mirror %s came back without %s, which no backup has. Once the server runs: %s", m.Name, strings.Join(lost, " and "), strings.Join(todo, "; "))
 }

@@ -104,7 +104,7 @@ func ReadManifest(ctx context.Context, target storage.Store, name string) (*Mani
 			return nil, err
 		}
 		if len(list) == 0 {
-			return nil, fmt.Errorf("there is no backup")
+			return nil, fmt.Errorf("there is no backup: a place of backups has a folder backups/, which `crateyard backup --to` makes there; is it the right one?")
 		}
 		return list[len(list)-1], nil
 	}

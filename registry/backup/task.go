@@ -45,5 +45,9 @@ func (m *Manifest) Complete() error {
 	if m.MissingBlobs == 0 {
 		return nil
 	}
-	return fmt.Errorf("backup %s lacks %d archives, which the storage could not give, such as %s: run `crateyard check`", m.Name, m.MissingBlobs, m.Missing[0])
+	archives := "archives"
+	if m.MissingBlobs == 1 {
+		archives = "archive"
+	}
+	return fmt.Errorf("backup %s lacks %d %s, which the storage could not give, such as %s: run `crateyard check`", m.Name, m.MissingBlobs, archives, m.Missing[0])
 }

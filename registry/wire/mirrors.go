@@ -73,7 +73,7 @@ type MirrorPolicy struct {
 
 // MirrorAdvisories says what becomes of versions that an advisory of the RustSec database is about.
 type MirrorAdvisories struct {
-	// Source is the database: a folder of the server, or a git address (https://…). It is read again every few hours.
+	// Source is the database: a folder of the server, or a git address (https://…). It is read again every hour, a folder every minute.
 	Source string `json:"source"`
 	// Action is Deny (default), or Warn: the version is served, counted and logged.
 	Action string `json:"action,omitempty"`

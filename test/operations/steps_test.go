@@ -51,8 +51,7 @@ func steps() []step {
 		}},
 		{command: "crateyard mirror import crates-mirror --from /mnt/bundles/crates-mirror.tar", says: "1 archive loaded"},
 		{command: "crateyard mirror sync crates-mirror"},
-		{command: "crateyard mirror status partner -o json | jq .spec > partner.json"},
-		{command: "crateyard mirror create partner --spec partner.json --upstream-token-file partner-token", after: func(m *machine) {
+		{command: "crateyard mirror token partner --upstream-token-file partner-token", after: func(m *machine) {
 			if out := m.run("crateyard mirror status partner -o json"); !strings.Contains(out, `"has_token": true`) || !strings.Contains(out, "evil-*") {
 				m.t.Errorf("the mirror has its token again, and is what it was:\n%s", out)
 			}
