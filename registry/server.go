@@ -145,6 +145,9 @@ func (s *Server) openData(ctx context.Context) (err error) {
 		return err
 	}
 	s.catalog, s.store = s.backends.Catalog, s.backends.Store
+	if m := s.catalog.Migration(); m.From > 0 && m.From < m.To {
+		s.log.Info("Brought the catalog up to date: no older version of crateyard opens it from now on", "from_schema", m.From, "to_schema", m.To)
+	}
 	s.notePosition(ctx, noteTimeout)
 	return s.openCache()
 }

@@ -25,6 +25,8 @@ type Catalog struct {
 	now func() time.Time
 	log *slog.Logger
 
+	migration Migration
+
 	scratch string       // folder that a load may make, and removes; empty: one among the system's temporary files
 	offset  atomic.Int64 // see ClockOffset; nanoseconds
 	refused atomic.Bool  // a write was, because the disk is full or the like, and none has gone well since
@@ -33,6 +35,9 @@ type Catalog struct {
 	followers []func(Change)
 	feed      *feed // nil: no other server changes this catalog
 }
+
+// Migration tells whether the schema was brought up to date when the catalog was opened.
+func (c *Catalog) Migration() Migration { return c.migration }
 
 // Close closes the catalog. All that was acknowledged is on disk already.
 func (c *Catalog) Close() error {

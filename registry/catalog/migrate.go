@@ -18,36 +18,40 @@ var migrations embed.FS
 // fillAt is the version that made the tables of search words.
 const fillAt = 2
 
+// Migration is what became of the schema when a catalog was opened.
+type Migration struct{ From, To int64 } // versions; From is 0 or less where there was none, and To where nothing was to be done
+
 // migrate brings a schema up to date. Who calls it on a database that others may be opening as well holds a lock. With existing, it changes
 // nothing, and refuses a schema that is not this program's. fill, where there is one, does at version fillAt what SQL cannot; it is run again
 // when it was cut off.
-func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string, existing bool, fill func(context.Context, *sql.DB) error) error {
+func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, folder string, existing bool, fill func(context.Context, *sql.DB) error) (Migration, error) {
 	p, err := provider(d, db, folder)
 	if err != nil {
-		return err
+		return Migration{}, err
 	}
 	have, want, err := p.GetVersions(ctx)
 	if err != nil {
-		return err
+		return Migration{}, err
 	}
+	m := Migration{have, want}
 	switch {
 	case existing && have <= 0:
-		return fault.New(fault.NotFound, "there is no registry in it: is it the right one?")
+		return m, fault.New(fault.NotFound, "there is no registry in it: is it the right one?")
 	case existing && have < want:
-		return fmt.Errorf("its schema is version %d, of an older crateyard; this one needs version %d: upgrade the server first, or run the server's own crateyard", have, want)
+		return m, fmt.Errorf("its schema is version %d, of an older crateyard; this one needs version %d: upgrade the server first, or run the server's own crateyard", have, want)
 	case have > want:
-		return fmt.Errorf("its schema is version %d, made by a newer crateyard; this one knows version %d: run the newer one", have, want)
+		return m, fmt.Errorf("its schema is version %d, made by a newer crateyard; this one knows version %d: run the newer one", have, want)
 	}
 	if fill != nil && have > 0 && have <= fillAt {
 		if _, err := p.UpTo(ctx, fillAt); err != nil {
-			return err
+			return m, err
 		}
 		if err := fill(ctx, db); err != nil {
-			return err
+			return m, err
 		}
 	}
 	_, err = p.Up(ctx)
-	return err
+	return m, err
 }
 
 func provider(d goose.Dialect, db *sql.DB, folder string) (*goose.Provider, error) {

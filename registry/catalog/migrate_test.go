@@ -80,11 +80,17 @@ func TestOlderCatalogIsBroughtUpToDate(t *testing.T) {
 	for name, upTo := range map[string]int64{"from the first version": 1, "cut off at the second": 2} {
 		t.Run(name, func(t *testing.T) {
 			path := oldCatalog(t, upTo)
+			from := upTo
 			for range 2 {
 				c, err := Open(t.Context(), path)
 				if err != nil {
 					t.Fatal(err)
 				}
+				m := c.Migration()
+				if m.From != from || m.To < max(from, 5) {
+					t.Errorf("it says %+v", m)
+				}
+				from = m.To
 				holdsWhatItHeld(t, c)
 				if err := c.Close(); err != nil {
 					t.Fatal(err)

@@ -51,7 +51,7 @@ func TestMigrateThroughPooler(t *testing.T) {
 		}
 	})
 	for range 2 {
-		if err := migratePostgres(t.Context(), config, false); err != nil {
+		if _, err := migratePostgres(t.Context(), config, false); err != nil {
 			t.Fatal(err)
 		}
 	}

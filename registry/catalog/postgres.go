@@ -64,7 +64,8 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Catalog, err error
 		_, err := conn.Exec(ctx, session)
 		return err
 	})
-	if err := migratePostgres(ctx, config, o.Existing); err != nil {
+	migration, err := migratePostgres(ctx, config, o.Existing)
+	if err != nil {
 		return nil, fmt.Errorf("catalog %s: %w", place(config), err)
 	}
 	db := stdlib.OpenDB(*config, afterConnect)
@@ -73,7 +74,7 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Catalog, err error
 	db.SetMaxIdleConns(most)
 	db.SetConnMaxLifetime(connLifetime)
 	pool := &statements{db: db, d: &postgresDialect}
-	c := &Catalog{d: &postgresDialect, rw: pool, ro: pool, now: time.Now, scratch: o.Scratch, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler))}
+	c := &Catalog{d: &postgresDialect, rw: pool, ro: pool, now: time.Now, scratch: o.Scratch, migration: migration, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler))}
 	if c.feed, err = startFeed(ctx, c, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("catalog %s: %w", place(config), err), db.Close())
 	}
@@ -112,34 +113,35 @@ func postgresConfig(uri string) (*pgx.ConnConfig, error) {
 }
 
 // migratePostgres migrates under a lock, on connections without limits of time.
-func migratePostgres(ctx context.Context, config *pgx.ConnConfig, existing bool) (err error) {
+func migratePostgres(ctx context.Context, config *pgx.ConnConfig, existing bool) (m Migration, err error) {
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	lock, err := db.Conn(ctx)
 	if err != nil {
-		return postgresFault(err)
+		return m, postgresFault(err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	var version int
 	if err := lock.QueryRowContext(ctx, "SELECT current_setting('server_version_num')::int").Scan(&version); err != nil {
-		return postgresFault(err)
+		return m, postgresFault(err)
 	}
 	if version < 150000 {
-		return fmt.Errorf("the server is PostgreSQL %d; 15 is the oldest that is supported", version/10000)
+		return m, fmt.Errorf("the server is PostgreSQL %d; 15 is the oldest that is supported", version/10000)
 	}
 	// A transaction holds the lock: where a pooler is between, a lock of the session would stay with its connection, and be in everybody's way.
 	tx, err := lock.BeginTx(ctx, nil)
 	if err != nil {
-		return postgresFault(err)
+		return m, postgresFault(err)
 	}
 	defer func() { _ = tx.Rollback() }()                                                                                                             // which frees the lock; where the connection is lost, so is that
 	if _, err := tx.ExecContext(ctx, keepalive+"; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0"); err != nil { // a machine that dies with the lock must not hold it for hours
-		return postgresFault(err)
+		return m, postgresFault(err)
 	}
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1, 0)", lockMigrate); err != nil {
-		return postgresFault(err)
+		return m, postgresFault(err)
 	}
-	return postgresFault(migrate(ctx, goose.DialectPostgres, db, "postgres", existing, nil))
+	m, err = migrate(ctx, goose.DialectPostgres, db, "postgres", existing, nil)
+	return m, postgresFault(err)
 }
 
 // postgresLost reports whether an error means that the connection, or the server, went away, so that the outcome of what was

@@ -56,7 +56,8 @@ func openFile(ctx context.Context, path string, existing bool) (*Catalog, error)
 		return nil, err
 	}
 	rw.SetMaxOpenConns(1)
-	if err := migrate(ctx, goose.DialectSQLite3, rw, "sqlite", existing, fillSearchTerms); err != nil {
+	migration, err := migrate(ctx, goose.DialectSQLite3, rw, "sqlite", existing, fillSearchTerms)
+	if err != nil {
 		return nil, errors.Join(openFault(path, err), rw.Close())
 	}
 	ro, err := sql.Open("sqlite", dsn(path, "_pragma=query_only(1)"))
@@ -66,7 +67,7 @@ func openFile(ctx context.Context, path string, existing bool) (*Catalog, error)
 	ro.SetMaxOpenConns(readers)
 	ro.SetMaxIdleConns(readers)
 	d := &sqliteDialect
-	return &Catalog{d: d, rw: &statements{db: rw, d: d}, ro: &statements{db: ro, d: d}, now: time.Now, scratch: path + ".load"}, nil
+	return &Catalog{d: d, rw: &statements{db: rw, d: d}, ro: &statements{db: ro, d: d}, now: time.Now, scratch: path + ".load", migration: migration}, nil
 }
 
 // lostFile refuses to begin a catalog where the log of another one lies, whose file is gone: SQLite would remove the log, which has the newest changes
