@@ -89,7 +89,7 @@ func TestMirrorCachesAhead(t *testing.T) {
 	h.want(m, v1alpha1.SyncedCondition, metav1.ConditionFalse, v1alpha1.ReasonSyncing)
 	h.want(m, v1alpha1.PolicyValidCondition, metav1.ConditionTrue, v1alpha1.ReasonPolicyAccepted)
 	h.wantContains(h.want(m, v1alpha1.LockfilesReadyCondition, metav1.ConditionTrue, v1alpha1.ReasonPackagesSkipped),
-		"1 lockfiles name 1 versions; packages of other sources are left out: ConfigMap app, key Cargo.lock: fork 0.2.0")
+		"1 lockfile names 1 version; packages of other sources are left out: ConfigMap app, key Cargo.lock: fork 0.2.0")
 	if result.RequeueAfter <= 0 || result.RequeueAfter > 15*time.Second {
 		t.Errorf("a mirror that syncs is looked at again in %v", result.RequeueAfter)
 	}

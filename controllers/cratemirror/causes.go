@@ -8,6 +8,7 @@ import (
 
 	"github.com/crateyard/crateyard/api/v1alpha1"
 	"github.com/crateyard/crateyard/controllers/internal/conditions"
+	"github.com/crateyard/crateyard/controllers/internal/outcome"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -113,7 +114,7 @@ func lockfilesReady(f *facts, was func(string) *metav1.Condition) metav1.Conditi
 			}
 		}
 	}
-	all := fmt.Sprintf("%d lockfiles name %d versions", len(f.lockfiles), versions)
+	all := outcome.Count(len(f.lockfiles), "lockfile names ", "lockfiles name ") + outcome.Count(versions, "version", "versions")
 	switch {
 	case len(wrong) > 0:
 		return conditions.False(typ, reason, f.text(some(wrong, "lockfiles")+"; the others are in effect, and of these what they last held"))

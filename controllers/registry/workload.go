@@ -60,6 +60,9 @@ func checkWorkload(r *v1alpha1.Registry, f facts) finding {
 	if found := deploymentTrouble(r, f); found.reason != "" {
 		return found
 	}
+	if want > 1 && st.ReadyReplicas >= want {
+		return finding{v1alpha1.ReasonStarting, fmt.Sprintf("%d pods are ready; those of the version before are being replaced", st.ReadyReplicas), f.troubles[""]}
+	}
 	if want > 1 && st.ReadyReplicas > 0 {
 		return finding{v1alpha1.ReasonStarting, fmt.Sprintf("%d of %d pods are ready; the others start, or are replaced", st.ReadyReplicas, want), f.troubles[""]}
 	}

@@ -79,17 +79,9 @@ func status(u *v1alpha1.RegistryUser, f facts, err error, now time.Time) v1alpha
 // readyMessage is what Ready says when all is as the spec wants it.
 func readyMessage(u *v1alpha1.RegistryUser, f facts) string {
 	if f.user != nil && f.user.Suspended {
-		return fmt.Sprintf("user %s is suspended at Registry %s, as spec.access says: its %s refused", u.UserName(), u.Spec.RegistryRef.Name, count(len(u.Spec.Tokens), "token is", "tokens are"))
+		return fmt.Sprintf("user %s is suspended at Registry %s, as spec.access says: its %s refused", u.UserName(), u.Spec.RegistryRef.Name, outcome.Count(len(u.Spec.Tokens), "token is", "tokens are"))
 	}
-	return fmt.Sprintf("user %s is at Registry %s with %s", u.UserName(), u.Spec.RegistryRef.Name, count(len(u.Spec.Tokens), "token", "tokens"))
-}
-
-// count puts a number before a word in the form that goes with it.
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
+	return fmt.Sprintf("user %s is at Registry %s with %s", u.UserName(), u.Spec.RegistryRef.Name, outcome.Count(len(u.Spec.Tokens), "token", "tokens"))
 }
 
 // readySays keeps one trouble from being told by several conditions.
@@ -114,7 +106,7 @@ func tokensReady(u *v1alpha1.RegistryUser, f facts, err error) metav1.Condition 
 	was := meta.FindStatusCondition(u.Status.Conditions, typ)
 	switch {
 	case f.tokensReady:
-		return conditions.True(typ, v1alpha1.ReasonTokensIssued, count(len(f.tokens), "token lies in its Secret", "tokens lie in their Secrets"))
+		return conditions.True(typ, v1alpha1.ReasonTokensIssued, outcome.Count(len(f.tokens), "token lies in its Secret", "tokens lie in their Secrets"))
 	case err != nil && (f.user != nil || was != nil && was.Message == readySays): // which is of another trouble now
 		reason := v1alpha1.ReasonFailed
 		if stalled, ok := outcome.IsStalled(err); ok {

@@ -1,6 +1,7 @@
 package outcome
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -34,4 +35,12 @@ func Clip(s string, n int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+// Count puts a number before a word in the form that goes with it.
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
