@@ -83,6 +83,7 @@ func run(ctx context.Context, rounds int, length time.Duration, write, only stri
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a leftover in the temporary folder harms nobody
+	_ = spread(dir)                          // another filesystem has no such flag, and no need of it
 	b := &bench{dir: dir, rounds: rounds, length: length}
 	defer func() {
 		if cerr := b.close(); err == nil {

@@ -114,7 +114,6 @@ func (b *bench) cargo(ctx context.Context, dir, index string, args ...string) (t
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = os.RemoveAll(home) }() // the whole folder goes at the end
 	config := fmt.Sprintf("[source.crates-io]\nreplace-with = \"it\"\n[source.it]\nregistry = %q\n", index)
 	if err := os.WriteFile(filepath.Join(home, "config.toml"), []byte(config), 0o644); err != nil {
 		return 0, err
