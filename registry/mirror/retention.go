@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -72,7 +71,7 @@ func (m *Mirror) retain(ctx context.Context) (removed int64, err error) {
 
 // locked gives what the mirror's lockfiles name, as NAME@VERSION; nil: the mirror is another one by now, with other lockfiles maybe.
 func (m *Mirror) locked(ctx context.Context) (map[string]bool, error) {
-	locks, err := m.Catalog.MirrorLockfiles(ctx, m.Row.ID)
+	wants, err := m.wants(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -81,13 +80,9 @@ func (m *Mirror) locked(ctx context.Context) (map[string]bool, error) {
 		return nil, nil
 	}
 	names := map[string]bool{}
-	for _, l := range locks {
-		var pins []pin
-		if err := json.Unmarshal([]byte(l.Pins), &pins); err != nil {
-			return nil, fmt.Errorf("lockfile %s in the catalog: %w", l.Name, err)
-		}
-		for _, p := range pins {
-			names[p[0]+"@"+p[1]] = true
+	for _, l := range wants.Lockfiles {
+		for _, p := range l.Packages {
+			names[p.Name+"@"+p.Version] = true
 		}
 	}
 	return names, err

@@ -70,7 +70,7 @@ func (m *Mirror) sync(ctx context.Context) error {
 	}
 	last := readSync(row.Status)
 	now := time.Now().UTC()
-	s := &syncing{m: m, began: time.Now(), pins: map[catalog.MirrorKey]int{}, state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
+	s := &syncing{m: m, began: now, pins: map[catalog.MirrorKey]int{}, state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
 		LastEnded: last.LastEnded, LastSuccessful: last.LastSuccessful}}
 	wants, err := m.wants(ctx)
 	if err != nil {
