@@ -384,15 +384,7 @@ func continues(resp *http.Response, offset int64) bool {
 
 // store puts the whole file into the storage and notes it, and gives the note.
 func (d *download) store(ctx context.Context, license string, inspected bool) (*catalog.MirrorCrate, <-chan struct{}, error) {
-	w, err := storage.CreateBatched(ctx, d.m.Store)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = w.Cancel() }() // after a commit it does nothing
-	if _, err := d.spool.WriteTo(w); err != nil {
-		return nil, nil, err
-	}
-	durable, err := w.Commit(ctx, storage.MirrorKey(d.m.Name(), d.name, d.num, d.SHA256))
+	durable, err := storage.PutBatched(ctx, d.m.Store, storage.MirrorKey(d.m.Name(), d.name, d.num, d.SHA256), d.spool)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,7 +3,10 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -12,18 +15,47 @@ import (
 // batcher is a store that can make many blobs durable in one go.
 type batcher interface {
 	createBatched(ctx context.Context) (Writer, error)
+	putBatched(ctx context.Context, key string, blob io.WriterTo) (durable func() error, err error)
 }
 
 // CreateBatched is Create for one of many blobs whose durability nobody waits for one by one, such as a cache that fills: where the store can, those
 // that are waited for at the same time share one sync.
 func CreateBatched(ctx context.Context, store Store) (Writer, error) {
-	for s := store; ; {
+	if b := batcherOf(store); b != nil {
+		return b.createBatched(ctx)
+	}
+	return store.Create(ctx)
+}
+
+// PutBatched is CreateBatched, Write and Commit for a blob that is there whole: none of it is waited for.
+func PutBatched(ctx context.Context, store Store, key string, blob io.WriterTo) (durable func() error, err error) {
+	if b := batcherOf(store); b != nil {
+		return b.putBatched(ctx, key, blob)
+	}
+	return put(ctx, store, key, blob)
+}
+
+func put(ctx context.Context, store Store, key string, blob io.WriterTo) (durable func() error, err error) {
+	w, err := CreateBatched(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = w.Cancel() }() // after a commit it does nothing
+	if _, err := blob.WriteTo(w); err != nil {
+		return nil, err
+	}
+	return w.Commit(ctx, key)
+}
+
+// batcherOf gives what is below a store and can do so; nil: nothing can.
+func batcherOf(s Store) batcher {
+	for {
 		if b, ok := s.(batcher); ok {
-			return b.createBatched(ctx)
+			return b
 		}
 		u, ok := s.(interface{ Unwrap() Store })
 		if !ok {
-			return store.Create(ctx)
+			return nil
 		}
 		s = u.Unwrap()
 	}
@@ -37,6 +69,51 @@ func (f *Filesystem) createBatched(context.Context) (Writer, error) {
 	}
 	w.batched = canSyncAll
 	return w, nil
+}
+
+// putBatched writes the file under its key at once, where nothing is yet. By way of incoming, all who write at the same time change that one folder, and
+// wait for each other longer than they write. As after Commit, a crash may leave a file that is not whole under a key that the catalog does not name; who
+// stores the blob again puts a whole one in its place. In a folder that other servers share, it cannot be told whose file has to go when one breaks off.
+func (f *Filesystem) putBatched(ctx context.Context, key string, blob io.WriterTo) (func() error, error) {
+	if f.shared || !canSyncAll || !fs.ValidPath(key) {
+		return put(ctx, f, key, blob)
+	}
+	file, err := createNew(f.self, key)
+	if errors.Is(err, fs.ErrNotExist) && f.makeAll(path.Dir(key)) == nil {
+		file, err = createNew(f.self, key)
+	}
+	if err != nil { // something is there, or somebody takes the folder away
+		return put(ctx, f, key, blob)
+	}
+	if _, err := blob.WriteTo(file); err != nil {
+		return nil, diskFault(errors.Join(err, f.takeBack(file, key), file.Close()))
+	}
+	if err := file.Close(); err != nil {
+		return nil, diskFault(err)
+	}
+	return f.batchedSync(), nil
+}
+
+// takeBack removes the file of a key, unless another has taken its place.
+func (f *Filesystem) takeBack(file *os.File, key string) error {
+	ours, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := f.root.Lstat(key)
+	if err != nil || !os.SameFile(ours, there) {
+		return nil // nothing of it is left
+	}
+	if err := f.root.Remove(key); err != nil {
+		return fmt.Errorf("remove what was written of %s: %w", key, err)
+	}
+	return nil
+}
+
+// batchedSync gives what makes all durable that was written until now.
+func (f *Filesystem) batchedSync() func() error {
+	written := f.batches.begun.Load()
+	return func() error { return diskFault(f.batches.after(written, f.syncAll)) }
 }
 
 // commitBatched gives the file its key. One sync of all makes it durable, and the folders above it, too, whoever made them.
@@ -57,8 +134,7 @@ func (w *fsWriter) commitBatched(key string) (func() error, error) {
 	if err := w.file.Close(); err != nil {
 		return nil, diskFault(err)
 	}
-	written := w.store.batches.begun.Load()
-	return func() error { return diskFault(w.store.batches.after(written, w.store.syncAll)) }, nil
+	return w.store.batchedSync(), nil
 }
 
 // makeAll makes a folder, and those above it where they are missing, which is rare.

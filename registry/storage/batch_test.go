@@ -1,7 +1,10 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
+	"io"
+	"io/fs"
 	"testing"
 )
 
@@ -64,5 +67,84 @@ func TestBatchesAfterFailure(t *testing.T) {
 	}
 	if err := b.after(1, func() error { return bad }); err != nil {
 		t.Error("what was written before the second sync is durable:", err)
+	}
+}
+
+// brokenBlob gives a part of its bytes, and then fails; done is called before it does.
+type brokenBlob struct {
+	part []byte
+	done func()
+}
+
+func (b brokenBlob) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(b.part)
+	b.done()
+	return int64(n), errors.Join(err, errBroken)
+}
+
+var errBroken = errors.New("it broke off")
+
+// A blob that is put whole is there at once, in a folder of one server and in a shared one; a part of it, which a crash has left under its key, gives way.
+func TestPutBatched(t *testing.T) {
+	for name, open := range map[string]func(string) (*Filesystem, error){"alone": OpenFilesystem, "shared": OpenSharedFilesystem} {
+		t.Run(name, func(t *testing.T) {
+			f, err := open(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, before := range []string{"nothing", "a part of it"} {
+				key, data := blobOf("a", "1.0.0", 50_000)
+				if before != "nothing" {
+					if err := f.root.WriteFile(key, data[:100], 0o640); err != nil {
+						t.Fatal(err)
+					}
+				}
+				durable, err := PutBatched(t.Context(), f, key, bytes.NewReader(data))
+				if err != nil {
+					t.Fatal(before, err)
+				}
+				if err := durable(); err != nil {
+					t.Error(before, err)
+				}
+				if got, err := f.root.ReadFile(key); err != nil || !bytes.Equal(got, data) {
+					t.Errorf("after %s: %d of %d bytes: %v", before, len(got), len(data), err)
+				}
+			}
+			if left, err := f.names(f.incoming); err != nil || len(left) > 0 {
+				t.Errorf("left in %s: %q %v", f.incoming, left, err)
+			}
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A blob that cannot be written whole is not there, and takes nobody else's place away.
+func TestPutBatchedBreaksOff(t *testing.T) {
+	f, err := OpenFilesystem(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, data := blobOf("a", "1.0.0", 50_000)
+	if _, err := PutBatched(t.Context(), f, key, brokenBlob{data[:100], func() {}}); !errors.Is(err, errBroken) {
+		t.Error(err)
+	}
+	if _, err := f.Stat(t.Context(), key); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("a part of it is there:", err)
+	}
+	_, err = PutBatched(t.Context(), f, key, brokenBlob{data[:100], func() {
+		if _, err := PutBatched(t.Context(), f, key, bytes.NewReader(data)); err != nil {
+			t.Error(err)
+		}
+	}})
+	if !errors.Is(err, errBroken) {
+		t.Error(err)
+	}
+	if got, err := f.root.ReadFile(key); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("what another stored meanwhile has %d of %d bytes: %v", len(got), len(data), err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
 	}
 }

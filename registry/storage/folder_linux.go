@@ -27,10 +27,21 @@ func identify(root *os.File, dir string) folderID {
 
 // createNew makes a file below the open folder root, for writing. It is errors.ErrUnsupported where that takes more than one call.
 func createNew(root *os.File, name string) (*os.File, error) {
+	return open(root, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW, 0o640)
+}
+
+// openBelow opens a file below the open folder root, for reading. It is errors.ErrUnsupported where that takes more than one call.
+func openBelow(root *os.File, name string) (*os.File, error) {
+	return open(root, name, unix.O_RDONLY, 0)
+}
+
+// open is openat2 with what an os.Root promises: no name and no link leads out of root. Old kernels do not know it (before 5.6), some sandboxes refuse it.
+func open(root *os.File, name string, flags int, mode uint64) (*os.File, error) {
+	how := unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Mode: mode, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
 	var file *os.File
 	err := below(root, func(fd int) error {
 		for {
-			n, err := unix.Openat(fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o640)
+			n, err := unix.Openat2(fd, name, &how)
 			if err == nil {
 				file = os.NewFile(uintptr(n), name)
 			}
@@ -39,10 +50,13 @@ func createNew(root *os.File, name string) (*os.File, error) {
 			}
 		}
 	})
-	if err != nil {
-		return nil, &os.PathError{Op: "create", Path: name, Err: err}
+	switch err {
+	case nil:
+		return file, nil
+	case unix.ENOSYS, unix.EPERM, unix.EAGAIN: // the last when somebody moves folders about
+		return nil, errors.ErrUnsupported
 	}
-	return file, nil
+	return nil, &os.PathError{Op: "open", Path: name, Err: err}
 }
 
 // makeFolder makes a folder below the open folder root.

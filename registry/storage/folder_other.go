@@ -21,3 +21,6 @@ func renameNew(*os.File, string, string) error { return errors.ErrUnsupported }
 
 // mayWrite does not exist here.
 func mayWrite(*os.File, string) error { return errors.ErrUnsupported }
+
+// openBelow does not exist here.
+func openBelow(*os.File, string) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -17,8 +17,8 @@ const incoming = "incoming"
 // staleAge is how old what lies in incoming of a shared folder must be before another server removes it: no upload takes so long.
 const staleAge = 24 * time.Hour
 
-// Filesystem is a Store in one folder. Keys cannot lead out of it: they are checked, and all but
-// the making and naming of new files goes through an os.Root.
+// Filesystem is a Store in one folder. Keys cannot lead out of it: they are checked, and what opens files and folders holds to the folder as an
+// os.Root does.
 type Filesystem struct {
 	root     *os.Root
 	incoming string   // this server's part of incoming, or all of it
@@ -121,7 +121,7 @@ func (f *Filesystem) create() (*fsWriter, error) {
 	return &fsWriter{file: file, store: f, name: name}, nil
 }
 
-// createFile makes a file that is not there yet. An os.Root opens all folders on the way one by one, which takes three times as many calls.
+// createFile makes a file that is not there yet. An os.Root opens all folders on the way one by one, which takes several times as many calls.
 func (f *Filesystem) createFile(name string) (*os.File, error) {
 	file, err := createNew(f.self, name)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -132,7 +132,10 @@ func (f *Filesystem) createFile(name string) (*os.File, error) {
 
 // Open opens a blob.
 func (f *Filesystem) Open(_ context.Context, key string) (Blob, error) {
-	file, err := f.root.Open(key)
+	file, err := openBelow(f.self, key)
+	if errors.Is(err, errors.ErrUnsupported) {
+		file, err = f.root.Open(key)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -113,9 +113,20 @@ func TestFilesystemKeysStayInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := openFS(t, filepath.Join(dir, "store"))
-	for _, key := range []string{"../outside", "crates/../../outside", "/etc/passwd"} {
+	for link, to := range map[string]string{"link": "../outside", "folder": ".."} {
+		if err := os.Symlink(to, filepath.Join(dir, "store", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"../outside", "crates/../../outside", "/etc/passwd", "link", "folder/outside"} {
 		if _, err := f.Open(t.Context(), key); err == nil {
 			t.Errorf("%q can be read", key)
+		}
+		if file, err := f.createFile(key); err == nil {
+			t.Errorf("%q can be made: %v", key, file.Close())
+		}
+		if key == "link" { // whose own place may be taken
+			continue
 		}
 		if _, err := write(t, f, "x").Commit(t.Context(), key); err == nil {
 			t.Errorf("%q can be written", key)
