@@ -114,7 +114,7 @@ func (m *Mirror) put(ctx context.Context, row catalog.MirrorCrate, r io.Reader) 
 	row.UsedAt = row.StoredAt
 	row.Generation = m.Row.Generation
 	select {
-	case <-m.writer.crate(m.Row.ID, row, durable):
+	case <-m.writer.crate(m.Row.ID, row, durable, nil):
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -87,13 +87,29 @@ func (m *Mirror) fromStore(ctx context.Context, row *catalog.MirrorCrate, open b
 		return m.given(a, row.Name, row.Num), nil
 	}
 	var err error
-	if a.Blob, err = m.Store.Open(ctx, a.Key); err == nil {
+	if a.Blob, err = m.openWhole(ctx, *row); err == nil {
 		return m.given(a, row.Name, row.Num), nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	m.Log.Warn("A stored archive of a mirror is gone from the storage; it is fetched again", "mirror", m.Name(), "key", a.Key)
 	return nil, m.lost(ctx, *row)
+}
+
+// openWhole opens a stored archive. One of which a part is there is as good as gone, and the error is fs.ErrNotExist, too.
+func (m *Mirror) openWhole(ctx context.Context, row catalog.MirrorCrate) (storage.Blob, error) {
+	blob, err := m.Store.Open(ctx, storage.MirrorKey(m.Name(), row.Name, row.Num, row.SHA256))
+	if err != nil {
+		return nil, err
+	}
+	info, err := blob.Stat()
+	if err == nil && info.Size() != row.Size {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, errors.Join(err, blob.Close())
+	}
+	return blob, nil
 }
 
 func (m *Mirror) given(a *Archive, name, num string) *Archive {
@@ -150,11 +166,16 @@ func (m *Mirror) fetchKey(name, num string) string { return m.cratePrefix + name
 // lost forgets that an archive is stored.
 func (m *Mirror) lost(ctx context.Context, row catalog.MirrorCrate) error {
 	m.crates.Invalidate(m.fetchKey(row.Name, row.Num))
-	now, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, row.Name, row.Num)
-	if err == nil && now != nil {
-		_, err = m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, 0, *now)
+	for range 3 { // its use may be noted in between
+		now, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, row.Name, row.Num)
+		if err != nil || now == nil {
+			return err
+		}
+		if gone, err := m.Catalog.DeleteMirrorCrate(ctx, m.Row.ID, 0, *now); gone || err != nil {
+			return err
+		}
 	}
-	return err
+	return nil // it is used and used again, by who finds it gone, too
 }
 
 // admitVersion refuses a version that the policy denies.
@@ -349,7 +370,6 @@ func (m *Mirror) complete(ctx context.Context, d *download, l line) error {
 
 // note says that an archive is stored. Where others need to know, it waits until they do.
 func (m *Mirror) note(ctx context.Context, d *download, row *catalog.MirrorCrate, noted <-chan struct{}) {
-	m.crates.Set(m.fetchKey(row.Name, row.Num), row)
 	if m.Spec.Retention.MaxSize > 0 {
 		m.grew.Store(true)
 	}

@@ -371,7 +371,7 @@ func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error
 	}
 	now := time.Now()
 	row := catalog.MirrorCrate{Name: name, Num: num, SHA256: sum, Size: n, StoredAt: now, UsedAt: now, Generation: i.m.Row.Generation}
-	i.new.crates = append(i.new.crates, storing{i.m.Row.ID, row, durable})
+	i.new.crates = append(i.new.crates, storing{i.m.Row.ID, row, durable, nil})
 	i.out.Crates++
 	return nil
 }

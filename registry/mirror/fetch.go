@@ -391,5 +391,7 @@ func (d *download) store(ctx context.Context, license string, inspected bool) (*
 	now := time.Now()
 	row := catalog.MirrorCrate{Name: d.name, Num: d.num, SHA256: d.SHA256, Size: d.received, License: license, Inspected: inspected, Pinned: d.pinned, StoredAt: now, UsedAt: now,
 		Generation: d.m.Row.Generation}
-	return &row, d.m.writer.crate(d.m.Row.ID, row, durable), nil
+	key := d.m.fetchKey(row.Name, row.Num)
+	d.m.crates.Set(key, &row)
+	return &row, d.m.writer.crate(d.m.Row.ID, row, durable, func() { d.m.crates.Invalidate(key) }), nil
 }

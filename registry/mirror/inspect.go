@@ -13,7 +13,6 @@ import (
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/crate"
 	"github.com/crateyard/crateyard/registry/mirror/policy"
-	"github.com/crateyard/crateyard/registry/storage"
 )
 
 // inspectMost is how many stored archives are looked into at once.
@@ -72,7 +71,7 @@ func (m *Mirror) inspectAll(ctx context.Context, stored map[string]catalog.Mirro
 	}
 	for _, row := range todo {
 		g.Go(func() error {
-			blob, err := m.Store.Open(ctx, storage.MirrorKey(m.Name(), row.Name, row.Num, row.SHA256))
+			blob, err := m.openWhole(ctx, row)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // it is fetched again, and looked into then
 			}

@@ -102,9 +102,9 @@ func (w *writer) checked(id int64, name string, at time.Time) {
 	})
 }
 
-// crate notes that an archive is stored, once it is durable.
-func (w *writer) crate(id int64, m catalog.MirrorCrate, durable func() error) <-chan struct{} {
-	return w.add(200, func(*catalog.MirrorWrites) { w.stored = append(w.stored, storing{id, m, durable}) })
+// crate notes that an archive is stored, once it is durable. lost is called when it is not; nil: nobody takes it for stored before it is noted.
+func (w *writer) crate(id int64, m catalog.MirrorCrate, durable func() error, lost func()) <-chan struct{} {
+	return w.add(200, func(*catalog.MirrorWrites) { w.stored = append(w.stored, storing{id, m, durable, lost}) })
 }
 
 // storing is an archive that is on its way to the disk.
@@ -112,6 +112,7 @@ type storing struct {
 	id      int64
 	crate   catalog.MirrorCrate
 	durable func() error
+	lost    func()
 }
 
 // settle moves what is durable among the writes. What is not durable is not noted, and so fetched again.
@@ -119,6 +120,9 @@ func (w *writer) settle(stored []storing, p *catalog.MirrorWrites) {
 	for _, s := range stored {
 		if err := s.durable(); err != nil {
 			w.log.Error("An archive of a mirror cannot be stored", "crate", s.crate.Name, "version", s.crate.Num, "error", err)
+			if s.lost != nil {
+				s.lost()
+			}
 			continue
 		}
 		p.Crates[s.id] = append(p.Crates[s.id], s.crate)

@@ -3,10 +3,8 @@ package storage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -73,7 +71,8 @@ func (f *Filesystem) createBatched(context.Context) (Writer, error) {
 
 // putBatched writes the file under its key at once, where nothing is yet. By way of incoming, all who write at the same time change that one folder, and
 // wait for each other longer than they write. As after Commit, a crash may leave a file that is not whole under a key that the catalog does not name; who
-// stores the blob again puts a whole one in its place. In a folder that other servers share, it cannot be told whose file has to go when one breaks off.
+// stores the blob again puts a whole one in its place. In a folder that other servers share, all go by way of incoming,
+// so that no two have one file open.
 func (f *Filesystem) putBatched(ctx context.Context, key string, blob io.WriterTo) (func() error, error) {
 	if f.shared || !canSyncAll || !fs.ValidPath(key) {
 		return put(ctx, f, key, blob)
@@ -86,28 +85,13 @@ func (f *Filesystem) putBatched(ctx context.Context, key string, blob io.WriterT
 		return put(ctx, f, key, blob)
 	}
 	if _, err := blob.WriteTo(file); err != nil {
-		return nil, diskFault(errors.Join(err, f.takeBack(file, key), file.Close()))
+		// Another may have put its own in this one's place, so no name is taken away: what is left is swept, and takes no room till then.
+		return nil, diskFault(errors.Join(err, file.Truncate(0), file.Close()))
 	}
 	if err := file.Close(); err != nil {
 		return nil, diskFault(err)
 	}
 	return f.batchedSync(), nil
-}
-
-// takeBack removes the file of a key, unless another has taken its place.
-func (f *Filesystem) takeBack(file *os.File, key string) error {
-	ours, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	there, err := f.root.Lstat(key)
-	if err != nil || !os.SameFile(ours, there) {
-		return nil // nothing of it is left
-	}
-	if err := f.root.Remove(key); err != nil {
-		return fmt.Errorf("remove what was written of %s: %w", key, err)
-	}
-	return nil
 }
 
 // batchedSync gives what makes all durable that was written until now.
@@ -156,17 +140,25 @@ type batches struct {
 	mu    sync.Mutex // held by the one that syncs
 	begun atomic.Int64
 	done  int64 // the last that went well
+
+	failed int64 // the last that did not, and why
+	err    error
 }
 
-// after makes all durable that was written before the sync of a number began: the one after it, or any later one, does for that.
+// after makes all durable that was written before the sync of a number began: the one after it, or any later one, does for that, as long as none has failed
+// in between. The system tells once what it could not write, and forgets it: to sync again would go well.
 func (b *batches) after(number int64, syncAll func() error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if number < b.failed {
+		return b.err
+	}
 	if b.done > number {
 		return nil
 	}
 	n := b.begun.Add(1)
 	if err := syncAll(); err != nil {
+		b.failed, b.err = n, err
 		return err
 	}
 	b.done = n

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,23 +28,25 @@ func identify(root *os.File, dir string) folderID {
 
 // createNew makes a file below the open folder root, for writing. It is errors.ErrUnsupported where that takes more than one call.
 func createNew(root *os.File, name string) (*os.File, error) {
-	return open(root, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW, 0o640)
+	// Another filesystem that is mounted below is none that syncAll syncs, nor one into which a file can be renamed.
+	return open(root, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW, 0o640, unix.RESOLVE_NO_XDEV)
 }
 
 // openBelow opens a file below the open folder root, for reading. It is errors.ErrUnsupported where that takes more than one call.
 func openBelow(root *os.File, name string) (*os.File, error) {
-	return open(root, name, unix.O_RDONLY, 0)
+	return open(root, name, unix.O_RDONLY, 0, 0)
 }
 
 // open is openat2 with what an os.Root promises: no name and no link leads out of root. Old kernels do not know it (before 5.6), some sandboxes refuse it.
-func open(root *os.File, name string, flags int, mode uint64) (*os.File, error) {
-	how := unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Mode: mode, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
+func open(root *os.File, name string, flags int, mode, resolve uint64) (*os.File, error) {
+	how := unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC | unix.O_LARGEFILE, Mode: mode, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | resolve}
+	path := filepath.Join(root.Name(), name)
 	var file *os.File
 	err := below(root, func(fd int) error {
 		for {
 			n, err := unix.Openat2(fd, name, &how)
 			if err == nil {
-				file = os.NewFile(uintptr(n), name)
+				file = os.NewFile(uintptr(n), path)
 			}
 			if err != unix.EINTR {
 				return err
@@ -53,10 +56,11 @@ func open(root *os.File, name string, flags int, mode uint64) (*os.File, error) 
 	switch err {
 	case nil:
 		return file, nil
-	case unix.ENOSYS, unix.EPERM, unix.EAGAIN: // the last when somebody moves folders about
+	case unix.ENOSYS, unix.EPERM, unix.EAGAIN, // the last when somebody moves folders about
+		unix.EXDEV: // an os.Root has better words for it
 		return nil, errors.ErrUnsupported
 	}
-	return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	return nil, &os.PathError{Op: "open", Path: path, Err: err}
 }
 
 // makeFolder makes a folder below the open folder root.

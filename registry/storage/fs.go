@@ -17,8 +17,8 @@ const incoming = "incoming"
 // staleAge is how old what lies in incoming of a shared folder must be before another server removes it: no upload takes so long.
 const staleAge = 24 * time.Hour
 
-// Filesystem is a Store in one folder. Keys cannot lead out of it: they are checked, and what opens files and folders holds to the folder as an
-// os.Root does.
+// Filesystem is a Store in one folder. Keys cannot lead out of it: they are checked, and files are made and opened as an os.Root does it. Only the folders of a
+// batch are made, and new files named, by calls that would follow links which somebody planted there.
 type Filesystem struct {
 	root     *os.Root
 	incoming string   // this server's part of incoming, or all of it

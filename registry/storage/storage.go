@@ -2,7 +2,7 @@
 // written once and never changed. What a blob means is the catalog's to know; a blob that the catalog does not name is
 // rubbish of a publish that failed and may be swept when it is old.
 //
-// A writer's bytes become visible with Commit, whole, or not at all.
+// A writer's bytes become visible with Commit, whole, or not at all. Only PutBatched may leave a part of a blob that nobody was told of.
 package storage
 
 import (
