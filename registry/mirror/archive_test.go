@@ -63,7 +63,7 @@ func TestArchiveThatIsLostOnItsWay(t *testing.T) {
 	}
 	o.mirror().writer.settled(t.Context())
 	if row, err := o.mirror().stored(t.Context(), "acme", "1.0.0"); row != nil || err != nil {
-		t.Errorf("it is taken for stored: %+v %v", row, err)
+		t.Fatalf("it is taken for stored: %+v %v", row, err)
 	}
 	disk.fullLater.Store(false)
 	if got, err := o.archive(); err != nil || got != want {
