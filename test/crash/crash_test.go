@@ -24,7 +24,7 @@ import (
 func kills(t *testing.T) int {
 	text, ok := os.LookupEnv("CRATEYARD_KILLS")
 	if !ok {
-		return 40
+		return 20
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -34,6 +34,7 @@ func kills(t *testing.T) int {
 }
 
 func TestSQLiteAndFilesystem(t *testing.T) {
+	t.Parallel()
 	run(t, func() (serve.Options, backends) {
 		data := t.TempDir()
 		config := registry.DefaultConfig()
@@ -44,6 +45,7 @@ func TestSQLiteAndFilesystem(t *testing.T) {
 
 // The server dies, and not what it keeps its things in.
 func TestPostgresAndS3(t *testing.T) {
+	t.Parallel()
 	pg, err := postgres.Start(postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +72,7 @@ func TestPostgresAndS3(t *testing.T) {
 
 const (
 	clients = 4  // work at the same time, each on a crate of its own
-	most    = 25 // kills of one registry, for all of it is looked at after each
+	most    = 15 // kills of one registry, for all of it is looked at after each
 )
 
 // run kills the servers of one registry after the other.

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -32,8 +31,11 @@ type cluster struct {
 
 // start brings the cluster up, with the image loaded and the operator running.
 func start(t *testing.T) *cluster {
-	_, here, _, _ := runtime.Caller(0)
-	c := &cluster{root: filepath.Join(filepath.Dir(here), "..", "..")}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{root: root}
 	c.tool = filepath.Join(c.root, "bin", "cluster")
 	for _, file := range []string{c.tool, filepath.Join(c.root, "bin", "image.tar")} {
 		if _, err := os.Stat(file); err != nil {

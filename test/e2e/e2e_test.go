@@ -265,7 +265,7 @@ func imageUpgraded(t *testing.T, c *cluster) {
 // nextImage makes an image of a later version and loads it.
 func nextImage(t *testing.T, c *cluster) {
 	t.Helper()
-	c.sh(t, `CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/crateyard/crateyard/cmd.version=v9.9.9" -o bin/next/crateyard .
+	c.sh(t, `CGO_ENABLED=0 go build -ldflags "-s -w -X github.com/crateyard/crateyard/cmd.version=v9.9.9" -o bin/next/crateyard .
 		go run -C hack/image . --binary "$PWD/bin/next/crateyard" --ca /etc/ssl/certs/ca-certificates.crt --tag crateyard:next -o "$PWD/bin/next/image.tar"`)
 	c.must(t, c.tool, "load", "--name", "e2e", filepath.Join(c.root, "bin", "next", "image.tar"))
 }

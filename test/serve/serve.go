@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,8 +20,10 @@ import (
 
 // Binary builds the program and gives its path.
 var Binary = sync.OnceValues(func() (string, error) {
-	_, here, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(here), "..", "..")
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
 	out := filepath.Join(root, "bin", "crateyard")
 	// One after the other: who builds second finds it done, and does not write the file that others start meanwhile.
 	unlock, err := lock(out + ".lock")
@@ -37,6 +38,19 @@ var Binary = sync.OnceValues(func() (string, error) {
 	}
 	return out, nil
 })
+
+// Root gives the folder of the module that this process was started in, as every test is.
+func Root() (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOMOD: %w", err)
+	}
+	file := strings.TrimSpace(string(out))
+	if file == "" || file == os.DevNull {
+		return "", errors.New("this is started outside of the module, whose program it is to build")
+	}
+	return filepath.Dir(file), nil
+}
 
 // lock waits until no other process has the file locked.
 func lock(path string) (unlock func(), err error) {
