@@ -114,6 +114,7 @@ func Open(ctx context.Context, c Config, version string, logs io.Writer) (_ *Ser
 			Shadowing: publish.Shadowing(s.config.Publishing.Shadowing), NewCratesRestricted: s.config.Publishing.NewCrates == "Restricted"},
 		Web: web.Handler(web.Site{Name: c.Name, URL: s.config.URL, Version: version, Private: private}),
 	}
+	s.api.StoreIsLocal = c.Storage.S3 == nil
 	if p, ok := s.backends.Store.(storage.Presigner); ok && c.Storage.Delivery == "Redirect" {
 		s.api.Presign = p.Presign
 		if c.Scrub.Rate <= 0 {
@@ -247,7 +248,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	})
 	handler := s.api.Handler()
 	s.gate.Open(handler)
-	s.conns.Answer(s.api.IndexPath(), handler)
+	s.conns.Answer(s.api.AnswersSoon, handler)
 	s.waiting.Store(nil)
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()

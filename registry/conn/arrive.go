@@ -122,12 +122,12 @@ func isText(s []byte) bool {
 func (c *Conn) answer(p, target []byte) (answered bool, err error) {
 	l := c.listener
 	a := l.arrivals.Load()
-	if a == nil || p[0] != 'G' || !isPlainPath(target, a.prefix) {
+	if a == nil || p[0] != 'G' || !isPlainPath(target) {
 		return false, nil
 	}
 	l.inFlight.Add(1) // before it is known whether the listener has stopped: Drain waits for what is counted
 	defer l.inFlight.Add(-1)
-	if l.stopped.Load() {
+	if l.stopped.Load() || !a.are(string(target)) {
 		return false, nil
 	}
 	s := scratches.Get().(*scratch)
@@ -157,11 +157,9 @@ func (c *Conn) answer(p, target []byte) (answered bool, err error) {
 	return true, err
 }
 
-// isPlainPath reports whether a target begins with prefix in the form in which it will be understood. Dots, slashes and escapes can make another
-// path of it.
-func isPlainPath(target []byte, prefix string) bool {
-	return len(target) > len(prefix) && string(target[:len(prefix)]) == prefix &&
-		!bytes.Contains(target, []byte("//")) && !bytes.Contains(target, []byte("/.")) && bytes.IndexByte(target, '%') < 0
+// isPlainPath reports whether a target has the form in which it will be understood. Dots, slashes and escapes can make another path of it.
+func isPlainPath(target []byte) bool {
+	return !bytes.Contains(target, []byte("//")) && !bytes.Contains(target, []byte("/.")) && bytes.IndexByte(target, '%') < 0
 }
 
 // deadlineEvery is how often deadlines are set: to do so for each of a thousand requests a second would cost more than to read them.

@@ -1,5 +1,5 @@
 // Package conn is the connections of the public address, below net/http's server: answers of two writes leave in one system call and one packet
-// (gather.go), and the requests that a registry gets most, those for index files, are answered where they arrive (arrive.go). A server that dies resets
+// (gather.go), and the requests that a registry gets most, those for index files and small archives, are answered where they arrive (arrive.go). A server that dies resets
 // its connections, so that cargo asks another (reset.go).
 package conn
 
@@ -47,14 +47,17 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // arrivals are the requests that are answered where they arrive.
 type arrivals struct {
-	prefix  string // of their paths
+	are     func(path string) bool
 	handler http.Handler
 }
 
-// Answer has a handler answer plain GET requests for paths that begin with prefix, from now on, without the server. The contexts of these requests do not
-// end when the client goes away, so the handler must be one that answers soon. It says a body's type, sets headers before the status, and none with 204
-// and 304 that speak of a body; it flushes nothing.
-func (l *Listener) Answer(prefix string, h http.Handler) { l.arrivals.Store(&arrivals{prefix, h}) }
+// Answer has a handler answer plain GET requests for the paths that are says, from now on, without the server. The contexts of these requests do not
+// end when the client goes away, and its time to take the answer is the server's WriteTimeout, so they must be such as the handler answers soon, and in short. It
+// says a body's type, sets headers before the status, and none with 204 and 304 that speak of a body; it flushes nothing. are waits for nobody. The path that it
+// is given may have a query behind it.
+func (l *Listener) Answer(are func(path string) bool, h http.Handler) {
+	l.arrivals.Store(&arrivals{are, h})
+}
 
 // Stop has the server answer all requests that arrive from now on.
 func (l *Listener) Stop() { l.stopped.Store(true) }
@@ -67,7 +70,7 @@ func (l *Listener) Drain(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.New("clients did not take what they had asked of the index")
+			return errors.New("clients did not take the index files and small archives that they had asked for")
 		}
 	}
 	return nil

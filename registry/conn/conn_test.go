@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,7 +40,7 @@ func serve(t testing.TB, own bool, h http.Handler, options ...func(*http.Server)
 	}
 	if own {
 		s.conns = conn.Listen(l, hs)
-		s.conns.Answer("/index/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.conns.Answer(func(path string) bool { return strings.HasPrefix(path, "/index/") }, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.arrived.Add(1)
 			h.ServeHTTP(w, r)
 		}))
@@ -48,6 +49,22 @@ func serve(t testing.TB, own bool, h http.Handler, options ...func(*http.Server)
 	go func() { _ = hs.Serve(l) }()
 	t.Cleanup(func() { _ = hs.Close() })
 	return s
+}
+
+// sendFile answers with the beginning of a file, and says that it has some length.
+func sendFile(w http.ResponseWriter, size int64, said int) {
+	name, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	w.Header().Set("Content-Length", strconv.Itoa(said))
+	w.Header().Set("Content-Type", "application/gzip")
+	_, _ = io.Copy(w, io.LimitReader(f, size))
 }
 
 // echo answers with what it understood, and in the ways that the registry answers.
@@ -72,6 +89,12 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "10")
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "short")
+	case "/index/file":
+		sendFile(w, 5000, 5000)
+	case "/index/large-file":
+		sendFile(w, 200_000, 200_000)
+	case "/index/short-file":
+		sendFile(w, 4000, 5000)
 	case "/index/cut":
 		panic(http.ErrAbortHandler)
 	case "/index/last":

@@ -34,6 +34,8 @@ type API struct {
 	Private bool   // reading needs a token
 	Catalog *catalog.Catalog
 	Store   storage.Store
+	// StoreIsLocal says that to open a blob is to open a file.
+	StoreIsLocal bool
 	// Presign gives an address in the storage itself from which a blob can be had for a while; downloads are sent there. Nil: the
 	// server streams them.
 	Presign func(ctx context.Context, key string, valid time.Duration) (string, error)
@@ -53,6 +55,7 @@ type API struct {
 	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 
+	base               string // path of URL, "" or "/prefix"
 	files              *fileCache
 	versions           *otter.Cache[string, catalog.Version]
 	versionsGeneration atomic.Uint64
@@ -101,7 +104,7 @@ func (rt *router) routes() {
 	a := rt.api
 	rt.index = rt.route("index", readers, a.serveIndex)
 	rt.outside = rt.route("outside", anyone, rt.serveOutside)
-	rt.handle("GET /crates/{crate}/{version}/download", "download", readers, a.serveDownload)
+	rt.handle("GET "+downloadsPrefix+"{crate}/{version}"+downloadSuffix, "download", readers, a.serveDownload)
 	rt.mirrorIndex = rt.route("mirror_index", readers, a.serveMirrorIndex)
 	rt.mirrorDownload = rt.route("mirror_download", readers, a.serveMirrorDownload)
 

@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
+	"os"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -62,6 +67,31 @@ func (a *API) serveDownload(w *response, r *http.Request) error {
 	return nil
 }
 
+// downloadsPrefix and downloadSuffix enclose crate and version in the path of an archive.
+const (
+	downloadsPrefix = "/crates/"
+	downloadSuffix  = "/download"
+)
+
+// isSmallDownload reports whether a path is that of an archive which everybody may have, and which is read from the disk in one go. Of what is not in
+// memory it knows nothing: the first who asks is the server's.
+func (a *API) isSmallDownload(path string) bool {
+	rest, begins := strings.CutPrefix(path, downloadsPrefix)
+	rest, ends := strings.CutSuffix(rest, downloadSuffix)
+	crate, num, ok := strings.Cut(rest, "/")
+	if !begins || !ends || !ok {
+		return false
+	}
+	v, ok := a.versions.GetIfPresent(versionKey(crate, num))
+	return ok && !v.Restricted && v.Size <= conn.SmallFile
+}
+
+// wentAway reports whether an answer broke off because its client did.
+func wentAway(r *http.Request, err error) bool {
+	return r.Context().Err() != nil || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.Is(err, net.ErrClosed)
+}
+
 func (a *API) suspect(key string) {
 	if a.Suspect != nil {
 		a.Suspect(key)
@@ -85,16 +115,24 @@ func (a *API) sendBlob(w *response, r *http.Request, blob storage.Blob, key, sha
 	if size > conn.ServerBuffer && plainGet(r) {
 		conn.Gather(r.Context())
 	}
-	if s, ok := blob.(storage.Streamer); ok && plainGet(r) {
-		h := w.Header()
-		h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
-		h["Accept-Ranges"] = []string{"bytes"}
-		h["Last-Modified"] = []string{info.ModTime().UTC().Format(http.TimeFormat)}
-		if _, err := s.Stream(w); err != nil {
-			a.Log.Warn("Download broke off", "request", w.requestID, "error", err)
-		}
-	} else {
+	if !plainGet(r) {
 		http.ServeContent(w, r, "", info.ModTime(), blob)
+		return nil
+	}
+	h := w.Header()
+	h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+	h["Accept-Ranges"] = []string{"bytes"}
+	h["Last-Modified"] = []string{info.ModTime().UTC().Format(http.TimeFormat)}
+	if s, ok := blob.(storage.Streamer); ok {
+		_, err = s.Stream(w)
+	} else {
+		_, err = io.CopyN(w, blob, size)
+		if wentAway(r, err) {
+			err = nil
+		}
+	}
+	if err != nil {
+		a.Log.Warn("Download broke off", "request", w.requestID, "error", err)
 	}
 	return nil
 }

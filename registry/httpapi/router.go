@@ -39,7 +39,8 @@ type router struct {
 
 func newRouter(a *API) *router {
 	rt := &router{api: a, mux: http.NewServeMux(), ids: newRequestIDs()}
-	rt.base = a.basePath()
+	a.base = a.basePath()
+	rt.base = a.base
 	rt.pool.New = func() any { return &response{} }
 	return rt
 }
@@ -52,8 +53,12 @@ func (a *API) basePath() string {
 	return strings.TrimSuffix(u.Path, "/")
 }
 
-// IndexPath begins the paths of all index files, as clients ask for them.
-func (a *API) IndexPath() string { return a.basePath() + indexPrefix }
+// AnswersSoon reports whether a GET request for a path is answered without waiting for anybody, for all that is in memory: for an index file, or for an archive that
+// is small, on this machine's disk, and everybody's.
+func (a *API) AnswersSoon(path string) bool {
+	rest, ok := strings.CutPrefix(path, a.base)
+	return ok && (strings.HasPrefix(rest, indexPrefix) || !a.Private && a.StoreIsLocal && a.isSmallDownload(rest))
+}
 
 // route is one entry of the table in API.Handler with its counters, which are looked up once and not per request.
 type route struct {
