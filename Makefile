@@ -50,8 +50,8 @@ down: demo-args $(BIN)/cluster ## take down what make up made
 ##@ Check
 
 .PHONY: test
-test: envtest-assets curl ## all tests that need no cluster (make verify has them vetted; many wait more than they compute)
-	KUBEBUILDER_ASSETS=$$($(BIN)/cluster envtest-assets) go test -vet=off -p 4 -timeout 20m ./...
+test: envtest-assets curl ## all tests that need no cluster (make verify vets them)
+	KUBEBUILDER_ASSETS=$$($(BIN)/cluster envtest-assets) go test -vet=off -timeout 20m ./...
 	go test -C hack/cluster -vet=off . && go test -C hack/image -vet=off ./...
 
 .PHONY: race
