@@ -59,7 +59,7 @@ race: ## the server's tests with the race detector (needs gcc)
 	CGO_ENABLED=1 go test -race -timeout 20m ./registry/...
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME (10s)
+fuzz: ## each fuzz target for FUZZTIME (10s), or those in folders that match FUZZ
 	hack/fuzz.sh
 
 .PHONY: e2e

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests in a real cluster and, meanwhile, for those wait more than they compute, a server that is killed 500 times.
+# Runs the tests in a real cluster and, meanwhile, for those wait more than they compute, a server that is killed 500 times: CRATEYARD_KILLS (250) for each
+# pair of catalog and storage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 said=bin/crash.out

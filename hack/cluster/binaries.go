@@ -32,7 +32,7 @@ var clusterPrograms = append(append([]program{}, envtestPrograms...),
 	program{"kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"},
 	program{"kubelet", "kubernetes", "k8s.io/kubernetes/cmd/kubelet"},
 	program{"kube-proxy", "kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"},
-	program{"coredns", "coredns", "github.com/coredns/coredns"},
+	program{"coredns", "coredns", "."},
 	program{"pause", "pause", "."},
 )
 

@@ -63,6 +63,7 @@ func runScripts(t *testing.T, c cargo, bin, index string, files []string) {
 			env.Setenv("CARGO_NET_RETRY", "0")
 			env.Setenv("CARGO_BUILD_JOBS", "1")
 			env.Setenv("CARGO_INCREMENTAL", "0")
+			env.Setenv("CARGO_PROFILE_DEV_DEBUG", "0") // what is compiled is run once
 			env.Setenv("INDEX", index)
 			if c.gitProgram {
 				env.Setenv("CARGO_NET_GIT_FETCH_WITH_CLI", "true")
