@@ -24,7 +24,7 @@ import (
 func kills(t *testing.T) int {
 	text, ok := os.LookupEnv("CRATEYARD_KILLS")
 	if !ok {
-		return 20
+		return 40
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {

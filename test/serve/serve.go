@@ -20,7 +20,7 @@ import (
 
 // Binary builds the program and gives its path.
 var Binary = sync.OnceValues(func() (string, error) {
-	root, err := Root()
+	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
@@ -39,8 +39,8 @@ var Binary = sync.OnceValues(func() (string, error) {
 	return out, nil
 })
 
-// Root gives the folder of the module that this process was started in, as every test is.
-func Root() (string, error) {
+// moduleRoot gives the folder of the module that this process was started in, as every test is.
+func moduleRoot() (string, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("go env GOMOD: %w", err)
