@@ -233,6 +233,7 @@ const (
 // Serve answers requests until ctx ends, and for the drain delay after it, while readiness says that it stops. Then it turns new publishes away, lets
 // those in flight finish, answers reads meanwhile, and closes the folder. The error is nil after such an end.
 func (s *Server) Serve(ctx context.Context) error {
+	handler := s.api.Handler() // before the metrics, which ask it and may be read already
 	s.metrics.Gauge("crateyard_index_cache_bytes", "Memory that index files take.", s.api.CacheBytes)
 	s.metrics.Pool(s.catalog.Stats)
 	s.metrics.Tasks(s.upkeep.Status)
@@ -246,7 +247,6 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 		return 0
 	})
-	handler := s.api.Handler()
 	s.gate.Open(handler)
 	s.conns.Answer(s.api.AnswersSoon, handler)
 	s.waiting.Store(nil)
