@@ -51,7 +51,7 @@ down: demo-args $(BIN)/cluster ## take down what make up made
 
 .PHONY: test
 test: envtest-assets curl ## all tests that need no cluster (make verify vets them)
-	KUBEBUILDER_ASSETS=$$($(BIN)/cluster envtest-assets) go test -vet=off -timeout 20m ./...
+	KUBEBUILDER_ASSETS=$$($(BIN)/cluster envtest-assets) go test -vet=off -ldflags=-s -timeout 20m ./...
 	go test -C hack/cluster -vet=off . && go test -C hack/image -vet=off ./...
 
 .PHONY: race
@@ -59,7 +59,7 @@ race: ## the server's tests with the race detector (needs gcc)
 	CGO_ENABLED=1 go test -race -timeout 20m ./registry/...
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME (10s), or those in folders that match FUZZ
+fuzz: ## each fuzz target for FUZZTIME (10s), or those in folders that match FUZZ: for changes of what reads input
 	hack/fuzz.sh
 
 .PHONY: e2e

@@ -90,7 +90,7 @@ func helmTemplate(t *testing.T, namespace string, flags ...string) (string, erro
 	if err != nil {
 		t.Fatalf("go build helm: %v", err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, append([]string{"template", namespace, "../charts/crateyard", "--namespace", namespace, "--kube-version", "1.36.0"}, flags...)...)
+	cmd := exec.CommandContext(t.Context(), program, append([]string{"template", namespace, "../charts/crateyard", "--namespace", namespace, "--kube-version", "1.37.0"}, flags...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -4,8 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$PWD/bin
 [ -x "$bin/helm" ] || go build -C hack/tools/helm -o "$bin/helm" helm.sh/helm/v3/cmd/helm
-render() { "$bin/helm" template crateyard charts/crateyard --namespace crateyard-system --kube-version 1.36.0 "$@"; }
-"$bin/helm" lint --strict --kube-version 1.36.0 charts/crateyard
+render() { "$bin/helm" template crateyard charts/crateyard --namespace crateyard-system --kube-version 1.37.0 "$@"; }
+"$bin/helm" lint --strict --kube-version 1.37.0 charts/crateyard
 render >/dev/null
 render --set watchNamespaces='{team-a,team-b}' >/dev/null
 if render --set replicas=many >bin/chart.out 2>&1 || ! grep -q 'replicas' bin/chart.out; then

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -161,6 +162,15 @@ func noise(n int) []byte {
 	return b
 }
 
+// TestMain lets more tests run at once than there are processors: most wait until the server's patience is at its end.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
 // soon is the longest that a request of others may take, of those that need some milliseconds on an idle machine: half of what those who mean harm have the
 // server wait for. A busy machine takes less.
 const soon = 15 * time.Second
@@ -199,17 +209,18 @@ func TestBombs(t *testing.T) {
 	for name, tc := range map[string]struct {
 		crate []byte
 		want  string
+		times int // at once
 	}{
-		"600 MB of zeros":    {withManifest(t, "bomb", "", 600<<20), "unpacks to more than"},
-		"manifest of arrays": {withManifest(t, "bomb", "[package.metadata]\nx = ["+strings.Repeat("[],", 300_000)+"]\n", 0), "more than 50000 values"},
-		"manifest of keys":   {withManifest(t, "bomb", "[package.metadata]\n"+manyKeys(30_000), 0), "more than 10000 keys"},
+		"600 MB of zeros":    {withManifest(t, "bomb", "", 600<<20), "unpacks to more than", 6}, // each takes seconds of the processor's time
+		"manifest of arrays": {withManifest(t, "bomb", "[package.metadata]\nx = ["+strings.Repeat("[],", 300_000)+"]\n", 0), "more than 50000 values", 20},
+		"manifest of keys":   {withManifest(t, "bomb", "[package.metadata]\n"+manyKeys(30_000), 0), "more than 10000 keys", 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
 			body := frame(metadata("bomb"), tc.crate)
 			var wg sync.WaitGroup
-			for range 20 {
+			for range tc.times {
 				wg.Go(func() {
 					if status, text, err := send(s, bytes.NewReader(body), int64(len(body))); status != 400 || !strings.Contains(text, tc.want) {
 						t.Errorf("%d %s %v", status, text, err)
@@ -275,6 +286,7 @@ func TestManyLargeUploads(t *testing.T) {
 
 // Uploads that drip, a byte every tenth of a second, are ended by the server itself, which says why, and leave nothing.
 func TestDrips(t *testing.T) {
+	t.Parallel()
 	t.Parallel() // it takes as long as the server is patient: half a minute
 	s := start(t)
 	client := &http.Client{Transport: &http.Transport{}}

@@ -25,6 +25,7 @@ import (
 // have room are ended for standing still, the others are told to come again. Small uploads do not wait for them, nor do large ones of
 // other users.
 func TestManyUploadsThatAreHeld(t *testing.T) {
+	t.Parallel()
 	dense := denseMetadata(t)
 	text := until(frame(dense, nil), 4+len(dense)-1)
 	dense = until(frame(dense, make([]byte, 1000)), 8+len(dense))
