@@ -162,12 +162,12 @@ func noise(n int) []byte {
 	return b
 }
 
-// TestMain lets more tests run at once than there are processors: most wait until the server's patience is at its end.
+// TestMain lets more tests run at once than there are processors, unless -parallel says how many: most wait until the server's patience is at its end.
 func TestMain(m *testing.M) {
-	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
+	flag.Parse()
 	os.Exit(m.Run())
 }
 
@@ -286,7 +286,6 @@ func TestManyLargeUploads(t *testing.T) {
 
 // Uploads that drip, a byte every tenth of a second, are ended by the server itself, which says why, and leave nothing.
 func TestDrips(t *testing.T) {
-	t.Parallel()
 	t.Parallel() // it takes as long as the server is patient: half a minute
 	s := start(t)
 	client := &http.Client{Transport: &http.Transport{}}
