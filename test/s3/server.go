@@ -26,7 +26,6 @@ type Server struct {
 	AccessKey, SecretKey string // of the one user, who may do everything
 	Region               string
 	Dir                  string // objects lie in Dir/BUCKET/KEY
-	Flags                []string
 	Pid                  int
 
 	process *process.Process // nil while it is stopped
@@ -37,9 +36,9 @@ type Server struct {
 // startWait bounds how long a start may take; it takes some 100 ms on an idle machine.
 const startWait = 2 * time.Minute
 
-// Start starts a server over folder dir, which must exist, with more flags of versitygw.
-func Start(dir string, flags ...string) (*Server, error) {
-	s := &Server{AccessKey: "crateyard-test", SecretKey: "test-secret-of-crateyard", Region: "us-east-1", Dir: dir, Flags: flags}
+// Start starts a server over folder dir, which must exist.
+func Start(dir string) (*Server, error) {
+	s := &Server{AccessKey: "crateyard-test", SecretKey: "test-secret-of-crateyard", Region: "us-east-1", Dir: dir}
 	number, release, err := port.Reserve()
 	if err != nil {
 		return nil, err
@@ -58,9 +57,9 @@ type TB interface {
 }
 
 // New starts a server that ends with the test.
-func New(t TB, flags ...string) *Server {
+func New(t TB) *Server {
 	t.Helper()
-	s, err := Start(t.TempDir(), flags...)
+	s, err := Start(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +82,7 @@ func (s *Server) Resume() error {
 		return err
 	}
 	addr := strings.TrimPrefix(s.Endpoint, "http://")
-	args := append([]string{"--port", addr, "--access", s.AccessKey, "--secret", s.SecretKey, "--region", s.Region, "--keep-alive", "--quiet"}, s.Flags...)
-	s.process, err = process.Start(exec.Command(bin, append(args, "posix", s.Dir)...), syscall.SIGKILL)
+	s.process, err = process.Start(exec.Command(bin, "--port", addr, "--access", s.AccessKey, "--secret", s.SecretKey, "--region", s.Region, "--dir", s.Dir), syscall.SIGKILL)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ package serve
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,17 +15,18 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/test/process"
+	"github.com/crateyard/crateyard/test/program"
 )
 
 // Binary builds the program and gives its path.
 var Binary = sync.OnceValues(func() (string, error) {
-	root, err := moduleRoot()
+	root, err := program.Root()
 	if err != nil {
 		return "", err
 	}
 	out := filepath.Join(root, "bin", "crateyard")
 	// One after the other: who builds second finds it done, and does not write the file that others start meanwhile.
-	unlock, err := lock(out + ".lock")
+	unlock, err := program.Lock(out + ".lock")
 	if err != nil {
 		return "", err
 	}
@@ -38,34 +38,6 @@ var Binary = sync.OnceValues(func() (string, error) {
 	}
 	return out, nil
 })
-
-// moduleRoot gives the folder of the module that this process was started in, as every test is.
-func moduleRoot() (string, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOMOD: %w", err)
-	}
-	file := strings.TrimSpace(string(out))
-	if file == "" || file == os.DevNull {
-		return "", errors.New("this is started outside of the module, whose program it is to build")
-	}
-	return filepath.Dir(file), nil
-}
-
-// lock waits until no other process has the file locked.
-func lock(path string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() { _ = f.Close() }, nil // which unlocks it
-}
 
 // Server is a running server.
 type Server struct {
