@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 said=bin/crash.out
+bin/cluster build # first: it leaves no time for what is killed beside it
 go test -vet=off -c -o bin/crash.test ./test/crash
 # The cluster goes first: what is killed has all the time it needs.
 (cd test/crash && CRATEYARD_KILLS=${CRATEYARD_KILLS:-250} exec nice ../../bin/crash.test -test.v -test.timeout 40m) >"$said" 2>&1 &
