@@ -93,7 +93,7 @@ func newTokenListCommand(cf *clientFlags) *cobra.Command {
 		return cf.print(cmd.OutOrStdout(), tokens, func(w io.Writer) {
 			row(w, "ID", "USER", "NAME", "SCOPES", "CRATES", "EXPIRES", "LAST USED")
 			for _, t := range tokens {
-				row(w, t.ID, t.User, t.Name, listOr(t.Scopes, "all"), listOr(t.Crates, "*"), timeOr(t.ExpiresAt, "never"), timeOr(t.LastUsedAt, "never"))
+				row(w, t.ID, t.User, t.Name, listOr(t.Scopes, "all"), listOr(t.Crates, "*"), expiry(t.ExpiresAt, time.Now()), timeOr(t.LastUsedAt, "never"))
 			}
 		})
 	}
@@ -105,6 +105,14 @@ func listOr(list []string, none string) string {
 		return none
 	}
 	return strings.Join(list, ",")
+}
+
+// expiry says until when a token works.
+func expiry(at *time.Time, now time.Time) string {
+	if at != nil && !at.After(now) {
+		return "expired " + at.Format(time.RFC3339)
+	}
+	return timeOr(at, "never")
 }
 
 func timeOr(t *time.Time, none string) string {
