@@ -89,7 +89,9 @@ func rootCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "build", Args: cobra.NoArgs, Short: "Build the programs that are missing, as up does",
-			RunE: with(func(cmd *cobra.Command, c *Cluster, _ []string) error { return c.EnsurePrograms(cmd.Context(), clusterPrograms) }),
+			RunE: with(func(cmd *cobra.Command, c *Cluster, _ []string) error {
+				return c.EnsurePrograms(cmd.Context(), clusterPrograms)
+			}),
 		},
 		&cobra.Command{
 			Use: "envtest-assets", Args: cobra.NoArgs, Short: "Build etcd, kube-apiserver and kubectl, and print their folder (KUBEBUILDER_ASSETS)",
