@@ -25,7 +25,8 @@ type Server struct {
 	Endpoint             string // http://127.0.0.1:PORT, the same after a Stop and a Resume
 	AccessKey, SecretKey string // of the one user, who may do everything
 	Region               string
-	Dir                  string // objects lie in Dir/BUCKET/KEY
+	Dir                  string   // objects lie in Dir/BUCKET/KEY
+	Flags                []string // more of the program's, from the next Resume on
 	Pid                  int
 
 	process *process.Process // nil while it is stopped
@@ -82,7 +83,8 @@ func (s *Server) Resume() error {
 		return err
 	}
 	addr := strings.TrimPrefix(s.Endpoint, "http://")
-	s.process, err = process.Start(exec.Command(bin, "--port", addr, "--access", s.AccessKey, "--secret", s.SecretKey, "--region", s.Region, "--dir", s.Dir), syscall.SIGKILL)
+	args := append([]string{"--port", addr, "--access", s.AccessKey, "--secret", s.SecretKey, "--region", s.Region, "--dir", s.Dir}, s.Flags...)
+	s.process, err = process.Start(exec.Command(bin, args...), syscall.SIGKILL)
 	if err != nil {
 		return err
 	}

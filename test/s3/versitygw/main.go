@@ -36,6 +36,7 @@ func run() error {
 	flag.StringVar(&config.RootUserAccess, "access", "", "the access key of the one user")
 	flag.StringVar(&config.RootUserSecret, "secret", "", "the secret key of the one user")
 	flag.StringVar(&config.Region, "region", "us-east-1", "the region that requests are signed for")
+	flag.BoolVar(&config.Readonly, "readonly", false, "refuse all changes")
 	flag.Parse()
 	config.Ports = []string{address}
 
