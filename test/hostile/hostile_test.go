@@ -209,18 +209,17 @@ func TestBombs(t *testing.T) {
 	for name, tc := range map[string]struct {
 		crate []byte
 		want  string
-		times int // at once
 	}{
-		"600 MB of zeros":    {withManifest(t, "bomb", "", 600<<20), "unpacks to more than", 6}, // each takes seconds of the processor's time
-		"manifest of arrays": {withManifest(t, "bomb", "[package.metadata]\nx = ["+strings.Repeat("[],", 300_000)+"]\n", 0), "more than 50000 values", 20},
-		"manifest of keys":   {withManifest(t, "bomb", "[package.metadata]\n"+manyKeys(30_000), 0), "more than 10000 keys", 20},
+		"600 MB of zeros":    {withManifest(t, "bomb", "", 600<<20), "unpacks to more than"},
+		"manifest of arrays": {withManifest(t, "bomb", "[package.metadata]\nx = ["+strings.Repeat("[],", 300_000)+"]\n", 0), "more than 50000 values"},
+		"manifest of keys":   {withManifest(t, "bomb", "[package.metadata]\n"+manyKeys(30_000), 0), "more than 10000 keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
 			body := frame(metadata("bomb"), tc.crate)
 			var wg sync.WaitGroup
-			for range tc.times {
+			for range 20 {
 				wg.Go(func() {
 					if status, text, err := send(s, bytes.NewReader(body), int64(len(body))); status != 400 || !strings.Contains(text, tc.want) {
 						t.Errorf("%d %s %v", status, text, err)

@@ -1,4 +1,5 @@
-// Package program builds the programs that tests start: once for all that ask, however many packages are tested side by side.
+// Package program has what it takes to build a program that tests start once for all that ask, however many packages are tested side by side: where the
+// module lies, and a lock between processes.
 package program
 
 import (

@@ -1,4 +1,5 @@
-// Command versitygw is versitygw with its filesystem backend alone: the whole of it has those of clouds, too, and its own tests, and takes twice as long to compile.
+// Command versitygw is versitygw with its filesystem backend alone: its own command has those of clouds, too, and its
+// tests, which take long to compile.
 package main
 
 import (
