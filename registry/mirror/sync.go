@@ -55,7 +55,8 @@ type syncing struct {
 	pins  map[catalog.MirrorKey]int
 	had   map[string]struct{} // what was stored when the sync began: it need not be looked for one by one
 
-	awry atomic.Int64 // failures of upstream, one after the other
+	ending atomic.Bool  // no more is found, and no more than foundMost are left: they are written as they come, so that the end waits for the last few only
+	awry   atomic.Int64 // failures of upstream, one after the other
 }
 
 // sync caches what the mirror is to have: the versions of its lockfiles, and those of its crates and their dependencies. What is there already
@@ -170,6 +171,7 @@ func (s *syncing) walk(ctx context.Context, wants plan.Wants) error {
 		},
 	})
 	close(found)
+	s.ending.Store(true)
 	s.note(func(st *wire.MirrorSync) { st.Counting = false })
 	fetched := make(chan error, 1)
 	m.beside(func() { fetched <- fetches.Wait() })
@@ -230,6 +232,9 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 			st.FetchedBytes += row.Size
 		}
 	})
+	if fetched && s.ending.Load() {
+		s.m.writer.hasten()
+	}
 	return nil
 }
 
