@@ -39,6 +39,7 @@ var measurements = []measurement{
 	{"mirror warm", measureWarmMirror},
 	{"mirror cold", measureColdMirror},
 	{"mirror ahead", measurePrecaching},
+	{"mirror ahead from nginx", measurePrecachingFromNginx},
 	{"mirror memory", measurePrecachingMemory},
 	{"mirror policy", measurePolicy},
 	{"growth postgres", measureGrowthPostgres},

@@ -70,7 +70,7 @@ func (b *bench) upstreamOf(ctx context.Context) (*mirrored, error) {
 	}
 	for i := range syncCrates {
 		for v := range syncVersions {
-			if err := put(fmt.Sprintf("sync-%03d", i), fmt.Sprintf("1.%d.0", v)); err != nil {
+			if err := put(syncCrate(i), syncVersion(v)); err != nil {
 				return nil, err
 			}
 		}
@@ -170,31 +170,35 @@ func measureWarmMirror(ctx context.Context, b *bench) (result, error) {
 	if _, err := b.cargo(ctx, dir, warm, "fetch", "--locked"); err != nil {
 		return result{}, err
 	}
-	if err := b.mirrorToNginx(ctx, m); err != nil {
+	if err := b.toNginx(ctx, m, "mirror", m.names, []string{"1.0.0"}); err != nil {
 		return result{}, err
 	}
-	o, t, ratio, err := b.fetches(ctx, dir, func(int) (string, error) { return warm, nil }, "sparse+"+b.files+"/mirror/")
+	o, t, ratio, err := b.fetches(ctx, dir, func(int) (string, error) { return warm, nil }, "sparse+"+b.files+"/mirror/index/")
 	return result{fmt.Sprintf("cold `cargo fetch` of %d crates through a warm mirror", fetchCrates), fmt.Sprintf("%.0f ms", o), fmt.Sprintf("nginx, the same files: %.0f ms", t),
 		fmt.Sprintf("%.2f", ratio), "at most 1.10", atMost("the ratio", ratio, 1.1)}, err
 }
 
-// mirrorToNginx gives nginx the files of the lockfile.
-func (b *bench) mirrorToNginx(ctx context.Context, m *mirrored) error {
-	www := filepath.Join(b.dir, "www")
+// toNginx gives nginx an index of crates, and their files, in a folder: the same bytes that the upstream has.
+func (b *bench) toNginx(ctx context.Context, m *mirrored, folder string, names, versions []string) error {
 	write := func(path string, data []byte) error {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(www, path)), 0o755); err != nil {
+		file := filepath.Join(b.dir, "www", folder, path)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(www, path), data, 0o644)
+		return os.WriteFile(file, data, 0o644)
 	}
-	if err := write("mirror/config.json", fmt.Appendf(nil, `{"dl":"%s/mirror/crates"}`, b.files)); err != nil {
+	if err := write("index/config.json", fmt.Appendf(nil, `{"dl":"%s/%s/crates"}`, b.files, folder)); err != nil {
 		return err
 	}
-	for _, name := range m.names {
-		for path, from := range map[string]string{"mirror/" + index.Path(name): "/index/" + index.Path(name), "mirror/crates/" + name + "/1.0.0/download": "/crates/" + name + "/1.0.0/download"} {
-			data, _, status, err := fetch(ctx, m.up.URL+from)
+	for _, name := range names {
+		paths := []string{"index/" + index.Path(name)}
+		for _, v := range versions {
+			paths = append(paths, "crates/"+name+"/"+v+"/download")
+		}
+		for _, path := range paths {
+			data, _, status, err := fetch(ctx, m.up.URL+"/"+path)
 			if err != nil || status != 200 {
-				return fmt.Errorf("%s: %d %w", from, status, err)
+				return fmt.Errorf("%s: %d %w", path, status, err)
 			}
 			if err := write(path, data); err != nil {
 				return err
@@ -219,78 +223,6 @@ func measureColdMirror(ctx context.Context, b *bench) (result, error) {
 	}
 	o, t, ratio, err := b.fetches(ctx, dir, cold, "sparse+"+m.up.URL+"/index/")
 	return result{"the same through a cold mirror", fmt.Sprintf("%.0f ms", o), fmt.Sprintf("from the upstream itself: %.0f ms", t), fmt.Sprintf("%.2f", ratio), "at most 1.30", atMost("the ratio", ratio, 1.3)}, err
-}
-
-// measurePrecaching has a mirror cache versions ahead, in turns with curl, which gets the same files with as many requests at once. Both take a few tenths of a
-// second, in which much can come in between, so there are more rounds than elsewhere, and one before them that does not count: it warms upstream, mirror and
-// curl. Nothing of the one is left to write to the disk when the other begins, each writes where nothing was before, and they take turns at being first.
-func measurePrecaching(ctx context.Context, b *bench) (result, error) {
-	m, err := b.upstreamOf(ctx)
-	if err != nil {
-		return result{}, err
-	}
-	spec := wire.MirrorSpec{Upstream: wire.MirrorUpstream{Concurrency: 16}}
-	for i := range syncCrates {
-		spec.Crates = append(spec.Crates, wire.MirrorCrate{Name: fmt.Sprintf("sync-%03d", i), Latest: syncVersions})
-	}
-	var o, t time.Duration
-	halves := []func(round int) error{
-		func(round int) (err error) {
-			o, err = b.cacheAhead(ctx, m, fmt.Sprintf("ahead-%d", round), spec)
-			return err
-		},
-		func(round int) (err error) { t, err = b.curlAhead(ctx, m, fmt.Sprintf("curl-%d", round)); return err },
-	}
-	var ours, theirs, ratios []float64
-	for round := range 3*b.rounds + 1 {
-		for half := range halves {
-			syscall.Sync()
-			if err := halves[(round+half)%2](round); err != nil {
-				return result{}, err
-			}
-		}
-		if round > 0 {
-			ours, theirs, ratios = append(ours, ms(o)), append(theirs, ms(t)), append(ratios, ms(o)/ms(t))
-		}
-	}
-	return result{fmt.Sprintf("caching %d versions ahead, 16 at once, durable", syncCrates*syncVersions), fmt.Sprintf("%.0f ms", median(ours)),
-		fmt.Sprintf("curl --parallel: %.0f ms", median(theirs)), fmt.Sprintf("%.2f", median(ratios)), "at most 1.50", atMost("the ratio", median(ratios), 1.5)}, nil
-}
-
-// cacheAhead has a new mirror sync, and gives how long that took.
-func (b *bench) cacheAhead(ctx context.Context, m *mirrored, name string, spec wire.MirrorSpec) (time.Duration, error) {
-	if err := m.put(ctx, name, spec); err != nil {
-		return 0, err
-	}
-	st, err := b.synced(ctx, m, name)
-	if err != nil {
-		return 0, err
-	}
-	if st.Fetched != syncCrates*syncVersions {
-		return 0, fmt.Errorf("the sync fetched %d versions: %+v", st.Fetched, st)
-	}
-	return st.LastEnded.Sub(*st.LastStarted), nil
-}
-
-// curlAhead has curl get what a sync caches into a new folder, and gives how long that took.
-func (b *bench) curlAhead(ctx context.Context, m *mirrored, folder string) (time.Duration, error) {
-	var urls strings.Builder
-	for i := range syncCrates {
-		name := fmt.Sprintf("sync-%03d", i)
-		fmt.Fprintf(&urls, "url = %q\noutput = %q\n", m.up.URL+"/index/"+index.Path(name), filepath.Join(b.dir, folder, name))
-		for v := range syncVersions {
-			fmt.Fprintf(&urls, "url = \"%s/crates/%s/1.%d.0/download\"\noutput = \"%s/%s/%s-%d\"\n", m.up.URL, name, v, b.dir, folder, name, v)
-		}
-	}
-	list := filepath.Join(b.dir, "curl.list")
-	if err := os.WriteFile(list, []byte(urls.String()), 0o644); err != nil {
-		return 0, err
-	}
-	begin := time.Now()
-	if out, err := exec.CommandContext(ctx, "curl", "-sS", "--fail", "--parallel", "--parallel-max", "16", "--create-dirs", "-K", list).CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("curl: %w\n%s", err, out)
-	}
-	return time.Since(begin), nil
 }
 
 // synced waits for the end of the first sync of a mirror.
