@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -282,7 +283,8 @@ func (m *Mirror) beginFetch(l line, pinned int) (f *Fetch, run func(), err error
 	return f, func() {
 		ctx, cancel := m.detached(fetchTime)
 		defer cancel()
-		d := &download{Fetch: f, m: m, name: l.Name, num: l.Vers, pinned: pinned, limit: m.MaxArchive}
+		d := &download{Fetch: f, m: m, name: l.Name, num: l.Vers, pinned: pinned, limit: m.MaxArchive,
+			letGo: sync.OnceFunc(func() { _ = f.Close() })} // a file without a name that was read only
 		err := m.once(ctx, d, l)
 		if err != nil {
 			m.dropFetch(key, f) // first: who hears of the failure and asks again shall not hear of the same one
@@ -293,7 +295,7 @@ func (m *Mirror) beginFetch(l line, pinned int) (f *Fetch, run func(), err error
 		}
 		m.dropFetch(key, f)
 		d.finished()
-		_ = f.Close() // a file without a name that was read only
+		d.letGo()
 	}, nil
 }
 
@@ -352,7 +354,7 @@ func (m *Mirror) complete(ctx context.Context, d *download, l line) error {
 			// It is stored all the same, so that it is known what is wrong with it, and is not fetched again and again.
 			row, noted, err := d.store(ctx, license, inspected)
 			if err == nil {
-				m.note(ctx, d, row, noted)
+				m.note(ctx, row, noted)
 			}
 			return errors.Join(m.refusal(*denial, l.Name), err)
 		}
@@ -364,17 +366,19 @@ func (m *Mirror) complete(ctx context.Context, d *download, l line) error {
 		m.Log.Error("An archive of a mirror cannot be stored", "mirror", m.Name(), "crate", l.Name, "version", l.Vers, "error", err)
 		return nil
 	}
-	m.note(ctx, d, row, noted)
+	d.finished()
+	d.letGo() // who asks from now on gets what is stored
+	m.note(ctx, row, noted)
 	return nil
 }
 
+// notes reports whether a fetch waits until it is noted that its archive is stored.
+func (m *Mirror) notes() bool { return m.Shared || m.policy.NeedsFacts() || m.pinnedOnly() }
+
 // note says that an archive is stored. Where others need to know, it waits until they do.
-func (m *Mirror) note(ctx context.Context, d *download, row *catalog.MirrorCrate, noted <-chan struct{}) {
+func (m *Mirror) note(ctx context.Context, row *catalog.MirrorCrate, noted <-chan struct{}) {
 	if m.Spec.Retention.MaxSize > 0 {
 		m.grew.Store(true)
-	}
-	if d.failure() == nil {
-		d.finished()
 	}
 	now := m.Mirror(m.Name()) // it may have got a policy since the fetch began
 	if now != nil && (now.policy.NeedsFacts() || now.pinnedOnly()) {

@@ -219,7 +219,8 @@ type download struct {
 	plain     bool   // what upstream calls compressed is the archive itself
 	encoded   string // how upstream says that the archive is compressed, although nobody asked it to, and we cannot undo it; empty: it is not
 	limit     int64
-	pinned    int // see catalog.MirrorCrate
+	pinned    int    // see catalog.MirrorCrate
+	letGo     func() // gives the memory back, unless readers still need it
 }
 
 // run brings the bytes into the file and checks their digest.

@@ -20,10 +20,7 @@ func (m *Mirror) once(ctx context.Context, d *download, l line) error {
 		return m.complete(ctx, d, l)
 	}
 	name := fmt.Sprintf("mirror/%d/%s@%s", m.Row.ID, l.Name, l.Vers)
-	for {
-		if taken, err := m.take(ctx, d, l); taken || err != nil {
-			return err
-		}
+	for { // who asks for a fetch has just looked whether the archive is stored
 		got, err := m.Catalog.LeaseWithin(ctx, name, m.Holder, fetchLease, fetchLease)
 		if err != nil {
 			return err
@@ -40,6 +37,9 @@ func (m *Mirror) once(ctx context.Context, d *download, l line) error {
 		case <-time.After(fetchPoll):
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+		if taken, err := m.take(ctx, d, l); taken || err != nil {
+			return err
 		}
 	}
 }

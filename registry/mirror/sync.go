@@ -25,6 +25,7 @@ import (
 const (
 	tellEvery = time.Second // how often a sync tells how far it is
 	foundMost = 256         // versions that were found and wait to be cached
+	notedMost = 256         // versions that are being fetched, or are cached and wait for it to be noted
 	giveUp    = 10          // failures of upstream one after the other that end a sync
 )
 
@@ -55,8 +56,9 @@ type syncing struct {
 	pins  map[catalog.MirrorKey]int
 	had   map[string]struct{} // what was stored when the sync began: it need not be looked for one by one
 
-	ending atomic.Bool  // no more is found, and no more than foundMost are left: they are written as they come, so that the end waits for the last few only
-	awry   atomic.Int64 // failures of upstream, one after the other
+	noting chan struct{} // one for each fetch that goes on beside the sync
+	ending atomic.Bool   // no more is found, and no more than foundMost are left: they are written as they come, so that the end waits for the last few only
+	awry   atomic.Int64  // failures of upstream, one after the other
 }
 
 // sync caches what the mirror is to have: the versions of its lockfiles, and those of its crates and their dependencies. What is there already
@@ -71,7 +73,7 @@ func (m *Mirror) sync(ctx context.Context) error {
 	}
 	last := readSync(row.Status)
 	now := time.Now().UTC()
-	s := &syncing{m: m, began: now, pins: map[catalog.MirrorKey]int{}, state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
+	s := &syncing{m: m, began: now, pins: map[catalog.MirrorKey]int{}, noting: make(chan struct{}, notedMost), state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
 		LastEnded: last.LastEnded, LastSuccessful: last.LastSuccessful}}
 	wants, err := m.wants(ctx)
 	if err != nil {
@@ -212,7 +214,7 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 		how = catalog.PinnedByLockfile
 	}
 	_, had := s.had[v.Crate+"@"+v.Num]
-	row, fetched, err := s.m.ensure(ctx, v.Crate, v.Num, how, had, here)
+	row, fetched, err := s.m.ensure(ctx, v.Crate, v.Num, how, had, s.begin)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -236,6 +238,19 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 		s.m.writer.hasten()
 	}
 	return nil
+}
+
+// begin begins the fetch of an archive. Where it goes on after the archive is stored, until that is noted, nobody waits for it: the notes of many are one write.
+func (s *syncing) begin(fetch func()) {
+	if !s.m.notes() {
+		here(fetch)
+		return
+	}
+	s.noting <- struct{}{}
+	s.m.beside(func() {
+		defer func() { <-s.noting }()
+		fetch()
+	})
 }
 
 // people is what of an error is for people.
