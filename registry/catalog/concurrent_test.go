@@ -329,3 +329,49 @@ func TestSequencersTakeTurns(t *testing.T) {
 		return done
 	})
 }
+
+// Who finds a crate that is made at the same moment has not locked it: a yank must not come after the deletion of its version.
+func TestNothingFollowsADeletion(t *testing.T) {
+	rs := replicas(t, 3)
+	alice := users(t, rs[0], "alice")[0]
+	yank, last := true, int64(0)
+	for round := range 60 {
+		name := fmt.Sprint("made-", round)
+		for i, err := range race(rs, 5, func(c *Catalog, i int) error {
+			until := func(f func() error) error { // the crate is there
+				for range 60 {
+					if err := f(); fault.KindOf(err) != fault.NotFound {
+						return err
+					}
+				}
+				return nil
+			}
+			switch i {
+			case 0:
+				return publishAs(t, c, alice, name, "1.0.0", "00")
+			case 1:
+				return until(func() error { return c.DeleteVersion(t.Context(), alice, name, "1.0.0") })
+			}
+			return until(func() error {
+				_, err := c.SetYanked(t.Context(), alice, name, "1.0.0", &yank, nil, anyone)
+				return err
+			})
+		}) {
+			if err != nil {
+				t.Fatalf("%d: %v", i, err)
+			}
+		}
+		changes, err := rs[0].IndexChanges(t.Context(), last, 100)
+		if err != nil || len(changes) == 0 {
+			t.Fatalf("%d changes: %v", len(changes), err)
+		}
+		last = changes[len(changes)-1].Seq
+		var kinds []index.Kind
+		for _, ch := range changes {
+			kinds = append(kinds, ch.Kind)
+		}
+		if at := slices.Index(kinds, index.KindRemove); at >= 0 && at < len(kinds)-1 {
+			t.Fatalf("%s: %v", name, kinds)
+		}
+	}
+}

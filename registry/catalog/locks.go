@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/crateyard/crateyard/registry/crate"
@@ -32,13 +33,20 @@ func (t *tx) lock(ctx context.Context, lock int, key int64) error {
 	return err
 }
 
-// lockCrate has a crate, if it exists, stay as it is until the transaction ends.
+// lockCrate has a crate stay as it is until the transaction ends. The error is errNoCrate where there is none: one that is made just now would be there for the
+// next statement, and not locked.
 func (t *tx) lockCrate(ctx context.Context, name string) error {
 	if !t.stmts.d.shared {
 		return nil
 	}
-	_, err := t.ExecContext(ctx, "SELECT id FROM crates WHERE canonical = ? FOR NO KEY UPDATE", crate.Canonical(name))
-	return err
+	res, err := t.ExecContext(ctx, "SELECT id FROM crates WHERE canonical = ? FOR NO KEY UPDATE", crate.Canonical(name))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return cmp.Or(err, errNoCrate(name))
+	}
+	return nil
 }
 
 // lockPublish is lockCrate, and has no blob marked for removal until the transaction ends, in one round trip.
