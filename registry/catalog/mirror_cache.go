@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/crate"
@@ -266,13 +268,14 @@ func (c *Catalog) ForgetMirrorIndex(ctx context.Context, by Actor, mirror, name 
 	})
 }
 
-// PinMirrorCrates says which archives are pinned, and how. Those that are not named are not any more, if all is true; else they stay as they are.
-func (c *Catalog) PinMirrorCrates(ctx context.Context, mirrorID int64, pins map[MirrorKey]int, all bool) error {
+// PinMirrorCrates says which archives are pinned, and how. Those that are not named are not any more, if all is true and none is missing; else they stay as
+// they are. It gives those that are not stored.
+func (c *Catalog) PinMirrorCrates(ctx context.Context, mirrorID int64, pins map[MirrorKey]int, all bool) (missing []MirrorKey, err error) {
 	type row struct {
 		MirrorKey
 		how int
 	}
-	return c.write(ctx, func(tx *tx) ([]change, error) {
+	err = c.write(ctx, func(tx *tx) ([]change, error) {
 		if err := tx.lock(ctx, lockMirrors, 1); err != nil {
 			return nil, err
 		}
@@ -285,8 +288,13 @@ func (c *Catalog) PinMirrorCrates(ctx context.Context, mirrorID int64, pins map[
 		if err != nil {
 			return nil, err
 		}
+		left := maps.Clone(pins)
 		for _, x := range now {
-			if how, named := pins[x.MirrorKey]; how != x.how && (named || all) {
+			delete(left, x.MirrorKey)
+		}
+		missing = slices.Collect(maps.Keys(left))
+		for _, x := range now {
+			if how, named := pins[x.MirrorKey]; how != x.how && (named || all && len(missing) == 0) {
 				if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET pinned = ? WHERE mirror_id = ? AND name = ? AND num = ?", how, mirrorID, x.Name, x.Num); err != nil {
 					return nil, err
 				}
@@ -294,6 +302,7 @@ func (c *Catalog) PinMirrorCrates(ctx context.Context, mirrorID int64, pins map[
 		}
 		return nil, nil
 	})
+	return missing, err
 }
 
 // MirrorCounts are what a mirror has cached.

@@ -18,7 +18,7 @@ func TestPinMirrorCrates(t *testing.T) {
 		if err := c.WriteMirrors(t.Context(), w); err != nil {
 			t.Fatal(err)
 		}
-		a, b := MirrorKey{m.ID, "a", "1.0.0"}, MirrorKey{m.ID, "b", "1.0.0"}
+		a, b, gone := MirrorKey{m.ID, "a", "1.0.0"}, MirrorKey{m.ID, "b", "1.0.0"}, MirrorKey{m.ID, "gone", "1.0.0"}
 		for _, step := range []struct {
 			pins  map[MirrorKey]int
 			all   bool
@@ -28,10 +28,15 @@ func TestPinMirrorCrates(t *testing.T) {
 			{map[MirrorKey]int{a: PinnedByLockfile, b: PinnedByList}, true, PinnedByLockfile, PinnedByList},
 			{map[MirrorKey]int{b: PinnedByLockfile}, false, PinnedByLockfile, PinnedByLockfile},
 			{nil, false, PinnedByLockfile, PinnedByLockfile},
+			{map[MirrorKey]int{b: PinnedByList, gone: PinnedByList}, true, PinnedByLockfile, PinnedByList},
 			{map[MirrorKey]int{b: PinnedByList}, true, NotPinned, PinnedByList},
 		} {
-			if err := c.PinMirrorCrates(t.Context(), m.ID, step.pins, step.all); err != nil {
+			missing, err := c.PinMirrorCrates(t.Context(), m.ID, step.pins, step.all)
+			if err != nil {
 				t.Fatal(err)
+			}
+			if _, named := step.pins[gone]; named != (len(missing) == 1 && missing[0] == gone) || len(missing) > 1 {
+				t.Errorf("%+v: %v are missing", step, missing)
 			}
 			for name, want := range map[string]int{"a": step.wantA, "b": step.wantB} {
 				if row, err := c.MirrorCrate(t.Context(), m.ID, name, "1.0.0"); err != nil || row == nil || row.Pinned != want {

@@ -246,11 +246,15 @@ func (s *syncing) begin(fetch func()) {
 		here(fetch)
 		return
 	}
-	s.noting <- struct{}{}
-	s.m.beside(func() {
-		defer func() { <-s.noting }()
-		fetch()
-	})
+	select {
+	case s.noting <- struct{}{}:
+		s.m.beside(func() {
+			defer func() { <-s.noting }()
+			fetch()
+		})
+	default: // the catalog is slow
+		here(fetch)
+	}
 }
 
 // people is what of an error is for people.
@@ -327,8 +331,13 @@ func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err err
 	// What failed just now may be pinned from before: only a sync that found everything takes pins away.
 	var pins map[catalog.MirrorKey]int
 	s.note(func(*wire.MirrorSync) { pins = maps.Clone(s.pins) })
-	if perr := s.m.Catalog.PinMirrorCrates(ctx, s.m.Row.ID, pins, err == nil && s.state.Failed == 0); perr != nil {
+	missing, perr := s.m.Catalog.PinMirrorCrates(ctx, s.m.Row.ID, pins, err == nil && s.state.Failed == 0)
+	if perr != nil {
 		return perr
+	}
+	for _, k := range missing { // the disk was full, as a rule
+		s.note(func(st *wire.MirrorSync) { st.Done-- })
+		s.fail(k.Name, k.Num, "", "it was fetched, and could not be stored, or was removed again; the server's log says why")
 	}
 	now := time.Now().UTC()
 	s.note(func(st *wire.MirrorSync) {
