@@ -20,7 +20,7 @@ func (m *Mirror) once(ctx context.Context, d *download, l line) error {
 		return m.complete(ctx, d, l)
 	}
 	name := fmt.Sprintf("mirror/%d/%s@%s", m.Row.ID, l.Name, l.Vers)
-	for { // who asks for a fetch has just looked whether the archive is stored
+	for { // whether it is stored meanwhile is looked under the lease
 		got, err := m.Catalog.LeaseWithin(ctx, name, m.Holder, fetchLease, fetchLease)
 		if err != nil {
 			return err

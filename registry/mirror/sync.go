@@ -54,7 +54,8 @@ type syncing struct {
 	mu    sync.Mutex
 	state wire.MirrorSync
 	pins  map[catalog.MirrorKey]int
-	had   map[string]struct{} // what was stored when the sync began: it need not be looked for one by one
+	from  map[catalog.MirrorKey]string // who wants what is pinned
+	had   map[string]struct{}          // what was stored when the sync began: it need not be looked for one by one
 
 	noting chan struct{} // one for each fetch that goes on beside the sync
 	ending atomic.Bool   // no more is found, and no more than foundMost are left: they are written as they come, so that the end waits for the last few only
@@ -73,7 +74,7 @@ func (m *Mirror) sync(ctx context.Context) error {
 	}
 	last := readSync(row.Status)
 	now := time.Now().UTC()
-	s := &syncing{m: m, began: now, pins: map[catalog.MirrorKey]int{}, noting: make(chan struct{}, notedMost), state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
+	s := &syncing{m: m, began: now, pins: map[catalog.MirrorKey]int{}, from: map[catalog.MirrorKey]string{}, noting: make(chan struct{}, notedMost), state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
 		LastEnded: last.LastEnded, LastSuccessful: last.LastSuccessful}}
 	wants, err := m.wants(ctx)
 	if err != nil {
@@ -227,7 +228,8 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 	}
 	s.awry.Store(0)
 	s.note(func(st *wire.MirrorSync) {
-		s.pins[catalog.MirrorKey{MirrorID: s.m.Row.ID, Name: row.Name, Num: row.Num}] = how
+		key := catalog.MirrorKey{MirrorID: s.m.Row.ID, Name: row.Name, Num: row.Num}
+		s.pins[key], s.from[key] = how, v.From
 		st.Done++
 		if fetched {
 			st.Fetched++
@@ -336,8 +338,9 @@ func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err err
 		return perr
 	}
 	for _, k := range missing { // the disk was full, as a rule
-		s.note(func(st *wire.MirrorSync) { st.Done-- })
-		s.fail(k.Name, k.Num, "", "it was fetched, and could not be stored, or was removed again; the server's log says why")
+		var from string
+		s.note(func(st *wire.MirrorSync) { st.Done--; from = s.from[k] })
+		s.fail(k.Name, k.Num, from, "it was fetched, and could not be stored, or was removed again; the server's log says why")
 	}
 	now := time.Now().UTC()
 	s.note(func(st *wire.MirrorSync) {
