@@ -2,8 +2,11 @@ package registry_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -101,5 +104,42 @@ func TestMirrorBundleOfAnotherUpstream(t *testing.T) {
 	_, err := m.client.ImportMirror(t.Context(), "other", &bundle, int64(bundle.Len()))
 	if want := "`crateyard mirror create NAME --upstream " + wire.IndexURL(m.proxy.URL) + "` makes"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v; want %s", err, want)
+	}
+}
+
+// What a rule denies for what is in its archive is given to nobody, also in the moment in which it is stored and not yet noted, and by servers whose index file of
+// it is from before.
+func TestMirrorDeniesWhatJustCame(t *testing.T) {
+	mit := func(s *wire.MirrorSpec) {
+		s.Policy.Licenses, s.Upstream.MaxAge = []string{"MIT"}, wire.Duration(time.Hour)
+	}
+	m, other := openFleet(t, mit)
+	for i := range 5 {
+		m.from.shipLicensed(fmt.Sprintf("copyleft-%d", i), "1.0.0", "GPL-3.0-only")
+	}
+	for i := range 5 {
+		name := fmt.Sprintf("copyleft-%d", i)
+		for _, server := range []*mirrored{m, other} {
+			if a := server.index(name); strings.Contains(a.body, `"yanked":true`) {
+				t.Fatalf("%s is denied before it is known what is in it: %s", name, a.body)
+			}
+		}
+		denied := func(server *mirrored) {
+			if a, _ := server.crate(name, "1.0.0"); a.status != 403 || !strings.Contains(a.body, "rule license") {
+				t.Errorf("%s: %d %s", name, a.status, clipped(a.body))
+			}
+		}
+		var askers sync.WaitGroup
+		for range 50 { // some come while it is on its way, some while it is noted
+			askers.Go(func() { denied(m) })
+			time.Sleep(2 * time.Millisecond)
+		}
+		askers.Wait()
+		denied(other)
+		for _, server := range []*mirrored{m, other} {
+			if a := server.index(name); !strings.Contains(a.body, `"yanked":true`) {
+				t.Errorf("the index goes on to offer %s: %s", name, a.body)
+			}
+		}
 	}
 }

@@ -63,9 +63,12 @@ func (m *Mirror) Archive(ctx context.Context, name, num string, open bool) (*Arc
 		return nil, err
 	}
 	f, err := m.fetch(l, catalog.NotPinned)
-	if errors.Is(err, errStored) { // meanwhile; that it may be given out is known already
+	if errors.Is(err, errStored) { // meanwhile
 		row, err = m.stored(ctx, name, num)
 		if row != nil {
+			if err := m.admitStored(ctx, l, *row); err != nil {
+				return nil, err
+			}
 			if a, err := m.fromStore(ctx, row, open); a != nil || err != nil {
 				return a, err
 			}
@@ -198,10 +201,37 @@ func (m *Mirror) admitVersion(ctx context.Context, name, num string, row *catalo
 	if d, denied := e.denied[num]; denied {
 		return m.refusal(d, name)
 	}
+	if row != nil {
+		if err := m.admitStored(ctx, l, *row); err != nil {
+			return err
+		}
+	}
 	if d, warned := e.warned[num]; warned {
 		m.noteWarning(d, name)
 	}
 	return nil
+}
+
+// admitStored refuses a stored archive for what it is itself, its licence or size. The index file in memory may have been made before it came, by this server or, where
+// the catalog is shared, by another.
+func (m *Mirror) admitStored(ctx context.Context, l line, row catalog.MirrorCrate) error {
+	if !m.policy.NeedsFacts() {
+		return nil
+	}
+	one := map[string]catalog.MirrorCrate{row.Num: row}
+	facts, err := m.facts(ctx, one)
+	if err != nil {
+		return err
+	}
+	if now := one[row.Num]; now.Inspected && !row.Inspected {
+		m.crates.Set(m.fetchKey(row.Name, row.Num), &now) // it is looked into once
+	}
+	denial := m.policy.Version(l.bytes, policy.Options{Now: time.Now(), Advisories: m.advisories.Load(), Facts: facts})
+	if denial == nil {
+		return nil
+	}
+	m.drop(indexKey(row.Name)) // it says nothing of that yet
+	return m.refusal(*denial, row.Name)
 }
 
 // notListed is the denial of what a mirror that serves nothing but what is cached knows nothing of.

@@ -68,7 +68,7 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had b
 		return nil, false, m.refusal(d, name)
 	}
 	if had {
-		if row, err = m.stored(ctx, name, num); err != nil || row != nil {
+		if row, err = m.storedAndAdmitted(ctx, l); err != nil || row != nil {
 			return row, false, err
 		}
 	}
@@ -77,7 +77,7 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had b
 		begin(run)
 	}
 	if errors.Is(err, errStored) {
-		row, err = m.stored(ctx, name, num)
+		row, err = m.storedAndAdmitted(ctx, l)
 		if err == nil && row == nil {
 			err = fault.New(fault.Unavailable, "it was stored and removed again meanwhile; try again")
 		}
@@ -100,4 +100,13 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had b
 		err = fault.New(fault.Unavailable, "it was fetched, and could not be stored; the server's log says why")
 	}
 	return row, true, err
+}
+
+// storedAndAdmitted is stored, with a refusal for what may not be given out.
+func (m *Mirror) storedAndAdmitted(ctx context.Context, l line) (*catalog.MirrorCrate, error) {
+	row, err := m.stored(ctx, l.Name, l.Vers)
+	if err != nil || row == nil {
+		return nil, err
+	}
+	return row, m.admitStored(ctx, l, *row)
 }
