@@ -154,11 +154,11 @@ func mirrorDetails(cf *clientFlags, m wire.Mirror) func(io.Writer) {
 		} else {
 			row(w, "Sync:", fmt.Sprintf("%s, %d failed, last %s, without a failure %s", syncText(m), s.Failed, ago(s.LastEnded), ago(s.LastSuccessful)))
 		}
-		if s.Next != nil {
-			row(w, "Next sync:", s.Next.Format(time.RFC3339))
-		}
 		if s.Message != "" {
 			row(w, "", s.Message)
+		}
+		if s.Next != nil {
+			row(w, "Next sync:", s.Next.Format(time.RFC3339))
 		}
 		for _, l := range m.Lockfiles {
 			row(w, "Lockfile:", fmt.Sprintf("%s: %d versions, %d entries of other sources", l.Name, l.Versions, l.SkippedTotal))

@@ -127,7 +127,7 @@ type MirrorSyncStatus struct {
 	// +optional
 	LastSuccessful *metav1.Time `json:"lastSuccessful,omitempty"`
 
-	// NextAt is when the next sync is due by spec.schedule.
+	// NextAt is when the next sync is due: by spec.schedule, or to try again what failed.
 	// +optional
 	NextAt *metav1.Time `json:"nextAt,omitempty"`
 

@@ -63,7 +63,7 @@ func (m *Manager) describe(ctx context.Context, row catalog.Mirror) (out wire.Mi
 		return out, err
 	}
 	if !out.Spec.Suspend {
-		out.Status.Sync.Next = nextSync(out.Spec.Schedule)
+		out.Status.Sync.Next = nextSync(out.Spec.Schedule, out.Status.Sync)
 	}
 	problems, err := m.knownProblems(ctx, row.Name)
 	if err != nil {
@@ -98,16 +98,20 @@ func readSync(status string) (s wire.MirrorSync) {
 	return s
 }
 
-// nextSync is when a schedule is due next.
-func nextSync(schedule string) *time.Time {
-	if schedule == "" {
+// nextSync is when the next sync begins by itself: by the schedule, or because the last one failed; nil: it does not.
+func nextSync(schedule string, last wire.MirrorSync) *time.Time {
+	var next time.Time
+	if !last.Running {
+		next = retryAt(last)
+	}
+	if sched, err := cron.Parse(schedule); schedule != "" && err == nil {
+		if at := sched.Next(time.Now()); next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	if next.IsZero() {
 		return nil
 	}
-	sched, err := cron.Parse(schedule)
-	if err != nil {
-		return nil
-	}
-	next := sched.Next(time.Now())
 	return &next
 }
 

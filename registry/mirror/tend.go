@@ -13,6 +13,7 @@ import (
 const (
 	tendEvery  = 2 * time.Second  // how often it is looked whether there is work
 	retrySync  = 10 * time.Minute // after one with failures
+	retrySoon  = time.Minute      // after one that gave up in the middle of its work: upstream was restarted, as a rule
 	sweepEvery = 24 * time.Hour
 	sweepFirst = 20 * time.Minute
 )
@@ -93,10 +94,22 @@ func dueBy(spec wire.MirrorSpec, row catalog.Mirror, now time.Time) bool {
 		return false
 	case s.LastStarted == nil, s.Generation != row.Generation && s.LastEnded != nil:
 		return true
-	case (s.Failed > 0 || s.Message != "") && s.LastEnded != nil && now.Sub(*s.LastEnded) > retrySync:
+	}
+	if at := retryAt(s); !at.IsZero() && now.After(at) {
 		return true
 	}
 	return scheduled(spec.Schedule, s, now)
+}
+
+// retryAt is when a sync that failed, or did in part, is tried again; zero: there is nothing to try.
+func retryAt(s wire.MirrorSync) time.Time {
+	switch {
+	case s.LastEnded == nil, s.Failed == 0 && s.Message == "":
+		return time.Time{}
+	case s.Message != "" && s.Fetched > 0:
+		return s.LastEnded.Add(retrySoon)
+	}
+	return s.LastEnded.Add(retrySync)
 }
 
 func scheduled(schedule string, s wire.MirrorSync, now time.Time) bool {

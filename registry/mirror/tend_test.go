@@ -16,6 +16,8 @@ func TestDue(t *testing.T) {
 		return wire.MirrorSync{Generation: 2, LastStarted: ago(d), LastEnded: ago(d)}
 	}
 	failed, gaveUp, running := done(time.Hour), done(time.Hour), done(time.Hour)
+	away, restarted := done(2*time.Minute), done(2*time.Minute)
+	away.Message, restarted.Message, restarted.Fetched = "upstream was of no help", "upstream was of no help", 5
 	failed.Failed, gaveUp.Message, running.Running = 1, "upstream was of no help", true
 	for name, tt := range map[string]struct {
 		sync           wire.MirrorSync
@@ -32,6 +34,8 @@ func TestDue(t *testing.T) {
 		"asked before":             {sync: done(time.Hour), generation: 2, asked: ago(2 * time.Hour)},
 		"failed an hour ago":       {sync: failed, generation: 2, due: true},
 		"gave up an hour ago":      {sync: gaveUp, generation: 2, due: true},
+		"gave up at once":          {sync: away, generation: 2},
+		"gave up in between":       {sync: restarted, generation: 2, due: true},
 		"broke off":                {sync: running, generation: 2, due: true, suspended: true},
 		"its time has come":        {sync: done(time.Hour), generation: 2, schedule: "0 3 * * *", due: true},
 		"its time has not come":    {sync: done(time.Minute), generation: 2, schedule: "0 3 * * *"},

@@ -177,7 +177,7 @@ type MirrorSync struct {
 	LastStarted    *time.Time      `json:"last_started,omitempty"`
 	LastEnded      *time.Time      `json:"last_ended,omitempty"`
 	LastSuccessful *time.Time      `json:"last_successful,omitempty"` // without a failure
-	Next           *time.Time      `json:"next,omitempty"`            // by schedule
+	Next           *time.Time      `json:"next,omitempty"`            // by schedule, or to try again what failed
 	Total          int64           `json:"total"`                     // versions that are wanted, and entries that lead to none, as far as is known
 	Done           int64           `json:"done"`                      // of Total, in the cache
 	Failed         int64           `json:"failed"`                    // of Total; what is neither was not tried yet, or the sync gave up before
