@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 
 	"github.com/crateyard/crateyard/registry/crate"
 )
@@ -54,16 +56,32 @@ func (t *tx) lockCrate(ctx context.Context, name string) error {
 	return t.lockRow(ctx, "SELECT id FROM crates WHERE canonical = ? FOR NO KEY UPDATE", crate.Canonical(name), func() error { return errNoCrate(name) })
 }
 
-// lockPublish is lockCrate, and has no blob marked for removal until the transaction ends, in one round trip. That there is no crate is no error.
+// lockPublish is lockCrate, and has no blob marked for removal until the transaction ends, in one round trip. That there is no crate is no error: holds tells
+// when there is one after all.
 func (t *tx) lockPublish(ctx context.Context, name string) error {
 	if !t.stmts.d.shared {
 		return nil
 	}
-	_, err := t.ExecContext(ctx, publishLock, lockSweep, crate.Canonical(name))
+	var id sql.NullInt64
+	err := t.QueryRowContext(ctx, publishLock, crate.Canonical(name), lockSweep).Scan(&id)
+	t.crate = id.Int64
 	return err
 }
 
-const publishLock = "SELECT pg_advisory_xact_lock_shared(?, 0), (SELECT id FROM crates WHERE canonical = ? FOR NO KEY UPDATE)"
+// publishLock gives the id of the crate, or NULL. It looks for the crate as of its beginning, and may wait for a sweep after that.
+const publishLock = "SELECT (SELECT id FROM crates WHERE canonical = ? FOR NO KEY UPDATE) FROM pg_advisory_xact_lock_shared(?, 0)"
+
+// holds fails with errMade when the crate that a publish found is not the one that lockPublish locked, or that it made itself.
+func (t *tx) holds(id int64) error {
+	if t.stmts.d.shared && t.crate != id {
+		return errMade
+	}
+	return nil
+}
+
+// errMade means that a crate was made after the transaction looked for it to lock it. The transaction sees it, and others may change it all the same; tried
+// again, it finds a crate to lock.
+var errMade = errors.New("the crate has been made in this moment")
 
 // lockUserAndCrates has a user and the crates that it owns in person stay as they are until the transaction ends. Where there is none the error is errNone.
 func (t *tx) lockUserAndCrates(ctx context.Context, name string) error {
