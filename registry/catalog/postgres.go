@@ -199,5 +199,5 @@ func postgresRefuses(err error) bool {
 // postgresRetry: serialization failure, deadlock, a row that another transaction has just made, or has just deleted.
 func postgresRetry(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (e.Code == "40001" || e.Code == "40P01" || e.Code == "23505" || e.Code == "23503")
+	return errors.Is(err, errMade) || ok && (e.Code == "40001" || e.Code == "40P01" || e.Code == "23505" || e.Code == "23503")
 }

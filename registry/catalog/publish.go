@@ -352,12 +352,16 @@ func (c *Catalog) saveCrate(ctx context.Context, tx *tx, old *published, p Publi
 		if err != nil {
 			return 0, false, err
 		}
+		tx.crate = id
 		if p.By.UserID != 0 { // an import may have no owner to give
 			if _, err = tx.ExecContext(ctx, "INSERT INTO owners (crate_id, user_id) VALUES (?, ?)", id, p.By.UserID); err != nil {
 				return 0, false, err
 			}
 		}
 		return id, p.Restricted, saveSearchTerms(ctx, tx, id, true, p.Name, p.Details.Description, keywords, categories)
+	}
+	if err := tx.holds(old.id); err != nil {
+		return 0, false, err
 	}
 	if _, err = tx.ExecContext(ctx, "UPDATE crates SET description = ?, keywords = ?, categories = ?, max_version = ?, updated_at = ? WHERE id = ?",
 		p.Details.Description, keywords, categories, higher(old.maxVersion, p.Version), now.Unix(), old.id); err != nil {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,6 +43,8 @@ type batched struct {
 	p    Publication
 	conn batcher
 	open bool // a transaction may be
+
+	locked sql.NullInt64 // the crate that publishLock found
 }
 
 func (b *batched) publish(ctx context.Context, details string, allow func(Standing) error) ([]change, error) {
@@ -79,7 +82,7 @@ func (b *batched) ask(ctx context.Context, allow func(Standing) error) (*publish
 	if b.p.By.TokenID != 0 { // see as
 		q.add(b.c, tokenQuery, b.p.By.TokenID)
 	}
-	q.add(b.c, publishLock, lockSweep, crate.Canonical(b.p.Name))
+	q.add(b.c, publishLock, crate.Canonical(b.p.Name), lockSweep)
 	q.add(b.c, crateQuery, b.p.asked()...)
 	if b.p.hasDependencies() {
 		q.add(b.c, dependenciesQuery, b.p.dependenciesAsked()...)
@@ -97,6 +100,9 @@ func (b *batched) ask(ctx context.Context, allow func(Standing) error) (*publish
 		return nil, err
 	}
 	old, err := b.p.judge(crateIs, allow, func() error { return b.checkBlocked(ctx) })
+	if err == nil && old != nil && old.id != b.locked.Int64 {
+		err = errMade
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +123,7 @@ func (b *batched) read(answers pgx.BatchResults) (a crateAnswer, names []string,
 			return a, nil, err
 		}
 	}
-	if _, err := answers.Exec(); err != nil { // the locks
+	if err := answers.QueryRow().Scan(&b.locked); err != nil {
 		return a, nil, err
 	}
 	if err := a.scan(answers.QueryRow()); err != nil || !b.p.hasDependencies() {

@@ -145,7 +145,8 @@ type tx struct {
 	*sql.Tx
 	stmts *statements
 	fresh []string
-	whole bool // no statement is cut off in its midst
+	whole bool  // no statement is cut off in its midst
+	crate int64 // that a publish holds; see holds
 }
 
 // whole has a quick statement on SQLite run to its end, whoever stopped waiting for it. To cut one off takes the driver and database/sql a goroutine
