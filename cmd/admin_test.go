@@ -19,11 +19,11 @@ func TestConfirm(t *testing.T) {
 		var asked bytes.Buffer
 		cmd.SetIn(strings.NewReader(answer))
 		cmd.SetErr(&asked)
-		err := confirm(cmd, "acme-http")
+		err := confirm(cmd, "crate", "acme-http")
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("answer %q: %v, want %q", answer, err, want)
 		}
-		if !strings.Contains(asked.String(), "Type its name") {
+		if !strings.Contains(asked.String(), "This deletes crate acme-http for ever. Type its name") {
 			t.Errorf("asked %q", asked.String())
 		}
 	}

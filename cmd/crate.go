@@ -219,8 +219,9 @@ taken again after 24 hours. It asks for the name again; --yes answers that.`,
 	cmd.Flags().StringVar(&message, "message", "", "why, for the audit (of a whole crate)")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.RunE = func(cmd *cobra.Command, a []string) error {
-		name, version, whole := a[0], "", !strings.Contains(a[0], "@")
+		name, version, whole, what := a[0], "", !strings.Contains(a[0], "@"), "crate"
 		if !whole {
+			what = "version"
 			var err error
 			if name, version, err = crateAndVersion(a[0]); err != nil {
 				return err
@@ -234,7 +235,7 @@ taken again after 24 hours. It asks for the name again; --yes answers that.`,
 			return err
 		}
 		if !yes {
-			if err := confirm(cmd, a[0]); err != nil {
+			if err := confirm(cmd, what, a[0]); err != nil {
 				return err
 			}
 		}
@@ -251,15 +252,15 @@ taken again after 24 hours. It asks for the name again; --yes answers that.`,
 	return cmd
 }
 
-// confirm has a person at a terminal type the name of what is to be deleted. A script must say --yes.
-func confirm(cmd *cobra.Command, name string) error {
+// confirm has a person at a terminal type the name of the crate, user or whatever is to be deleted. A script must say --yes.
+func confirm(cmd *cobra.Command, what, name string) error {
 	in := cmd.InOrStdin()
 	if f, ok := in.(*os.File); ok {
 		if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
-			return usageError{fmt.Errorf("this deletes `%s` for ever, and nobody is here to ask: say --yes", name)}
+			return usageError{fmt.Errorf("this deletes %s `%s` for ever, and nobody is here to ask: say --yes", what, name)}
 		}
 	}
-	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "This deletes %s for ever. Type its name to go on: ", name) // who cannot read it cannot answer
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "This deletes %s %s for ever. Type its name to go on: ", what, name) // who cannot read it cannot answer
 	line, err := bufio.NewReader(in).ReadString('\n')
 	if strings.TrimSpace(line) != name {
 		if err == io.EOF && line == "" {

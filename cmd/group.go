@@ -103,12 +103,23 @@ func newGroupUpdateCommand(cf *clientFlags) *cobra.Command {
 }
 
 func newGroupDeleteCommand(cf *clientFlags) *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "Delete a group; its members stay", Args: args(cobra.ExactArgs(1)),
+		Long: `delete takes a group out of the registry: its members lose what they owned and read through it, and stay themselves. It asks for the name
+again; --yes answers that.`,
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := cf.client()
 			if err != nil {
 				return err
+			}
+			if !yes {
+				if _, err := c.Group(cmd.Context(), a[0]); err != nil { // nobody is asked about nothing
+					return err
+				}
+				if err := confirm(cmd, "group", a[0]); err != nil {
+					return err
+				}
 			}
 			if err := c.DeleteGroup(cmd.Context(), a[0]); err != nil {
 				return err
@@ -116,6 +127,8 @@ func newGroupDeleteCommand(cf *clientFlags) *cobra.Command {
 			return cf.print(cmd.OutOrStdout(), map[string]string{"deleted": a[0]}, func(w io.Writer) { row(w, "Deleted group", a[0]) })
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
 }
 
 // listEdit is a change to a list of names: the whole list, or what comes in and goes out.

@@ -192,7 +192,7 @@ func newMirrorDeleteCommand(cf *clientFlags) *cobra.Command {
 				if _, err := c.Mirror(cmd.Context(), a[0]); err != nil { // nobody is asked about nothing
 					return err
 				}
-				if err := confirm(cmd, a[0]); err != nil {
+				if err := confirm(cmd, "mirror", a[0]); err != nil {
 					return err
 				}
 			}

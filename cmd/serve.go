@@ -52,7 +52,7 @@ The keys of the file, with their defaults:
     failedAuth: {burst: 100, every: 1s}
   trustedProxies: []           # networks whose X-Forwarded-For is believed
   gitIndex: Enabled            # or Disabled
-  audit: {keep: 0s}            # 0s: for ever
+  audit: {keep: 0s}            # 0s: for ever; otherwise at least 24h
   instance: ""                 # whose catalog and storage these are, such as namespace/name; empty: whoever comes
   takeOver: false              # take them from another instance; for one start
   catalog:

@@ -121,16 +121,25 @@ func newUserUpdateCommand(cf *clientFlags) *cobra.Command {
 }
 
 func newUserDeleteCommand(cf *clientFlags) *cobra.Command {
-	var force bool
+	var force, yes bool
 	cmd := &cobra.Command{
 		Use: "delete NAME", Short: "Delete a user and its tokens; its crates stay", Args: args(cobra.ExactArgs(1)),
 		Long: `delete takes a user and its tokens out of the registry. What it published stays. A user who is the last individual owner of a crate is not
 deleted: add another owner first (cargo owner --add), or suspend the user. With --force it is, and administrators alone can change the owners
-of such crates from then on.`,
+of such crates from then on. It asks for the name again; --yes answers that, and --force does not.`,
+		Example: "  crateyard user delete alice\n  crateyard user delete ci --yes",
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := cf.client()
 			if err != nil {
 				return err
+			}
+			if !yes {
+				if _, err := c.User(cmd.Context(), a[0]); err != nil { // nobody is asked about nothing
+					return err
+				}
+				if err := confirm(cmd, "user", a[0]); err != nil {
+					return err
+				}
 			}
 			d, err := c.DeleteUser(cmd.Context(), a[0], force)
 			if err != nil {
@@ -145,5 +154,6 @@ of such crates from then on.`,
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also when crates are left that nobody owns in person")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }

@@ -167,7 +167,7 @@ func TestChartValues(t *testing.T) {
 			t.Errorf("annotations of the pod = %v", annotations)
 		}
 	}
-	if _, err := helmTemplate(t, h.ns, "--set", "podLabels=null,podAnnotations=null,resources=null,tolerations=null,affinity=null,metrics.serviceMonitor.labels=null"); err != nil {
+	if _, err := helmTemplate(t, h.ns, "--set", "podLabels=null,podAnnotations=null,resources=null,tolerations=null,affinity=null,metrics.serviceMonitor.labels=null,metrics.prometheusRule.enabled=true,metrics.prometheusRule.labels=null,metrics.prometheusRule.disabled=null"); err != nil {
 		t.Errorf("without values that have defaults: %v", err)
 	}
 }
@@ -194,10 +194,12 @@ func TestChartRefuses(t *testing.T) {
 		"tolerations[0].effect=NoRun":           "/tolerations/0/effect",
 		"affinity.nodes.a=b":                    "'nodes' not allowed",
 		"affinity.podAntiAffinity.required.a=b": "'required' not allowed",
-		"metrics.enabled=false,metrics.serviceMonitor.enabled=true": "metrics.serviceMonitor.enabled needs metrics.enabled",
-		"metrics.serviceMonitor.interval=30s":                       "'interval' not allowed",
-		"log.level=trace":                                           "/log/level",
-		"priorityClassName=Very High":                               "/priorityClassName",
+		"metrics.enabled=false,metrics.serviceMonitor.enabled=true":                              "metrics.serviceMonitor.enabled needs metrics.enabled",
+		"metrics.prometheusRule.rules=x":                                                         "'rules' not allowed",
+		"metrics.prometheusRule.enabled=true,metrics.prometheusRule.disabled={CrateyardBackups}": "disabled names CrateyardBackups, and there is no such alert: there are CrateyardBackendDown, ",
+		"metrics.serviceMonitor.interval=30s":                                                    "'interval' not allowed",
+		"log.level=trace":                                                                        "/log/level",
+		"priorityClassName=Very High":                                                            "/priorityClassName",
 	} {
 		if out, err := helmTemplate(t, "default", "--set", flag); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("--set %s: helm says %v, want %q (%d bytes of manifests)", flag, err, want, len(out))

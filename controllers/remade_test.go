@@ -178,6 +178,39 @@ func TestUserThatWentWhileItsRegistryWasGone(t *testing.T) {
 	}
 }
 
+// With deletionPolicy Delete the admin Secret goes, and with it the note of who went meanwhile. A database stays all the same: the Registry that is made
+// again over it revokes what the operator has made, and tells of the user, who is still there.
+func TestUserThatWentAfterTheAdminSecret(t *testing.T) {
+	h := newHarness(t)
+	h.ready("acme")
+	r := get(h, "acme", &v1alpha1.Registry{})
+	r.Spec.DeletionPolicy = v1alpha1.DeletionDelete
+	h.must(h.client.Update(t.Context(), r))
+	h.registry("acme")
+	h.makeUser("ci", func(u *v1alpha1.RegistryUser) { u.Spec.Tokens = []v1alpha1.TokenSpec{{Name: "t"}} })
+	h.user("ci")
+	token := string(h.secret("ci-t").Data["token"])
+	byHand, err := h.admin("acme").CreateToken(t.Context(), wire.CreateToken{User: "ci", Name: "by hand"})
+	h.must(err)
+	admin := h.secret("acme-admin").Data["token"]
+	h.deleteRegistry("acme")
+	if h.exists("acme-admin", &corev1.Secret{}) {
+		t.Fatal("the admin Secret stayed")
+	}
+	h.deleteUser("ci")
+
+	h.remakeRegistry("acme", v1alpha1.RegistrySpec{})
+	s := h.secret("acme-admin")
+	s.Data["token"] = admin // the same server answers, which was not restarted with the new one
+	h.must(h.client.Update(t.Context(), s))
+	h.said()
+	h.registry("acme")
+	h.wantSaid("of user ci: its RegistryUser is gone. The user is still at the registry, with what tokens it has besides; `crateyard user delete ci` removes it")
+	if _, err := h.admin("acme").User(t.Context(), "ci"); err != nil || h.works(token) || !h.works(byHand.Secret) {
+		t.Errorf("the user: %v; the RegistryUser's token works: %t, the one that was made by hand: %t", err, h.works(token), h.works(byHand.Secret))
+	}
+}
+
 // A RegistryUser that was held up by its Registry's troubles goes when the Registry does, and is noted.
 func TestUserHeldUpUntilItsRegistryWent(t *testing.T) {
 	h := newHarness(t)

@@ -62,6 +62,13 @@ func TestSchemaRefuses(t *testing.T) {
 		{"no backups kept", "Registry", "acme", "{backup: {schedule: '0 3 * * *', keep: -1, s3: {bucket: backup}}}", "greater than or equal to 1"},
 		{"sweep without pause", "Registry", "acme", "{sweep: {every: 1s}}", "every must be 0s, for never, or at least 1m"},
 		{"sweep of what is on its way", "Registry", "acme", "{sweep: {olderThan: 5m}}", "olderThan must be at least 1h"},
+		{"audit of a second", "Registry", "acme", "{audit: {keep: 1s}}", "spec.audit.keep: Invalid value: keep must be 0s, for ever, or at least 24h: what is older is deleted, and does not come back"},
+		{"audit of nearly a day", "Registry", "acme", "{audit: {keep: 23h59m59s}}", "keep must be 0s, for ever, or at least 24h"},
+		{"audit in days", "Registry", "acme", "{audit: {keep: 90d}}", "days are not known"},
+		{"more memory than the limit", "Registry", "acme", "{resources: {requests: {cpu: 1, memory: 1Gi}, limits: {memory: 512Mi}}}", "spec.resources.requests: Invalid value: requests cannot be above limits: no pod can have less than it asks for; lower the request, or raise the limit of the same name"},
+		{"more cores than the limit", "Registry", "acme", "{resources: {requests: {cpu: 2}, limits: {cpu: 1500m}}}", "requests cannot be above limits"},
+		{"more disk than the limit", "Registry", "acme", "{resources: {requests: {ephemeral-storage: 10G}, limits: {ephemeral-storage: 9Gi}}}", "requests cannot be above limits"},
+		{"a request in MB under a limit", "Registry", "acme", "{resources: {requests: {memory: 256MB}, limits: {memory: 512Mi}}}", "with no B behind it"},
 		{"sweep in days", "Registry", "acme", "{sweep: {every: 1d}}", "days are not known"},
 		{"tiny cache", "Registry", "acme", "{storage: {s3: {bucket: crates, cacheSize: 10Ki}}}", "cacheSize must be 0, for no cache, or lie between 1Mi and 10Ti"},
 		{"negative scrub", "Registry", "acme", "{scrub: {rate: '-1'}}", "rate must lie between 0, for never, and 10Gi"},
@@ -191,12 +198,16 @@ func TestSchemaRefuses(t *testing.T) {
 func TestSchemaTakes(t *testing.T) {
 	long := strings.Repeat("a", 250) + ".bc"
 	for name, spec := range map[string]string{
-		"names with dots":        "{imagePullSecrets: [{name: docker.io-1}, {name: " + long + "}], ingress: {host: a.b.example, className: a.nginx, tlsSecretName: tls.a.example}, storage: {filesystem: {storageClassName: topolvm.io-fast}}}",
-		"keys":                   "{catalog: {postgres: {uriSecretRef: {name: pg.app, key: .dockerconfigjson}, caSecretRef: {name: pg, key: CA_1-x.crt}}}}",
-		"addresses":              "{url: 'https://crates-1.acme.dev:65535/a/b', aliases: ['http://localhost:1', 'http://10.0.0.1:8080', 'https://A.example'], access: {allowedRegistries: [crates-io, 'sparse+https://a.example:443/i/', 'https://a']}}",
-		"quantities":             "{storage: {filesystem: {size: 0.5Ti}}, limits: {crateSize: 20e6}, scrub: {rate: 1048576}, resources: {requests: {cpu: 1, memory: 1e9}, limits: {cpu: 1500m, memory: 0.5Gi, example.com/gpu: '1'}}}",
-		"many secrets and hosts": "{imagePullSecrets: [" + numbered("{name: s%d}", 16) + "], aliases: [" + numbered("'https://a%d.example:8443/x'", 16) + "]}",
-		"labels":                 "{nodeSelector: {a: '', b: x_1.y, kubernetes.io/arch: amd64}}",
+		"names with dots":          "{imagePullSecrets: [{name: docker.io-1}, {name: " + long + "}], ingress: {host: a.b.example, className: a.nginx, tlsSecretName: tls.a.example}, storage: {filesystem: {storageClassName: topolvm.io-fast}}}",
+		"keys":                     "{catalog: {postgres: {uriSecretRef: {name: pg.app, key: .dockerconfigjson}, caSecretRef: {name: pg, key: CA_1-x.crt}}}}",
+		"addresses":                "{url: 'https://crates-1.acme.dev:65535/a/b', aliases: ['http://localhost:1', 'http://10.0.0.1:8080', 'https://A.example'], access: {allowedRegistries: [crates-io, 'sparse+https://a.example:443/i/', 'https://a']}}",
+		"quantities":               "{storage: {filesystem: {size: 0.5Ti}}, limits: {crateSize: 20e6}, scrub: {rate: 1048576}, resources: {requests: {cpu: 1, memory: 1e9}, limits: {cpu: 1500m, memory: 1.5Gi, example.com/gpu: '1'}}}",
+		"requests at their limits": "{resources: {requests: {cpu: 1, memory: 1Gi, example.com/gpu: 1}, limits: {cpu: 1000m, memory: 1024Mi, example.com/gpu: '1'}}}",
+		"requests of all kinds":    "{resources: {requests: {" + numbered("example.com/r%d: 1", 16) + "}, limits: {" + numbered("example.com/r%d: 1Ki", 16) + "}}}",
+		"an audit for ever":        "{audit: {keep: 0s}}",
+		"an audit of a day":        "{audit: {keep: 24h}}",
+		"many secrets and hosts":   "{imagePullSecrets: [" + numbered("{name: s%d}", 16) + "], aliases: [" + numbered("'https://a%d.example:8443/x'", 16) + "]}",
+		"labels":                   "{nodeSelector: {a: '', b: x_1.y, kubernetes.io/arch: amd64}}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Regenerates what comes from the Go types and markers: deepcopy functions, CRDs, RBAC, and their copies in the Helm chart.
-# `make verify` runs it and fails when something changed.
+# Regenerates what comes from the Go types and markers: deepcopy functions, CRDs, RBAC, and their copies in the Helm chart, with that of the
+# alerts. `make verify` runs it and fails when something changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,3 +24,4 @@ for crd in config/crd/bases/*.yaml; do
   } > "charts/crateyard/templates/crd-$(basename "$crd" .yaml | cut -d_ -f2).yaml"
 done
 sed -n '/^rules:/,$p' config/rbac/role.yaml > charts/crateyard/generated/rules.yaml
+sed -n 's/^  //; /^groups:/,$p' config/prometheus/alerts.yaml > charts/crateyard/generated/alerts.yaml

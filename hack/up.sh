@@ -4,9 +4,12 @@
 #
 # With CLUSTER=current, in the cluster of kubectl's context: an operator that is there already is used as it is; else one is
 # installed. What this makes there carries a label, by which hack/down.sh knows it.
+#
+# Run again, it sets what the demo says and leaves what else somebody changed. CRATEYARD_UP_TIMEOUT (120s) is how long it waits for what it made.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 mkdir -p "$work"
+patience=${CRATEYARD_UP_TIMEOUT:-120s}
 
 step "Looking at what is here"
 command -v cargo >/dev/null || die "cargo is not on the PATH: the last step publishes a crate with it"
@@ -60,7 +63,9 @@ fi
 if [ $install = yes ]; then
   step "Installing the operator (image $image)"
   before=no; exists -n crateyard-system deployment/crateyard-operator && before=yes
-  kubectl kustomize "$root/config/default" | sed "s|crateyard:dev|$image|g" | kubectl apply --server-side -f - >/dev/null
+  # In a cluster of our own, what somebody edited is set back. Elsewhere kubectl says who else sets a field, for the resource definitions may be others'.
+  force=(); [ "$cluster" != local ] || force=(--force-conflicts)
+  kubectl kustomize "$root/config/default" | sed "s|crateyard:dev|$image|g" | kubectl apply --server-side "${force[@]}" -f - >/dev/null
   [ $before = no ] || kubectl -n crateyard-system rollout restart deployment/crateyard-operator >/dev/null # the tag may name a new image
   kubectl -n crateyard-system rollout status deployment/crateyard-operator --timeout=180s || {
     kubectl -n crateyard-system get pods >&2
@@ -70,25 +75,42 @@ if [ $install = yes ]; then
   # Registries that run already do so with the image of before, which had the same name.
   registries=$(running "$image")
   for registry in $registries; do
+    ready=$(kubectl -n "${registry%/*}" get deployment "${registry#*/}" -o 'jsonpath={.status.readyReplicas}')
     step "Restarting the registry ${registry#*/} of namespace ${registry%/*}, for the image may be another"
     kubectl -n "${registry%/*}" rollout restart "deployment/${registry#*/}" >/dev/null
+    # One that was broken before is not for make up to mend; it may have been about to start, and so gets some time.
+    if [ -z "$ready" ]; then
+      kubectl -n "${registry%/*}" rollout status "deployment/${registry#*/}" --timeout=30s ||
+        step "It was not ready before, and is not now; kubectl -n ${registry%/*} describe registry ${registry#*/} says why. Going on"
+      continue
+    fi
     kubectl -n "${registry%/*}" rollout status "deployment/${registry#*/}" --timeout=180s ||
       die "the registry does not start again; kubectl -n ${registry%/*} describe registry ${registry#*/} says why"
   done
 fi
 
 step "Applying a Registry, a RegistryUser and a CrateMirror (config/samples) in namespace crateyard-demo"
-kubectl kustomize "$root/hack/demo" | sed "s|DEMO_ADDRESS|$address|" | kubectl apply --server-side -f -
-wait_ready() {
+# The demo's objects are its own: a field that somebody edited is set back, and is no conflict.
+kubectl kustomize "$root/hack/demo" | sed "s|DEMO_ADDRESS|$address|" | kubectl apply --server-side --force-conflicts -f -
+wait_ready() { # OBJECT WHAT-TO-DO
   step "Waiting until $1 is ready"
-  kubectl -n crateyard-demo wait --for=condition=Ready --timeout=120s "$1" ||
-    { kubectl -n crateyard-demo describe "$1" >&2; die "$1 is not ready; its conditions above say why"; }
+  kubectl -n crateyard-demo wait --for=condition=Ready --timeout="$patience" "$1" ||
+    { kubectl -n crateyard-demo describe "$1" >&2; die "$1 is not ready; its conditions above say why. $2"; }
 }
-wait_ready registry/acme
-wait_ready registryuser/ci
+down=; [ "$cluster" = local ] || down=" CLUSTER=current"
+anew="To begin anew, without what was published: make down$down, and make up$down again"
+# What somebody tries out with the demo is not undone unasked, so this is said, and not done.
+wait_ready registry/acme "If somebody changed its spec, this puts it back as make up
+made it, and leaves its data; then run make up$down again:
+
+  export KUBECONFIG=${KUBECONFIG:-$HOME/.kube/config}
+  ${KUBECTL:-$(command -v kubectl)} -n crateyard-demo patch registry acme --type=json -p '[{\"op\": \"replace\", \"path\": \"/spec\", \"value\": {\"url\": \"http://$address\"}}]'
+
+$anew"
+wait_ready registryuser/ci "If somebody changed its spec, delete it (kubectl -n crateyard-demo delete registryuser ci), and run make up$down again. $anew"
 # A machine that does not reach crates.io has a mirror that says so, and everything else works.
 step "Waiting until the registry has cratemirror/deps"
-kubectl -n crateyard-demo wait --for=condition=RegistryReady --timeout=120s cratemirror/deps ||
+kubectl -n crateyard-demo wait --for=condition=RegistryReady --timeout="$patience" cratemirror/deps ||
   { kubectl -n crateyard-demo describe cratemirror/deps >&2; die "cratemirror/deps is not at the registry; its conditions above say why"; }
 kubectl -n crateyard-demo wait --for=condition=Ready --timeout=10s cratemirror/deps 2>/dev/null ||
   step "The mirror is not ready: $(kubectl -n crateyard-demo get cratemirror deps -o 'jsonpath={.status.conditions[?(@.type=="Ready")].message}')"
@@ -108,7 +130,6 @@ fi
 step "Publishing a crate with the Secret of the RegistryUser, and building another from it"
 "$root/hack/try.sh"
 
-down=; [ "$cluster" = local ] || down=" CLUSTER=current"
 cat <<END
 
 Crateyard is up. In another terminal, this does the same again:

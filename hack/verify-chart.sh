@@ -7,6 +7,7 @@ bin=$PWD/bin
 render() { "$bin/helm" template crateyard charts/crateyard --namespace crateyard-system --kube-version 1.37.0 "$@"; }
 "$bin/helm" lint --strict --kube-version 1.37.0 charts/crateyard
 render >/dev/null
+render --set metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true >/dev/null
 render --set watchNamespaces='{team-a,team-b}' >/dev/null
 if render --set replicas=many >bin/chart.out 2>&1 || ! grep -q 'replicas' bin/chart.out; then
   echo 'the chart takes replicas=many, or refuses it for another reason:' >&2
@@ -14,6 +15,6 @@ if render --set replicas=many >bin/chart.out 2>&1 || ! grep -q 'replicas' bin/ch
   exit 1
 fi
 kubectl=$("$bin/cluster" envtest-assets)/kubectl
-for folder in config/default config/samples hack/demo; do
+for folder in config/default config/prometheus config/samples hack/demo; do
   "$kubectl" kustomize "$folder" >/dev/null
 done

@@ -117,9 +117,12 @@ type Rate struct {
 	Every Duration `yaml:"every"`
 }
 
+// MinAuditKeep is the least that the record of changes can be kept: with less, a slip such as 1s for 1y would delete all of it within minutes.
+const MinAuditKeep = Duration(24 * time.Hour)
+
 // Audit says how long the record of changes is kept.
 type Audit struct {
-	Keep Duration `yaml:"keep"` // 0: for ever
+	Keep Duration `yaml:"keep"` // 0: for ever; otherwise MinAuditKeep at least
 }
 
 // Limits bound uploads.
@@ -341,8 +344,8 @@ func (c *Config) Check() error {
 	if _, err := c.trustedProxies(); err != nil {
 		errs = append(errs, err)
 	}
-	if c.Audit.Keep < 0 {
-		bad("audit.keep: it must not be negative")
+	if c.Audit.Keep < 0 || c.Audit.Keep > 0 && c.Audit.Keep < MinAuditKeep {
+		bad("audit.keep %s: it must be 0s, for ever, or at least 24h: what is older is deleted, and does not come back", time.Duration(c.Audit.Keep))
 	}
 	if c.Limits.CrateSize < 1<<10 || c.Limits.CrateSize > 1<<30 {
 		bad("limits.crateSize %d: it must be 1 KiB to 1 GiB, in bytes", c.Limits.CrateSize)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crateyard/crateyard/registry"
 )
@@ -23,6 +24,10 @@ func TestConfigSays(t *testing.T) {
 		{func(c *registry.Config) { c.Listen = "::1" }, "such as [::1]:8080"},
 		{func(c *registry.Config) { c.OpsListen = "9091" }, `opsListen "9091": it must be HOST:PORT, such as 127.0.0.1:9091`},
 		{func(c *registry.Config) { c.Listen, c.OpsListen = ":8080", "" }, ""},
+		{func(c *registry.Config) { c.Audit.Keep = registry.Duration(time.Second) }, "audit.keep 1s: it must be 0s, for ever, or at least 24h: what is older is deleted"},
+		{func(c *registry.Config) { c.Audit.Keep = registry.MinAuditKeep - 1 }, "at least 24h"},
+		{func(c *registry.Config) { c.Audit.Keep = -registry.MinAuditKeep }, "audit.keep -24h0m0s: it must be 0s"},
+		{func(c *registry.Config) { c.Audit.Keep = registry.MinAuditKeep }, ""},
 	} {
 		c := registry.DefaultConfig()
 		c.Data = t.TempDir()

@@ -156,7 +156,7 @@ func TestWhatToWatch(t *testing.T) {
 		return values["crateyard_change_feed_lag_seconds"] < 10
 	})
 	table, alerts := documented(t)
-	if len(table) < 20 || len(alerts) < 6 {
+	if len(table) < 20 || len(alerts) < 8 {
 		t.Fatalf("docs/operations.md tells of %q, and its alerts of %q", table, alerts)
 	}
 	first := ""

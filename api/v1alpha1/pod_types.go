@@ -15,8 +15,10 @@ type LabelValue string
 type AnnotationValue string
 
 // ResourceRequirements are what a container asks for and what it may use at most.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(k, !(k in self.requests) || !(k in self.limits) || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)",fieldPath=".requests",message="requests cannot be above limits: no pod can have less than it asks for; lower the request, or raise the limit of the same name"
 type ResourceRequirements struct {
-	// Requests are what the scheduler sets aside, such as cpu: 50m and memory: 64Mi.
+	// Requests are what the scheduler sets aside, such as cpu: 50m and memory: 64Mi. None may be above the limit of its name.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="!('memory' in self) || isQuantity(string(self['memory']))",message="memory must be a number with a unit that Kubernetes knows: write 512Mi or 512M, with no B behind it"

@@ -188,7 +188,7 @@ type RegistrySpec struct {
 
 	// DeletionPolicy says what happens to the volume with all crates, and to the admin token, when this object is deleted.
 	// Retain keeps both, and a Registry made again under the same name finds them. Delete removes them for good. Buckets and
-	// databases are never removed.
+	// databases are never removed, and keep all that is in them: crates, users and tokens.
 	// +optional
 	// +default="Retain"
 	// +kubebuilder:default=Retain

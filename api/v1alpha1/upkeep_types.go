@@ -66,8 +66,10 @@ type ScrubSpec struct {
 }
 
 // AuditSpec says how long the record of changes is kept.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.keep) || !self.keep.matches('^([0-9]{1,6}(h|m|s))+$') || duration(self.keep) == duration('0s') || duration(self.keep) >= duration('24h')",fieldPath=".keep",message="keep must be 0s, for ever, or at least 24h: what is older is deleted, and does not come back"
 type AuditSpec struct {
-	// Keep is how long. Left out, or 0s, it is for ever.
+	// Keep is how long, 24h at least: what is older is deleted. Left out, or 0s, it is for ever.
 	// +optional
 	Keep Duration `json:"keep,omitempty"`
 }

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"time"
+
 	"github.com/crateyard/crateyard/api/v1alpha1"
 )
 
@@ -71,7 +73,7 @@ func (p Params) backends(c *serverConfig) {
 	case spec.Catalog.Postgres != nil:
 		c.Storage = &serverStorage{Folder: cratesFolder}
 	}
-	c.Sweep, c.Audit = spec.Sweep, spec.Audit
+	c.Sweep, c.Audit = spec.Sweep, audit(spec.Audit)
 	if spec.Scrub != nil && spec.Scrub.Rate != nil {
 		c.Scrub = &serverScrub{spec.Scrub.Rate.Value()}
 	}
@@ -84,6 +86,21 @@ func (p Params) backends(c *serverConfig) {
 	if restoring(p.Registry) {
 		c.RestoreFrom = &serverRestore{S3: bucket(spec.RestoreFrom.S3, restoreVolume), Name: spec.RestoreFrom.Name}
 	}
+}
+
+// minAuditKeep is the least that a server keeps its audit for; it does not start with less.
+const minAuditKeep = 24 * time.Hour
+
+// audit renders how long the audit is kept. What an older schema let in below the least is the least: to keep records for longer than was
+// asked loses nothing, and a server that does not start serves nobody.
+func audit(spec *v1alpha1.AuditSpec) *v1alpha1.AuditSpec {
+	if spec == nil {
+		return nil
+	}
+	if keep, err := time.ParseDuration(string(spec.Keep)); err == nil && keep > 0 && keep < minAuditKeep {
+		return &v1alpha1.AuditSpec{Keep: "24h"}
+	}
+	return spec
 }
 
 // bucket renders a bucket whose credentials, if there are any, are mounted under the name of a volume.

@@ -106,7 +106,7 @@ func TestPodStartsAnewWhen(t *testing.T) {
 		"take-over":      func(p *Params) { p.Registry.Annotations = map[string]string{v1alpha1.TakeOverAnnotation: "true"} },
 		"sweep":          func(p *Params) { p.Registry.Spec.Sweep = &v1alpha1.SweepSpec{Every: "0s"} },
 		"scrub":          func(p *Params) { p.Registry.Spec.Scrub = &v1alpha1.ScrubSpec{Rate: new(resource.Quantity)} },
-		"audit":          func(p *Params) { p.Registry.Spec.Audit = &v1alpha1.AuditSpec{Keep: "1h"} },
+		"audit":          func(p *Params) { p.Registry.Spec.Audit = &v1alpha1.AuditSpec{Keep: "48h"} },
 		"backup":         func(p *Params) { p.Registry.Spec.Backup = &v1alpha1.BackupSpec{Schedule: "0 3 * * *"} },
 		"crate size":     func(p *Params) { q := resource.MustParse("20Mi"); p.Registry.Spec.Limits.CrateSize = &q },
 	} {
@@ -115,6 +115,19 @@ func TestPodStartsAnewWhen(t *testing.T) {
 		change(&p)
 		if p.configDigest() == base.configDigest() {
 			t.Errorf("a change of the %s leaves the pod as it is", name)
+		}
+	}
+}
+
+// A time below the least, which an older schema let in, would have the server not start.
+func TestShortAudit(t *testing.T) {
+	for spec, want := range map[v1alpha1.Duration]v1alpha1.Duration{"1s": "24h", "23h59m": "24h", "24h": "24h", "8760h": "8760h", "0s": "0s", "": ""} {
+		r := sample(t, "registry.yaml")
+		r.Spec.Audit = &v1alpha1.AuditSpec{Keep: spec}
+		c := &serverConfig{}
+		Params{Registry: r}.backends(c)
+		if c.Audit == nil || c.Audit.Keep != want || r.Spec.Audit.Keep != spec {
+			t.Errorf("keep %q is rendered as %+v, want %q", spec, c.Audit, want)
 		}
 	}
 }

@@ -75,7 +75,8 @@ func (s *scope) wantedUsers(ctx context.Context) (map[string]bool, error) {
 }
 
 // revokeOrphans revokes tokens of the operator's making that no RegistryUser stands for. A RegistryUser that was deleted while
-// its Registry was gone could not take them back; without this they would work again as soon as the data does.
+// its Registry was gone could not take them back; without this they would work again as soon as the data does. Whether the user was of the
+// RegistryUser's making is known from the note on the admin Secret alone, so one without a note stays, and is told of.
 func (s *scope) revokeOrphans(ctx context.Context, wanted map[string]bool) error {
 	server := s.client()
 	tokens, err := server.Tokens(ctx, "")
@@ -89,7 +90,8 @@ func (s *scope) revokeOrphans(ctx context.Context, wanted map[string]bool) error
 		if err := server.DeleteToken(ctx, t.ID); err != nil && !api.IsNotFound(err) {
 			return fmt.Errorf("revoking token %d: %w", t.ID, err)
 		}
-		s.apply.Say(s.registry, "RevokedToken", "Revoked token %s (id %d) of user %s: its RegistryUser is gone", t.Name, t.ID, t.User)
+		s.apply.Say(s.registry, "RevokedToken", "Revoked token %s (id %d) of user %s: its RegistryUser is gone. The user is still at the registry, with what tokens it has besides; `crateyard user delete %s` removes it",
+			t.Name, t.ID, t.User, t.User)
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +33,14 @@ func (s *scope) validate(context.Context) error {
 	}
 	if s.image() == "" {
 		return outcome.Stall(v1alpha1.ReasonInvalidSpec, "the operator was started without --image, and spec.image is empty; set one of them")
+	}
+	if given := s.registry.Spec.Resources; given != nil {
+		for _, name := range slices.Sorted(maps.Keys(given.Requests)) {
+			request := given.Requests[name]
+			if limit, ok := given.Limits[name]; ok && request.Cmp(limit) > 0 {
+				return outcome.Stall(v1alpha1.ReasonInvalidSpec, "spec.resources.requests asks for %s %s, and spec.resources.limits allows %s: no pod can have less than it asks for; lower the request, or raise the limit", &request, name, &limit)
+			}
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,8 +60,8 @@ func start(t *testing.T) *others {
 		"CRATEYARD_CLUSTER=current", "CRATEYARD_DEMO_WORK="+t.TempDir(), "CRATEYARD_DEMO_ADDRESS="+address)}
 }
 
-// run runs a script, which must end as wanted and say all of says.
-func (o *others) run(script, image string, succeeds bool, says ...string) {
+// run runs a script, which must end as wanted and say all of says. It gives what the script said.
+func (o *others) run(script, image string, succeeds bool, says ...string) string {
 	o.Helper()
 	cmd := exec.CommandContext(o.Context(), "bash", "../"+script)
 	cmd.Env = append(o.env, "CRATEYARD_IMAGE="+image)
@@ -72,6 +73,35 @@ func (o *others) run(script, image string, succeeds bool, says ...string) {
 		if !strings.Contains(string(out), s) {
 			o.Errorf("%s does not say %q; it says\n%s", script, s, out)
 		}
+	}
+	return string(out)
+}
+
+// kubectl runs the kubectl of the scripts, and gives what it says.
+func (o *others) kubectl(stdin string, args ...string) string {
+	o.Helper()
+	cmd := exec.CommandContext(o.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), args...)
+	cmd.Env, cmd.Stdin = o.env, strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		o.Fatalf("kubectl %q: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// makeOperator makes what looks like an operator of others.
+func (o *others) makeOperator() {
+	o.Helper()
+	labels := map[string]string{"app.kubernetes.io/name": "crateyard", "app.kubernetes.io/component": "operator"}
+	_, err := o.api.AppsV1().Deployments("crateyard-system").Create(o.Context(), &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "crateyard", Labels: labels},
+		Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "operator", Image: "theirs"}}}},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		o.Fatal(err)
 	}
 }
 
@@ -145,17 +175,7 @@ func TestInAClusterOfOthers(t *testing.T) {
 		t.Error("the demo's namespace must be gone, that of others must be there")
 	}
 
-	labels := map[string]string{"app.kubernetes.io/name": "crateyard", "app.kubernetes.io/component": "operator"}
-	_, err := o.api.AppsV1().Deployments("crateyard-system").Create(t.Context(), &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: "crateyard", Labels: labels},
-		Spec: appsv1.DeploymentSpec{
-			Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "operator", Image: "theirs"}}}},
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	o.makeOperator()
 	// It goes on to the demo, for which this cluster lacks the resource definitions.
 	o.run("up.sh", "crateyard:dev", false, "An operator is here already (crateyard-system/crateyard): it is used as it is", "==> Applying a Registry", "no matches for kind")
 	d, err := o.api.AppsV1().Deployments("crateyard-system").Get(t.Context(), "crateyard", metav1.GetOptions{})
@@ -208,25 +228,52 @@ func TestDownGoesOn(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	go o.finishDeletions(ctx)
-	kubectl := func(stdin string, args ...string) {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), args...)
-		cmd.Env, cmd.Stdin = o.env, strings.NewReader(stdin)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("kubectl %q: %v\n%s", args, err, out)
-		}
-	}
-	kubectl("", "apply", "--server-side", "-k", "../../config/crd")
-	kubectl("", "wait", "--for=condition=Established", "--timeout=60s", "crd", "registries.crateyard.dev", "registryusers.crateyard.dev")
+	o.kubectl("", "apply", "--server-side", "-k", "../../config/crd")
+	o.kubectl("", "wait", "--for=condition=Established", "--timeout=60s", "crd", "registries.crateyard.dev", "registryusers.crateyard.dev")
 	for _, name := range []string{"crateyard-demo", "crateyard-system"} {
 		o.makeNamespace(name)
-		kubectl("", "label", "namespace", name, "crateyard.dev/made-by=make-up")
+		o.kubectl("", "label", "namespace", name, "crateyard.dev/made-by=make-up")
 	}
-	kubectl(`{"apiVersion": "crateyard.dev/v1alpha1", "kind": "RegistryUser", "metadata": {"name": "ci", "namespace": "crateyard-demo", "finalizers": ["crateyard.dev/registry-user"]},
+	o.kubectl(`{"apiVersion": "crateyard.dev/v1alpha1", "kind": "RegistryUser", "metadata": {"name": "ci", "namespace": "crateyard-demo", "finalizers": ["crateyard.dev/registry-user"]},
 		"spec": {"registryRef": {"name": "acme"}}}`, "create", "-f", "-")
 	o.env = append(o.env, "CRATEYARD_DOWN_TIMEOUT=1s")
 	o.run("down.sh", "", true, "These users are not gone after 1s", "Going on with the namespace", "Leaving the operator: what is listed above needs it")
 	if o.namespace("crateyard-demo") || !o.namespace("crateyard-system") {
 		t.Error("the demo's namespace must be gone, and the operator be left for the user that is there yet")
+	}
+}
+
+// A Registry of the demo that somebody broke is told of, with a command that puts it back as it was; a field of the demo's own is put back at once.
+func TestUpOverABrokenRegistry(t *testing.T) {
+	o := start(t)
+	o.kubectl("", "apply", "--server-side", "-k", "../../config/crd")
+	o.kubectl("", "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+	for _, name := range []string{"crateyard-demo", "crateyard-system"} {
+		o.makeNamespace(name)
+	}
+	o.kubectl("", "label", "namespace", "crateyard-demo", "crateyard.dev/made-by=make-up")
+	o.makeOperator()
+	o.kubectl(`{"apiVersion": "crateyard.dev/v1alpha1", "kind": "Registry", "metadata": {"name": "acme", "namespace": "crateyard-demo"},
+		"spec": {"url": "http://edited.example", "image": "nowhere.example/crateyard:v0", "replicas": 0}}`, "create", "-f", "-")
+	o.env = append(o.env, "CRATEYARD_UP_TIMEOUT=1s")
+	said := o.run("up.sh", "crateyard:dev", false, "registry/acme is not ready; its conditions above say why", "To begin anew, without what was published: make down CLUSTER=current, and make up CLUSTER=current again")
+	spec := func() string {
+		return o.kubectl("", "-n", "crateyard-demo", "get", "registry", "acme", "-o", "jsonpath={.spec.url} {.spec.image} {.spec.replicas}")
+	}
+	url := o.env[slices.IndexFunc(o.env, func(e string) bool { return strings.HasPrefix(e, "CRATEYARD_DEMO_ADDRESS=") })]
+	url = "http://" + strings.TrimPrefix(url, "CRATEYARD_DEMO_ADDRESS=")
+	if got, want := spec(), url+" nowhere.example/crateyard:v0 0"; got != want {
+		t.Errorf("url, image and replicas are %q, want %q", got, want)
+	}
+	_, lines, ok := strings.Cut(said, "again:\n\n")
+	lines, _, _ = strings.Cut(lines, "\n\nTo begin anew")
+	if !ok {
+		t.Fatalf("up.sh gives no lines\n%s", said)
+	}
+	if out, err := exec.CommandContext(t.Context(), "bash", "-euc", lines).CombinedOutput(); err != nil { // in a shell that knows nothing of the cluster
+		t.Fatalf("%s: %v\n%s", lines, err, out)
+	}
+	if got, want := spec(), url+"  1"; got != want {
+		t.Errorf("url, image and replicas are %q, want %q", got, want)
 	}
 }

@@ -83,6 +83,8 @@ func steps() []step {
 			m.publish("http://"+m.address, m.token, "demo", "2.0.0") // by the token that it had
 		}},
 
+		{command: "kubectl apply -k config/prometheus", cluster: true},
+
 		// When something is away.
 		{command: "crateyard sweep --data DIR --older-than 1h", says: "0 of 3 archives"},
 

@@ -1,7 +1,8 @@
 // Package departed remembers users that went while their Registry was away. A RegistryUser that is deleted when there is no Registry can remove
 // its user nowhere, and a Registry that is made again over the data of an earlier one would bring the user back. So the name is noted on
 // what outlives a Registry, its admin Secret, and the Registry that finds the note removes the user. Where that Secret goes with its
-// Registry (deletionPolicy Delete), so does the volume, and there is nothing to remember.
+// Registry (deletionPolicy Delete), so does the volume. A catalog in PostgreSQL does not: nothing is remembered then, the users stay in it, and the
+// Registry that finds their tokens revokes those and tells of the users.
 package departed
 
 import (
