@@ -29,9 +29,11 @@ func (t *tx) lock(ctx context.Context, lock int, key int64) error {
 	if !t.stmts.d.shared {
 		return nil
 	}
-	_, err := t.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, ?)", lock, key)
+	_, err := t.ExecContext(ctx, advisoryLock, lock, key)
 	return err
 }
+
+const advisoryLock = "SELECT pg_advisory_xact_lock(?, ?)"
 
 // lockCrate has a crate stay as it is until the transaction ends. The error is errNoCrate where there is none: one that is made just now would be there for the
 // next statement, and not locked.
