@@ -1,12 +1,18 @@
 package registry_test
 
 import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/crateyard/crateyard/registry"
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 	"github.com/crateyard/crateyard/test/postgres"
@@ -16,7 +22,13 @@ import (
 // openFleet is openMirror with two servers of one registry, which share a database and a folder: m and the one that is given beside it.
 func openFleet(t *testing.T, change func(*wire.MirrorSpec), crates ...string) (m, other *mirrored) {
 	t.Helper()
-	uri, folder := postgres.Database(t), t.TempDir()
+	return openFleetOn(t, postgres.Database(t), change, crates...)
+}
+
+// openFleetOn is openFleet with a database of the caller's.
+func openFleetOn(t *testing.T, uri string, change func(*wire.MirrorSpec), crates ...string) (m, other *mirrored) {
+	t.Helper()
+	folder := t.TempDir()
 	config := func(c *registry.Config) {
 		c.Instance, c.Storage.Folder, c.AdminToken = "ns/a", folder, "cy_test_"+strings.Repeat("a", 43)
 		c.Catalog.Postgres = &registry.Postgres{URI: uri, MaxConnections: 8}
@@ -85,6 +97,110 @@ func TestMirrorSyncsOnceInAFleet(t *testing.T) {
 	time.Sleep(3 * time.Second) // more than the time after which servers look for work
 	if n := strings.Count(m.logs.String()+other.logs.String(), "Sync of a mirror begins"); n != 1 {
 		t.Errorf("%d syncs began", n)
+	}
+}
+
+// Two servers that are asked for the same archives while one of them caches these ahead fetch each once, and all get them.
+func TestMirrorFetchesWhileItSyncsInAFleet(t *testing.T) {
+	var crates []string
+	for i := range 20 {
+		for v := range 3 {
+			crates = append(crates, fmt.Sprintf("crate-%d 1.%d.0", i, v))
+		}
+	}
+	m, other := openFleet(t, nil, crates...)
+	m.proxy.Fail("/crates/", upstream.Slow, 5)
+	m.put("m", func(s *wire.MirrorSpec) {
+		for i := range 20 {
+			s.Crates = append(s.Crates, wire.MirrorCrate{Name: fmt.Sprintf("crate-%d", i), Latest: 3})
+		}
+		s.Policy.Deny = []string{"heard"}
+	})
+	var wg sync.WaitGroup
+	for _, server := range []*mirrored{m, other} {
+		// What the mirror fetches as it was before goes on beside what it fetches as it is.
+		eventually(t, "the server has heard of the change", func() bool { return server.index("heard").status == 403 })
+	}
+	for _, server := range []*mirrored{m, other} {
+		for part := range 4 {
+			wg.Go(func() {
+				for _, i := range rand.Perm(len(crates)) {
+					if i%4 == part {
+						server.fetched(crates[i])
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for _, server := range []*mirrored{m, other} {
+		eventually(t, "the sync has ended", func() bool {
+			got, err := server.client.Mirror(t.Context(), "m")
+			s := got.Status.Sync
+			return err == nil && !s.Running && s.LastSuccessful != nil && s.Done == int64(len(crates)) && got.Status.Crates == int64(len(crates))
+		})
+	}
+	for _, c := range crates {
+		if n := m.proxy.Count("/crates/" + strings.Replace(c, " ", "/", 1) + "/"); n != 1 {
+			t.Errorf("%s was fetched %d times", c, n)
+		}
+	}
+}
+
+// A lease that a server left which died keeps the others from an archive until it ends, and from no other. A server that ends in order leaves none.
+func TestMirrorFetchesWhatADeadServerLeft(t *testing.T) {
+	uri := postgres.Database(t)
+	m, other := openFleetOn(t, uri, nil, "acme 1.0.0", "quick 1.0.0")
+	c, err := catalog.OpenPostgres(t.Context(), catalog.PostgresOptions{URI: uri})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	row, err := c.Mirror(t.Context(), "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, err := c.LeaseMirrorCrates(t.Context(), catalog.MirrorLeases{Holder: "dead", TTL: 4 * time.Second, Take: []catalog.MirrorKey{{MirrorID: row.ID, Name: "acme", Num: "1.0.0"}}})
+	if err != nil || !lease[0].Has {
+		t.Fatal(lease, err)
+	}
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for _, server := range []*mirrored{m, other, m, other} {
+		wg.Go(func() {
+			server.fetched("acme 1.0.0")
+			if took := time.Since(begin); took < 3*time.Second {
+				t.Errorf("it was fetched after %s", took)
+			}
+		})
+		wg.Go(func() { server.fetched("quick 1.0.0") })
+	}
+	time.Sleep(time.Second)
+	if n := m.proxy.Count("/crates/acme/"); n != 0 {
+		t.Errorf("%d requests while another server has the lease", n)
+	}
+	wg.Wait()
+	for _, name := range []string{"acme", "quick"} {
+		if n := m.proxy.Count("/crates/" + name + "/"); n != 1 {
+			t.Errorf("%d requests for %s", n, name)
+		}
+	}
+	for _, y := range []*yard{m.yard, other.yard} {
+		if err := y.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+	conn, err := pgx.Connect(t.Context(), uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := errors.Join(conn.QueryRow(t.Context(), "SELECT count(*) FROM leases WHERE name LIKE 'mirror/%@%'").Scan(&left), conn.Close(t.Context())); err != nil || left != 0 {
+		t.Errorf("%d leases are left, %v", left, err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (c *Catalog) audit(ctx context.Context, tx *tx, by Actor, r Record, before,
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO audit ("+auditColumns+") SELECT "+auditMarks, values...)
+	_, err = tx.ExecContext(ctx, insertAudit, values...)
 	return err
 }
 
@@ -84,6 +84,7 @@ func (c *Catalog) audit(ctx context.Context, tx *tx, by Actor, r Record, before,
 const (
 	auditColumns = "at, actor, token_id, token, address, action, crate, version, subject, before, after"
 	auditMarks   = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+	insertAudit  = "INSERT INTO audit (" + auditColumns + ") SELECT " + auditMarks
 )
 
 func (c *Catalog) auditValues(by Actor, r Record, before, after any) ([]any, error) {

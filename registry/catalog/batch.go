@@ -65,3 +65,28 @@ func (q *queue) add(c *Catalog, query string, args ...any) {
 	q.err = cmp.Or(q.err, checkTexts(args))
 	q.Queue(c.rw.text(query), args...)
 }
+
+// statement is one of several that are run in a transaction, whose answers nobody reads.
+type statement struct {
+	query string
+	args  []any
+}
+
+// execBatch runs statements in a transaction, in one round trip.
+func (c *Catalog) execBatch(ctx context.Context, list []statement) error {
+	ctx, stop := context.WithTimeout(ctx, writeTimeout)
+	defer stop()
+	return c.batches(ctx, func(conn batcher) (open bool, err error) {
+		var q queue
+		q.add(c, "BEGIN")
+		for _, s := range list {
+			q.add(c, s.query, s.args...)
+		}
+		q.add(c, "COMMIT")
+		if q.err != nil {
+			return false, q.err
+		}
+		err = conn.SendBatch(ctx, &q.Batch).Close()
+		return err != nil, err
+	})
+}

@@ -5,6 +5,13 @@ import (
 	"time"
 )
 
+const (
+	leaseQuery = `INSERT INTO leases (name, holder, until) VALUES (?, ?, now_ms() + ?)
+		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+		WHERE leases.holder = excluded.holder OR leases.until <= now_ms() OR leases.until > now_ms() + ?`
+	releaseQuery = "DELETE FROM leases WHERE name = ? AND holder = ?"
+)
+
 // Lease takes a lease for holder, or renews it, until ttl from now by the database's clock: a clock that jumps on a server does not matter.
 // It reports whether holder has it now; while another has it, it does not. A holder that is late has lost nothing as long as nobody
 // else took it. ttl counts in milliseconds.
@@ -22,9 +29,7 @@ const clockSlack = time.Minute
 // nobody's: its holder, should it live, takes it again with its next renewal, or finds that it has lost it.
 func (c *Catalog) LeaseWithin(ctx context.Context, name, holder string, ttl, longest time.Duration) (has bool, err error) {
 	err = c.write(ctx, func(tx *tx) ([]change, error) {
-		res, err := tx.ExecContext(ctx, `INSERT INTO leases (name, holder, until) VALUES (?, ?, now_ms() + ?)
-			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-			WHERE leases.holder = excluded.holder OR leases.until <= now_ms() OR leases.until > now_ms() + ?`, name, holder, ttl.Milliseconds(), (longest + clockSlack).Milliseconds())
+		res, err := tx.ExecContext(ctx, leaseQuery, name, holder, ttl.Milliseconds(), (longest + clockSlack).Milliseconds())
 		if err != nil {
 			return nil, err
 		}
@@ -46,7 +51,7 @@ func (c *Catalog) ReleaseLeft(ctx context.Context, prefix, holder string) error 
 // Release gives a lease back before its end, so that another may take it at once. What holder does not have is no error.
 func (c *Catalog) Release(ctx context.Context, name, holder string) error {
 	return c.write(ctx, func(tx *tx) ([]change, error) {
-		_, err := tx.ExecContext(ctx, "DELETE FROM leases WHERE name = ? AND holder = ?", name, holder)
+		_, err := tx.ExecContext(ctx, releaseQuery, name, holder)
 		return nil, err
 	})
 }

@@ -30,9 +30,11 @@ func (t *tx) lock(ctx context.Context, lock int, key int64) error {
 	if !t.stmts.d.shared {
 		return nil
 	}
-	_, err := t.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?, ?)", lock, key)
+	_, err := t.ExecContext(ctx, advisoryLock, lock, key)
 	return err
 }
+
+const advisoryLock = "SELECT pg_advisory_xact_lock(?, ?)"
 
 // lockRow locks the one row that a query of a name gives. Where there is none the error is that of none: one that is made just now would be there for the next
 // statement, and not locked.

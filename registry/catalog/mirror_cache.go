@@ -80,52 +80,16 @@ func (w *MirrorWrites) Empty() bool {
 
 // WriteMirrors writes what mirrors have cached. What belongs to a mirror that is gone is left out, and so are index files of an upstream that it no longer has.
 func (c *Catalog) WriteMirrors(ctx context.Context, w *MirrorWrites) error {
+	list, err := c.mirrorStatements(w)
+	if err != nil {
+		return err
+	}
+	if c.d.shared {
+		return c.again(ctx, func() ([]change, error) { return nil, c.execBatch(ctx, list) })
+	}
 	return c.write(ctx, func(tx *tx) ([]change, error) {
-		if err := tx.lock(ctx, lockMirrors, 1); err != nil { // many rows, in any order
-			return nil, err
-		}
-		for id, files := range w.Index {
-			for _, f := range files {
-				if err := saveMirrorIndexFile(ctx, tx, id, f); err != nil {
-					return nil, err
-				}
-			}
-		}
-		for id, checked := range w.Checked {
-			for name, at := range checked {
-				if _, err := tx.ExecContext(ctx, "UPDATE mirror_index SET checked_at = ? WHERE mirror_id = ? AND crate = ?", at.UnixMilli(), id, name); err != nil {
-					return nil, err
-				}
-			}
-		}
-		for id, crates := range w.Crates {
-			for _, m := range crates {
-				if err := saveMirrorCrate(ctx, tx, id, m); err != nil {
-					return nil, err
-				}
-			}
-		}
-		for k, at := range w.Used {
-			if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET used_at = ? WHERE mirror_id = ? AND name = ? AND num = ? AND used_at < ?",
-				at.Unix(), k.MirrorID, k.Name, k.Num, at.Unix()); err != nil {
-				return nil, err
-			}
-		}
-		for _, l := range w.Looked { // of what may be gone by now, or another file
-			if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET license = ?, inspected = ? WHERE mirror_id = ? AND name = ? AND num = ? AND sha256 = ?",
-				l.License, true, l.MirrorID, l.Name, l.Num, l.SHA256); err != nil {
-				return nil, err
-			}
-		}
-		for _, a := range w.Adopted {
-			if _, err := tx.ExecContext(ctx, "UPDATE mirror_crates SET generation = ? WHERE mirror_id = ? AND name = ? AND num = ? AND sha256 = ? AND generation < ?",
-				a.Generation, a.MirrorID, a.Name, a.Num, a.SHA256, a.Generation); err != nil {
-				return nil, err
-			}
-		}
-		for _, r := range w.Denials {
-			by := Actor{User: r.Actor, TokenID: r.TokenID, TokenName: r.Token, Address: r.Address}
-			if err := c.audit(ctx, tx, by, r, nil, r.After); err != nil {
+		for _, s := range list {
+			if _, err := tx.ExecContext(ctx, s.query, s.args...); err != nil {
 				return nil, err
 			}
 		}
@@ -133,23 +97,58 @@ func (c *Catalog) WriteMirrors(ctx context.Context, w *MirrorWrites) error {
 	})
 }
 
-func saveMirrorIndexFile(ctx context.Context, tx *tx, id int64, f MirrorIndexFile) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO mirror_index (mirror_id, crate, canonical, etag, last_modified, checked_at, file)
-		SELECT m.id, ?, ?, ?, ?, ?, ? FROM mirrors m WHERE m.id = ? AND m.upstream_since <= ?
-		ON CONFLICT (mirror_id, crate) DO UPDATE SET etag = excluded.etag, last_modified = excluded.last_modified, checked_at = excluded.checked_at, file = excluded.file`,
-		f.Crate, crate.Canonical(f.Crate), f.ETag, f.LastModified, f.CheckedAt.UnixMilli(), f.File, id, f.Generation)
-	return err
+// mirrorStatements gives the statements of WriteMirrors, in the order in which they are run.
+func (c *Catalog) mirrorStatements(w *MirrorWrites) (list []statement, err error) {
+	add := func(query string, args ...any) { list = append(list, statement{query, args}) }
+	if c.d.shared {
+		add(advisoryLock, lockMirrors, 1) // many rows, in any order
+	}
+	for id, files := range w.Index {
+		for _, f := range files {
+			add(saveMirrorIndexFile, f.Crate, crate.Canonical(f.Crate), f.ETag, f.LastModified, f.CheckedAt.UnixMilli(), f.File, id, f.Generation)
+		}
+	}
+	for id, checked := range w.Checked {
+		for name, at := range checked {
+			add("UPDATE mirror_index SET checked_at = ? WHERE mirror_id = ? AND crate = ?", at.UnixMilli(), id, name)
+		}
+	}
+	for id, crates := range w.Crates {
+		for _, m := range crates {
+			add(saveMirrorCrate, m.Name, m.Num, m.SHA256, m.Size, m.License, m.Inspected, m.Pinned, m.StoredAt.Unix(), m.UsedAt.Unix(), m.Generation, id)
+		}
+	}
+	for k, at := range w.Used {
+		add("UPDATE mirror_crates SET used_at = ? WHERE mirror_id = ? AND name = ? AND num = ? AND used_at < ?", at.Unix(), k.MirrorID, k.Name, k.Num, at.Unix())
+	}
+	for _, l := range w.Looked { // of what may be gone by now, or another file
+		add("UPDATE mirror_crates SET license = ?, inspected = ? WHERE mirror_id = ? AND name = ? AND num = ? AND sha256 = ?", l.License, true, l.MirrorID, l.Name, l.Num, l.SHA256)
+	}
+	for _, a := range w.Adopted {
+		add("UPDATE mirror_crates SET generation = ? WHERE mirror_id = ? AND name = ? AND num = ? AND sha256 = ? AND generation < ?",
+			a.Generation, a.MirrorID, a.Name, a.Num, a.SHA256, a.Generation)
+	}
+	for _, r := range w.Denials {
+		by := Actor{User: r.Actor, TokenID: r.TokenID, TokenName: r.Token, Address: r.Address}
+		values, err := c.auditValues(by, r, nil, r.After)
+		if err != nil {
+			return nil, err
+		}
+		add(insertAudit, values...)
+	}
+	return list, nil
 }
 
-func saveMirrorCrate(ctx context.Context, tx *tx, id int64, m MirrorCrate) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO mirror_crates (mirror_id, name, num, sha256, size, license, inspected, pinned, stored_at, used_at, generation)
+const (
+	saveMirrorIndexFile = `INSERT INTO mirror_index (mirror_id, crate, canonical, etag, last_modified, checked_at, file)
+		SELECT m.id, ?, ?, ?, ?, ?, ? FROM mirrors m WHERE m.id = ? AND m.upstream_since <= ?
+		ON CONFLICT (mirror_id, crate) DO UPDATE SET etag = excluded.etag, last_modified = excluded.last_modified, checked_at = excluded.checked_at, file = excluded.file`
+	saveMirrorCrate = `INSERT INTO mirror_crates (mirror_id, name, num, sha256, size, license, inspected, pinned, stored_at, used_at, generation)
 		SELECT m.id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM mirrors m WHERE m.id = ?
 		ON CONFLICT (mirror_id, name, num) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, license = excluded.license,
 			inspected = excluded.inspected, stored_at = excluded.stored_at, used_at = excluded.used_at, generation = excluded.generation
-		WHERE excluded.generation >= mirror_crates.generation`,
-		m.Name, m.Num, m.SHA256, m.Size, m.License, m.Inspected, m.Pinned, m.StoredAt.Unix(), m.UsedAt.Unix(), m.Generation, id)
-	return err
-}
+		WHERE excluded.generation >= mirror_crates.generation`
+)
 
 // MirrorIndexFile finds an index file; nil: it was never asked for.
 func (c *Catalog) MirrorIndexFile(ctx context.Context, mirrorID int64, name string) (*MirrorIndexFile, error) {
@@ -184,7 +183,10 @@ func (c *Catalog) Shadowed(ctx context.Context, mirrorID int64, limit int) ([]st
 		AND EXISTS (SELECT 1 FROM mirror_index i WHERE i.mirror_id = ? AND i.canonical = c.canonical AND i.file IS NOT NULL) ORDER BY c.name LIMIT ?`, mirrorID, limit)
 }
 
-const mirrorCrateColumns = "name, num, sha256, size, license, inspected, pinned, stored_at, used_at, generation"
+const (
+	mirrorCrateColumns = "name, num, sha256, size, license, inspected, pinned, stored_at, used_at, generation"
+	mirrorCrateQuery   = "SELECT " + mirrorCrateColumns + " FROM mirror_crates WHERE mirror_id = ? AND name = ? AND num = ?"
+)
 
 func scanMirrorCrate(row interface{ Scan(...any) error }) (m MirrorCrate, err error) {
 	var stored, used int64
@@ -195,7 +197,7 @@ func scanMirrorCrate(row interface{ Scan(...any) error }) (m MirrorCrate, err er
 
 // MirrorCrate finds a stored archive; nil: it is not stored.
 func (c *Catalog) MirrorCrate(ctx context.Context, mirrorID int64, name, num string) (*MirrorCrate, error) {
-	m, err := scanMirrorCrate(c.ro.QueryRowContext(ctx, "SELECT "+mirrorCrateColumns+" FROM mirror_crates WHERE mirror_id = ? AND name = ? AND num = ?", mirrorID, name, num))
+	m, err := scanMirrorCrate(c.ro.QueryRowContext(ctx, mirrorCrateQuery, mirrorID, name, num))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

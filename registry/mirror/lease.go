@@ -2,10 +2,14 @@ package mirror
 
 import (
 	"context"
-	"fmt"
 	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/storage"
 )
 
@@ -19,36 +23,33 @@ func (m *Mirror) once(ctx context.Context, d *download, l line) error {
 	if !m.Shared {
 		return m.complete(ctx, d, l)
 	}
-	name := fmt.Sprintf("mirror/%d/%s@%s", m.Row.ID, l.Name, l.Vers)
-	for { // whether it is stored meanwhile is looked under the lease
-		got, err := m.Catalog.LeaseWithin(ctx, name, m.Holder, fetchLease, fetchLease)
+	key := catalog.MirrorKey{MirrorID: m.Row.ID, Name: l.Name, Num: l.Vers}
+	for {
+		lease, err := m.leases.take(ctx, key)
 		if err != nil {
 			return err
 		}
-		if got {
-			return m.holding(ctx, name, func(ctx context.Context) error {
-				if taken, err := m.take(ctx, d, l); taken || err != nil { // stored between the look and the lease
-					return err
-				}
-				return m.complete(ctx, d, l)
-			})
+		if lease.Has {
+			defer m.leases.giveBack(key)
+		}
+		if taken, err := m.take(ctx, d, l, lease.Stored); taken || err != nil {
+			return err
+		}
+		if lease.Has {
+			return m.complete(ctx, d, l)
 		}
 		select {
 		case <-time.After(fetchPoll):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if taken, err := m.take(ctx, d, l); taken || err != nil {
-			return err
-		}
 	}
 }
 
 // take has a fetch be of the archive that another server stored, if one has.
-func (m *Mirror) take(ctx context.Context, d *download, l line) (taken bool, err error) {
-	row, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, l.Name, l.Vers)
-	if err != nil || row == nil || !m.ours(row) {
-		return false, err
+func (m *Mirror) take(ctx context.Context, d *download, l line, row *catalog.MirrorCrate) (taken bool, err error) {
+	if row == nil || !m.ours(row) {
+		return false, nil
 	}
 	m.crates.Set(m.fetchKey(l.Name, l.Vers), row)
 	if m.policy.NeedsFacts() {
@@ -58,31 +59,6 @@ func (m *Mirror) take(ctx context.Context, d *download, l line) (taken bool, err
 		}
 	}
 	return true, d.fromStore(ctx)
-}
-
-// holding runs f while it renews a lease that it has. To lose it costs no more than a second fetch, so f goes on.
-func (m *Mirror) holding(ctx context.Context, name string, f func(context.Context) error) error {
-	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(fetchLease / 4)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				_, _ = m.Catalog.Lease(ctx, name, m.Holder, fetchLease) // see above
-			case <-done:
-				return
-			}
-		}
-	}()
-	err := f(ctx)
-	close(done)
-	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if rerr := m.Catalog.Release(release, name, m.Holder); rerr != nil {
-		m.Log.Warn("A lease cannot be given back; it ends by itself", "lease", name, "error", rerr)
-	}
-	return err
 }
 
 // fromStore takes the archive that another server has just stored.
@@ -100,4 +76,169 @@ func (d *download) fromStore(ctx context.Context) error {
 	}
 	d.update(func() { d.written, d.size, d.whole = n, n, true })
 	return nil
+}
+
+// leases has the leases of this server on the archives that it fetches. What it wants of the database goes there in one round trip after the other, and what is
+// wanted while one is on its way goes with the next: one that is wanted alone waits for nothing, and many cost little more than one.
+type leases struct {
+	catalog interface {
+		LeaseMirrorCrates(ctx context.Context, l catalog.MirrorLeases) ([]catalog.MirrorLease, error)
+	}
+	holder string
+	log    *slog.Logger
+	wake   chan struct{}
+
+	mu     sync.Mutex
+	wanted map[catalog.MirrorKey][]leaseWanted
+	held   map[catalog.MirrorKey]int       // by how many fetches: those of a mirror that was changed go on beside those of what it has become
+	back   map[catalog.MirrorKey]time.Time // to be given back, and since when
+}
+
+// leaseWanted is a fetch that waits for a lease, until ctx ends.
+type leaseWanted struct {
+	ctx    context.Context
+	answer chan leaseAnswer // has no room: what is sent was received
+}
+
+type leaseAnswer struct {
+	catalog.MirrorLease
+	err error
+}
+
+func newLeases(c *catalog.Catalog, holder string, log *slog.Logger) *leases {
+	return &leases{catalog: c, holder: holder, log: log, wake: make(chan struct{}, 1), wanted: map[catalog.MirrorKey][]leaseWanted{},
+		held: map[catalog.MirrorKey]int{}, back: map[catalog.MirrorKey]time.Time{}}
+}
+
+// take asks for the lease on an archive, and tells whether the archive is stored. Who has got the lease gives it back.
+func (l *leases) take(ctx context.Context, key catalog.MirrorKey) (catalog.MirrorLease, error) {
+	w := leaseWanted{ctx, make(chan leaseAnswer)}
+	l.mu.Lock()
+	l.wanted[key] = append(l.wanted[key], w)
+	l.mu.Unlock()
+	l.hurry()
+	select {
+	case a := <-w.answer:
+		return a.MirrorLease, a.err
+	case <-ctx.Done():
+		return catalog.MirrorLease{}, ctx.Err()
+	}
+}
+
+// giveBack gives a lease back, a moment later.
+func (l *leases) giveBack(key catalog.MirrorKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[key]--; l.held[key] == 0 {
+		delete(l.held, key)
+		l.back[key] = time.Now()
+		l.hurry()
+	}
+}
+
+func (l *leases) hurry() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run takes, renews and gives back until ctx ends, and then gives back what is left. To lose a lease costs no more than a second fetch, so
+// whoever has one is not told.
+func (l *leases) run(ctx context.Context) {
+	tick := time.NewTicker(fetchLease / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.wake:
+			l.turn(ctx, false)
+		case <-tick.C:
+			l.turn(ctx, true)
+		case <-ctx.Done():
+			l.end(context.WithoutCancel(ctx))
+			return
+		}
+	}
+}
+
+// turn makes one round trip, if there is something to do.
+func (l *leases) turn(ctx context.Context, renew bool) {
+	t := catalog.MirrorLeases{Holder: l.holder, TTL: fetchLease}
+	l.mu.Lock()
+	wanted, back := l.wanted, l.back
+	l.wanted, l.back = map[catalog.MirrorKey][]leaseWanted{}, map[catalog.MirrorKey]time.Time{}
+	t.Take = slices.Collect(maps.Keys(wanted))
+	for key, since := range back {
+		if wanted[key] == nil && l.held[key] == 0 && time.Since(since) < fetchLease {
+			t.Back = append(t.Back, key)
+		}
+	}
+	if renew {
+		for key := range l.held {
+			if wanted[key] == nil {
+				t.Renew = append(t.Renew, key)
+			}
+		}
+	}
+	l.mu.Unlock()
+	if len(t.Take)+len(t.Back)+len(t.Renew) == 0 {
+		return
+	}
+	taken, err := l.catalog.LeaseMirrorCrates(ctx, t)
+	if err != nil {
+		l.failed(t, back)
+	}
+	for i, key := range t.Take {
+		a := leaseAnswer{err: err}
+		if err == nil {
+			a.MirrorLease = taken[i]
+		}
+		for _, w := range wanted[key] {
+			l.tell(key, w, a)
+		}
+	}
+}
+
+// failed has the leases of a turn whose outcome is not known be given back with the next one, which comes with the next renewal at the latest.
+func (l *leases) failed(t catalog.MirrorLeases, back map[catalog.MirrorKey]time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range t.Back {
+		l.back[key] = back[key]
+	}
+	for _, key := range t.Take {
+		l.back[key] = time.Now()
+	}
+}
+
+// tell answers a fetch. One that waits no longer has no lease.
+func (l *leases) tell(key catalog.MirrorKey, w leaseWanted, a leaseAnswer) {
+	if a.Has {
+		l.mu.Lock()
+		l.held[key]++ // before it may be given back
+		l.mu.Unlock()
+	}
+	select {
+	case w.answer <- a:
+	case <-w.ctx.Done():
+		if a.Has {
+			l.giveBack(key)
+		}
+	}
+}
+
+// end gives back all that there is. No fetch is at work any longer.
+func (l *leases) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	t := catalog.MirrorLeases{Holder: l.holder, TTL: fetchLease}
+	l.mu.Lock()
+	t.Back = slices.AppendSeq(slices.Collect(maps.Keys(l.held)), maps.Keys(l.back)) // none is in both
+	l.mu.Unlock()
+	if len(t.Back) == 0 {
+		return
+	}
+	if _, err := l.catalog.LeaseMirrorCrates(ctx, t); err != nil {
+		l.log.Warn("Leases on archives of mirrors cannot be given back; they end by themselves", "leases", len(t.Back), "error", err)
+	}
 }

@@ -51,6 +51,7 @@ type Manager struct {
 	MaySweep func(ctx context.Context) error
 
 	writer  *writer
+	leases  *leases // on archives; nobody keeps them where no other server is
 	spools  *spools
 	files   *otter.Cache[string, *entry]
 	crates  *otter.Cache[string, *catalog.MirrorCrate]
@@ -104,6 +105,7 @@ func (m *Manager) Start(ctx context.Context) error {
 	}
 	m.spools = newSpools(m.SpoolDir)
 	m.writer = newWriter(m.Catalog, m.Log)
+	m.leases = newLeases(m.Catalog, m.Holder, m.Log)
 	m.files = otter.Must(&otter.Options[string, *entry]{MaximumWeight: filesBytes, Weigher: func(key string, e *entry) uint32 { return uint32(len(key)) + e.size() }})
 	m.crates = otter.Must(&otter.Options[string, *catalog.MirrorCrate]{MaximumSize: cratesMost})
 	m.denials = otter.Must(&otter.Options[string, struct{}]{MaximumSize: denialsMost, ExpiryCalculator: otter.ExpiryWriting[string, struct{}](denialsFor)})
@@ -125,15 +127,18 @@ func (m *Manager) Start(ctx context.Context) error {
 	m.Catalog.Follow(m.changed)
 	m.work.Go(func() { m.follow(m.life) })
 	m.work.Go(func() { m.tend(m.life) })
-	writing, endWriting := context.WithCancel(context.WithoutCancel(ctx))
-	written := make(chan struct{})
-	go func() { m.writer.run(writing); close(written) }()
+	serving, endServing := context.WithCancel(context.WithoutCancel(ctx))
+	var servants sync.WaitGroup // of that work: they end after it
+	servants.Go(func() { m.writer.run(serving) })
+	if m.Shared {
+		servants.Go(func() { m.leases.run(serving) })
+	}
 	life := m.end
 	m.end = sync.OnceFunc(func() {
 		life()
 		m.work.Wait()
-		endWriting()
-		<-written
+		endServing()
+		servants.Wait()
 	})
 	return nil
 }
