@@ -86,7 +86,7 @@ func TestIndexPaths(t *testing.T) {
 	}
 	for path, want := range map[string]int{
 		"/index/1/a": 200, "/index/2/ab": 200, "/index/3/a/abc": 200, "/index/de/mo/demo-x": 200,
-		"/index//de/mo/demo-x": 200, "/index/de/./mo/demo-x": 200,
+		"/index//de/mo/demo-x": 200, "/index/de/./mo/demo-x": 404,
 		"/index/de/mo/Demo-X": 404, "/index/2/Ab": 404, "/index/de/mo/demo_x": 404, "/index/demo-x": 404, "/index/xx/xx/demo-x": 404,
 		"/index/no/ne/none": 404, "/index/": 404, "/index/caf%C3%A9": 404, "/index/de/mo/": 404,
 		"/index/de/mo/..%2f..%2fcatalog.db": 404, "/crates/Demo-X/1.0.0/download": 200, "/crates/demo-x/1.0.0/download": 404,

@@ -86,7 +86,7 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 	var doc struct {
 		Servers []struct{ URL, Description string }
 	}
-	_, err := c.get(ctx, strings.TrimSuffix(c.base, "/v1")+"/openapi.json", &doc)
+	_, err := c.get(ctx, strings.TrimSuffix(c.base, "/v1"), "/openapi.json", &doc)
 	if err != nil || len(doc.Servers) == 0 {
 		return Identity{}, err
 	}
@@ -94,8 +94,8 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 }
 
 // get asks for what is not below the base of the management API, and gives the header of the answer, too.
-func (c *Client) get(ctx context.Context, address string, out any) (http.Header, error) {
-	req, err := c.request(ctx, http.MethodGet, address, nil)
+func (c *Client) get(ctx context.Context, base, path string, out any) (http.Header, error) {
+	req, err := c.request(ctx, http.MethodGet, base, path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (c *Client) get(ctx context.Context, address string, out any) (http.Header,
 		return nil, withoutUserinfo(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return resp.Header, c.decode(resp, http.MethodGet, address, out)
+	return resp.Header, c.decode(resp, http.MethodGet, base+path, out)
 }
 
 // do sends in as JSON, if it is not nil, and decodes the answer into out, if it is not nil.
@@ -129,7 +129,7 @@ func (c *Client) upload(ctx context.Context, method, path, contentType string, b
 
 // stream is upload for what may take as long as ctx lets it.
 func (c *Client) stream(ctx context.Context, method, path, contentType string, body io.Reader, size int64, out any) error {
-	req, err := c.request(ctx, method, c.base+path, body)
+	req, err := c.request(ctx, method, c.base, path, body)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (c *Client) send(ctx context.Context, h *http.Client, method, path, accept 
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := c.request(ctx, method, c.base+path, body)
+	req, err := c.request(ctx, method, c.base, path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -192,9 +192,16 @@ func (c *Client) send(ctx context.Context, h *http.Client, method, path, accept 
 	return resp, nil
 }
 
-// request makes a request that says who asks.
-func (c *Client) request(ctx context.Context, method, address string, body io.Reader) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, method, address, body)
+// request makes a request that says who asks. The path, made of segments, is refused where one of them is empty, `.` or `..`: a proxy or server on the way would
+// take it out, and what is left may be the address of something else. To forget a crate `..` of a mirror would delete the mirror.
+func (c *Client) request(ctx context.Context, method, base, path string, body io.Reader) (*http.Request, error) {
+	names, _, _ := strings.Cut(path, "?")
+	for name := range strings.SplitSeq(strings.TrimPrefix(names, "/"), "/") {
+		if name == "" || name == "." || name == ".." {
+			return nil, fmt.Errorf("%q is no name of anything", name)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", method, withoutUserinfo(err))
 	}
@@ -205,5 +212,5 @@ func (c *Client) request(ctx context.Context, method, address string, body io.Re
 	return req, nil
 }
 
-// segment makes a name fit for one part of a path.
+// segment makes a name fit for one part of a path; request refuses those that cannot be one.
 func segment(name string) string { return "/" + url.PathEscape(name) }

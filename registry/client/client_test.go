@@ -271,3 +271,27 @@ func TestStuckServer(t *testing.T) {
 		t.Error("a server that is stuck answered")
 	}
 }
+
+// A name that is empty or made of dots is none, and no request is made with it: on the way it would become the address of something else.
+func TestNamesThatAreNone(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the server was asked %s %s", r.Method, r.URL) }))
+	defer s.Close()
+	c, ctx := client.New(s.URL, token), t.Context()
+	for _, name := range []string{"", ".", ".."} {
+		for what, err := range map[string]error{
+			"forget":         c.ForgetCrate(ctx, "m", name),
+			"mirror":         c.DeleteMirror(ctx, name),
+			"lockfile":       c.DeleteLockfile(ctx, "m", name),
+			"version":        c.DeleteVersion(ctx, "demo", name),
+			"crate":          c.DeleteCrate(ctx, name, ""),
+			"group":          c.DeleteGroup(ctx, name),
+			"user":           func() error { _, err := c.DeleteUser(ctx, name, false); return err }(),
+			"lockfile to be": func() error { _, err := c.PutLockfile(ctx, "m", name, strings.NewReader("")); return err }(),
+			"upstream":       func() error { _, err := c.MirrorUpstream(ctx, name); return err }(),
+		} {
+			if want := fmt.Sprintf("%q is no name of anything", name); err == nil || err.Error() != want {
+				t.Errorf("%s: %v, want %s", what, err, want)
+			}
+		}
+	}
+}

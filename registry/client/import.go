@@ -25,7 +25,7 @@ type IndexLine struct {
 
 // IndexLines gives the lines of a crate in the index; none when there is no such crate.
 func (c *Client) IndexLines(ctx context.Context, crate string) (lines []IndexLine, err error) {
-	req, err := c.request(ctx, http.MethodGet, strings.TrimSuffix(c.base, "/api/v1")+"/index/"+index.Path(crate), nil)
+	req, err := c.request(ctx, http.MethodGet, strings.TrimSuffix(c.base, "/api/v1"), "/index/"+index.Path(crate), nil)
 	if err != nil {
 		return nil, err
 	}

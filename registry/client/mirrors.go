@@ -27,7 +27,7 @@ func (c *Client) Mirror(ctx context.Context, name string) (wire.Mirror, error) {
 // MirrorUpstream asks which index a mirror is of, as cargo would: an admin's token is not needed, and none where everybody may read. IsNotFound of the
 // error says that there is no such mirror; empty: the server is of a version that does not say.
 func (c *Client) MirrorUpstream(ctx context.Context, name string) (index string, err error) {
-	h, err := c.get(ctx, strings.TrimSuffix(c.base, "/api/v1")+"/mirrors"+segment(name)+"/config.json", nil)
+	h, err := c.get(ctx, strings.TrimSuffix(c.base, "/api/v1"), "/mirrors"+segment(name)+"/config.json", nil)
 	return h.Get(wire.UpstreamHeader), err
 }
 

@@ -104,6 +104,7 @@ func (rt *router) routes() {
 	a := rt.api
 	rt.index = rt.route("index", readers, a.serveIndex)
 	rt.outside = rt.route("outside", anyone, rt.serveOutside)
+	rt.dotted = rt.route("dotted", anyone, serveDotted)
 	rt.handle("GET "+downloadsPrefix+"{crate}/{version}"+downloadSuffix, "download", readers, a.serveDownload)
 	rt.mirrorIndex = rt.route("mirror_index", readers, a.serveMirrorIndex)
 	rt.mirrorDownload = rt.route("mirror_download", readers, a.serveMirrorDownload)

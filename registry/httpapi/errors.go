@@ -97,3 +97,8 @@ func (rt *router) serveOutside(_ *response, r *http.Request) error {
 	return fault.New(fault.NotFound, "this registry is at %s/, and the request was for %s, which does not begin with %s/: ask for the whole path, and let a proxy in front of the registry pass it on with its prefix",
 		rt.api.URL, r.URL.Path, rt.base)
 }
+
+// serveDotted answers for paths with a part that is `.` or `..`. See router.clean.
+func serveDotted(_ *response, r *http.Request) error {
+	return fault.New(fault.NotFound, "there is no %s %q here: no address has a part `.` or `..`, and nothing that has a name is called so", r.Method, r.URL.Path)
+}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -33,6 +32,7 @@ type router struct {
 	index                       func(*response, *http.Request) // all below indexPrefix
 	mirrorIndex, mirrorDownload func(*response, *http.Request) // all below mirrorPrefix
 	outside                     func(*response, *http.Request) // all that is not below base
+	dotted                      func(*response, *http.Request) // all with a part that is `.` or `..`
 	ids                         requestIDs
 	pool                        sync.Pool
 }
@@ -135,14 +135,14 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r2.Body = &arriving{r.Body, deadline}
 		r = &r2
 	}
-	if p, ok := rt.clean(r.URL.Path); !ok {
-		rt.outside(resp, r)
+	u, elsewhere := rt.clean(r.URL)
+	if elsewhere != nil {
+		elsewhere(resp, r)
 		return
-	} else if p != r.URL.Path {
-		u := *r.URL
-		u.Path, u.RawPath = p, ""
+	}
+	if u != r.URL {
 		r2 := *r
-		r2.URL = &u
+		r2.URL = u
 		r = &r2
 	}
 	// The index is what cargo asks for most by far, a file a crate; to find its route in the table would cost a tenth of a hit.
@@ -183,27 +183,51 @@ func (b *arriving) Read(p []byte) (int, error) {
 // indexPrefix begins the path of every index file.
 const indexPrefix = "/index/"
 
-// clean gives the path as the routes know it. Unclean paths are cleaned here because ServeMux would redirect them, and cargo
-// before 1.97 follows no redirect on the web API, where a slash too many is what it sends for an address that ends in one.
-func (rt *router) clean(p string) (string, bool) {
+// clean gives the address as the routes know it. Slashes too many are taken out here because ServeMux would redirect such paths, and cargo before 1.97 follows
+// no redirect on the web API, where a slash too many is what it sends for an address that ends in one. Dots are not resolved: a client that
+// means to go up has done so itself, so `..` is a name that somebody typed or a script made, and what would be found above has nothing to do with it.
+func (rt *router) clean(u *url.URL) (clean *url.URL, elsewhere func(*response, *http.Request)) {
+	p, raw := u.Path, u.RawPath // the second is there where the first does not say which slashes were sent as %2F
 	if rt.base != "" {
-		rest, ok := strings.CutPrefix(p, rt.base)
-		if !ok || rest != "" && rest[0] != '/' {
-			return "", false
+		rest, ok := rt.below(p)
+		restRaw, okRaw := rt.below(raw)
+		if !ok || raw != "" && !okRaw {
+			return nil, rt.outside
 		}
-		p = rest
+		p, raw = rest, restRaw
+	}
+	if strings.Contains(p, "/.") && (strings.Contains(p+"/", "/./") || strings.Contains(p+"/", "/../")) {
+		return nil, rt.dotted
+	}
+	if raw == "" {
+		p = single(p)
+	} else if strings.Contains(raw, "//") {
+		raw = single(raw)
+		p, _ = url.PathUnescape(raw) // it is a part of one that could be parsed
 	}
 	if p == "" {
-		return "/", true
+		p = "/"
 	}
-	if strings.Contains(p, "//") || strings.Contains(p, "/.") {
-		cleaned := path.Clean("/" + p)
-		if strings.HasSuffix(p, "/") && cleaned != "/" {
-			cleaned += "/"
-		}
-		return cleaned, true
+	if p == u.Path && raw == u.RawPath {
+		return u, nil
 	}
-	return p, true
+	cleaned := *u
+	cleaned.Path, cleaned.RawPath = p, raw
+	return &cleaned, nil
+}
+
+// below takes the path of the registry's own address from the front of one.
+func (rt *router) below(p string) (string, bool) {
+	rest, ok := strings.CutPrefix(p, rt.base)
+	return rest, ok && (rest == "" || rest[0] == '/')
+}
+
+// single leaves one of several slashes that follow each other.
+func single(p string) string {
+	for strings.Contains(p, "//") {
+		p = strings.ReplaceAll(p, "//", "/")
+	}
+	return p
 }
 
 func (rt *router) finish(w *response, r *http.Request, requested string, start time.Time, panicked any) {
