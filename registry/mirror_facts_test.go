@@ -142,4 +142,20 @@ func TestMirrorDeniesWhatJustCame(t *testing.T) {
 			}
 		}
 	}
+
+	// One server has it removed. The other, which has it in memory, comes to know and to say in the index what it refuses.
+	asked := m.proxy.Count("/index/" + path("copyleft-0"))
+	if err := m.client.ForgetCrate(t.Context(), "m", "copyleft-0"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other server asks upstream anew", func() bool {
+		other.index("copyleft-0")
+		return m.proxy.Count("/index/"+path("copyleft-0")) > asked
+	})
+	eventually(t, "the other server says in its index what it refuses", func() bool {
+		if a, _ := other.crate("copyleft-0", "1.0.0"); a.status != 403 {
+			t.Fatal(a.status, a.body)
+		}
+		return strings.Contains(other.index("copyleft-0").body, `"yanked":true`)
+	})
 }

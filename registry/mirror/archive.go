@@ -223,15 +223,29 @@ func (m *Mirror) admitStored(ctx context.Context, l line, row catalog.MirrorCrat
 	if err != nil {
 		return err
 	}
+	key := m.fetchKey(row.Name, row.Num)
 	if now := one[row.Num]; now.Inspected && !row.Inspected {
-		m.crates.Set(m.fetchKey(row.Name, row.Num), &now) // it is looked into once
+		if is, ok := m.crates.GetIfPresent(key); ok && *is == row { // and not gone meanwhile
+			m.crates.Set(key, &now) // it is looked into once
+		}
 	}
 	denial := m.policy.Version(l.bytes, policy.Options{Now: time.Now(), Advisories: m.advisories.Load(), Facts: facts})
 	if denial == nil {
 		return nil
 	}
 	m.drop(indexKey(row.Name)) // it says nothing of that yet
+	// Nor will it where the catalog has no such archive, as when another server removed it: then it is fetched again by who asks next, and noted.
+	if known, err := m.Catalog.MirrorCrate(ctx, m.Row.ID, row.Name, row.Num); err == nil && (known == nil || known.SHA256 != row.SHA256) && !m.fetching(key) {
+		m.crates.Invalidate(key)
+	}
 	return m.refusal(*denial, row.Name)
+}
+
+// fetching reports whether an archive is on its way, or is noted.
+func (m *Mirror) fetching(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fetches[key] != nil
 }
 
 // notListed is the denial of what a mirror that serves nothing but what is cached knows nothing of.
