@@ -205,7 +205,7 @@ func TestUserThatWentAfterTheAdminSecret(t *testing.T) {
 	h.must(h.client.Update(t.Context(), s))
 	h.said()
 	h.registry("acme")
-	h.wantSaid("of user ci: its RegistryUser is gone. The user is still at the registry, with what tokens it has besides; `crateyard user delete ci` removes it")
+	h.wantSaid("of user ci: its RegistryUser is gone. The user is still at the registry, with what tokens it has besides; if nobody else uses it, `crateyard user delete ci` removes it")
 	if _, err := h.admin("acme").User(t.Context(), "ci"); err != nil || h.works(token) || !h.works(byHand.Secret) {
 		t.Errorf("the user: %v; the RegistryUser's token works: %t, the one that was made by hand: %t", err, h.works(token), h.works(byHand.Secret))
 	}

@@ -190,6 +190,18 @@ func TestMirrorSyncsTheRest(t *testing.T) {
 	if there := m.cached("good 1.0.0", "other 1.0.0"); len(there) != 2 {
 		t.Errorf("there are %q", there)
 	}
+	tells := func(incomplete float64) {
+		t.Helper()
+		values, _ := m.metrics()
+		for name, want := range map[string]float64{"backlog": 3, "sync_failures": 3, "sync_cached": 2, "sync_running": 0, "sync_incomplete": incomplete} {
+			if got, there := values["crateyard_mirror_"+name+`{mirror="m"}`]; !there || got != want {
+				t.Errorf("crateyard_mirror_%s: %v (%t), want %v", name, got, there, want)
+			}
+		}
+	}
+	tells(1)
+	m.put("m", func(s *wire.MirrorSpec) { s.Suspend = true }) // nothing is tried again
+	tells(0)
 }
 
 const foreign = `

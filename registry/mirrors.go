@@ -8,6 +8,7 @@ import (
 	"github.com/crateyard/crateyard/registry/metrics"
 	"github.com/crateyard/crateyard/registry/mirror"
 	"github.com/crateyard/crateyard/registry/upkeep"
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 // startMirrors begins to serve and tend the mirrors.
@@ -43,11 +44,16 @@ func (s *Server) mirrorStates(m *mirror.Manager) []metrics.MirrorState {
 	for _, one := range list {
 		st := metrics.MirrorState{Name: one.Name, Wanted: one.Status.Sync.Total, Cached: one.Status.Sync.Done, Failed: one.Status.Sync.Failed,
 			IndexFiles: one.Status.IndexFiles, Archives: one.Status.Crates, Bytes: one.Status.Bytes, Shadowed: int64(len(one.Status.Shadowed)),
-			UpstreamUp: one.Status.Upstream.Ready}
+			Running: one.Status.Sync.Running, Incomplete: !one.Spec.Suspend && incomplete(one.Status.Sync), UpstreamUp: one.Status.Upstream.Ready}
 		if t := one.Status.Sync.LastSuccessful; t != nil {
 			st.LastSuccessful = *t
 		}
 		states = append(states, st)
 	}
 	return states
+}
+
+// incomplete reports whether the last sync that ended did not cache all; what one that runs now has failed at so far says nothing of that.
+func incomplete(s wire.MirrorSync) bool {
+	return s.LastEnded != nil && (s.LastSuccessful == nil || s.LastSuccessful.Before(*s.LastEnded))
 }

@@ -142,8 +142,8 @@ func (r *Reconciler) after(s *scope, err error) (ctrl.Result, error) {
 	}
 	result := schedule.In(poll)
 	if next := s.mirror.Status.Sync.NextAt; s.facts.live != nil && next != nil {
-		if in := max(next.Sub(r.now())+afterNext, time.Second); in < result.RequeueAfter {
-			result.RequeueAfter = in
+		if in := next.Sub(r.now()) + afterNext; in > 0 && in < result.RequeueAfter { // what is over, and did not come, comes no sooner for being looked for
+			result.RequeueAfter = max(in, time.Second)
 		}
 	}
 	return result, nil

@@ -94,13 +94,19 @@ const minAuditKeep = 24 * time.Hour
 // audit renders how long the audit is kept. What an older schema let in below the least is the least: to keep records for longer than was
 // asked loses nothing, and a server that does not start serves nobody.
 func audit(spec *v1alpha1.AuditSpec) *v1alpha1.AuditSpec {
-	if spec == nil {
-		return nil
-	}
-	if keep, err := time.ParseDuration(string(spec.Keep)); err == nil && keep > 0 && keep < minAuditKeep {
+	if shortAudit(spec) {
 		return &v1alpha1.AuditSpec{Keep: "24h"}
 	}
 	return spec
+}
+
+// shortAudit reports whether the audit is to be kept for less than the least.
+func shortAudit(spec *v1alpha1.AuditSpec) bool {
+	if spec == nil {
+		return false
+	}
+	keep, err := time.ParseDuration(string(spec.Keep))
+	return err == nil && keep > 0 && keep < minAuditKeep
 }
 
 // bucket renders a bucket whose credentials, if there are any, are mounted under the name of a volume.

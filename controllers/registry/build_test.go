@@ -129,6 +129,10 @@ func TestShortAudit(t *testing.T) {
 		if c.Audit == nil || c.Audit.Keep != want || r.Spec.Audit.Keep != spec {
 			t.Errorf("keep %q is rendered as %+v, want %q", spec, c.Audit, want)
 		}
+		_, ready, _ := strings.Cut(summarize(r, facts{}, nil, nil)[0].Message, "; ")
+		if tells := strings.HasPrefix(ready, "keeps the audit for 24h, which is the least, and not for the "+string(spec)+" "); tells != (want != spec) {
+			t.Errorf("keep %q, and Ready says %q", spec, ready)
+		}
 	}
 }
 

@@ -90,7 +90,7 @@ func (s *scope) revokeOrphans(ctx context.Context, wanted map[string]bool) error
 		if err := server.DeleteToken(ctx, t.ID); err != nil && !api.IsNotFound(err) {
 			return fmt.Errorf("revoking token %d: %w", t.ID, err)
 		}
-		s.apply.Say(s.registry, "RevokedToken", "Revoked token %s (id %d) of user %s: its RegistryUser is gone. The user is still at the registry, with what tokens it has besides; `crateyard user delete %s` removes it",
+		s.apply.Say(s.registry, "RevokedToken", "Revoked token %s (id %d) of user %s: its RegistryUser is gone. The user is still at the registry, with what tokens it has besides; if nobody else uses it, `crateyard user delete %s` removes it",
 			t.Name, t.ID, t.User, t.User)
 	}
 	return nil

@@ -111,6 +111,9 @@ func summarize(r *v1alpha1.Registry, f facts, err error, causes []metav1.Conditi
 	if takesOver(r) {
 		ready += "; remove the annotation " + v1alpha1.TakeOverAnnotation + ", which has done its work"
 	}
+	if shortAudit(r.Spec.Audit) {
+		ready += fmt.Sprintf("; keeps the audit for 24h, which is the least, and not for the %s of spec.audit.keep: set that to 24h or more, or to 0s, for ever", r.Spec.Audit.Keep)
+	}
 	return conditions.Summary(err, brief(r, f, firstCause(causes)), ready)
 }
 

@@ -83,6 +83,8 @@ type MirrorState struct {
 	Name                                                          string
 	Wanted, Cached, Failed, IndexFiles, Archives, Bytes, Shadowed int64
 	LastSuccessful                                                time.Time // of the sync; zero: never
+	Running                                                       bool      // a sync is at work, as the catalog says
+	Incomplete                                                    bool      // the last sync that ended failed, in part or as a whole, and is to be tried again
 	UpstreamUp                                                    bool
 }
 
@@ -95,7 +97,10 @@ type mirrorCollector struct{ states func() []MirrorState }
 
 var (
 	mirrorBacklog = prometheus.NewDesc("crateyard_mirror_backlog", "Versions that a mirror is to have in its cache and has not, those that failed included.", []string{"mirror"}, nil)
-	mirrorFailed  = prometheus.NewDesc("crateyard_mirror_sync_failures", "Versions and requirements that the last sync could not cache.", []string{"mirror"}, nil)
+	mirrorFailed  = prometheus.NewDesc("crateyard_mirror_sync_failures", "Versions and requirements that the last sync could not cache; while one runs, those so far.", []string{"mirror"}, nil)
+	mirrorCached  = prometheus.NewDesc("crateyard_mirror_sync_cached", "Versions that the last sync was to cache and that are cached; while one runs, those so far.", []string{"mirror"}, nil)
+	mirrorRunning = prometheus.NewDesc("crateyard_mirror_sync_running", "1: a sync is at work, on any server.", []string{"mirror"}, nil)
+	mirrorPartial = prometheus.NewDesc("crateyard_mirror_sync_incomplete", "1: the last sync that ended failed, in part or as a whole, and is tried again. A try that runs changes nothing before it ends.", []string{"mirror"}, nil)
 	mirrorIndex   = prometheus.NewDesc("crateyard_mirror_index_files", "Index files that a mirror has cached.", []string{"mirror"}, nil)
 	mirrorStored  = prometheus.NewDesc("crateyard_mirror_archives", "Archives that a mirror has cached.", []string{"mirror"}, nil)
 	mirrorBytes   = prometheus.NewDesc("crateyard_mirror_archive_bytes", "Bytes of the archives that a mirror has cached.", []string{"mirror"}, nil)
@@ -106,7 +111,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c mirrorCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{mirrorBacklog, mirrorFailed, mirrorIndex, mirrorStored, mirrorBytes, mirrorShadow, mirrorSynced, mirrorUp} {
+	for _, d := range []*prometheus.Desc{mirrorBacklog, mirrorFailed, mirrorCached, mirrorRunning, mirrorPartial, mirrorIndex, mirrorStored, mirrorBytes, mirrorShadow, mirrorSynced, mirrorUp} {
 		ch <- d
 	}
 }
@@ -119,6 +124,9 @@ func (c mirrorCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(mirrorBacklog, float64(max(0, s.Wanted-s.Cached)))
 		gauge(mirrorFailed, float64(s.Failed))
+		gauge(mirrorCached, float64(s.Cached))
+		gauge(mirrorRunning, oneIf(s.Running))
+		gauge(mirrorPartial, oneIf(s.Incomplete))
 		gauge(mirrorIndex, float64(s.IndexFiles))
 		gauge(mirrorStored, float64(s.Archives))
 		gauge(mirrorBytes, float64(s.Bytes))
@@ -126,10 +134,13 @@ func (c mirrorCollector) Collect(ch chan<- prometheus.Metric) {
 		if !s.LastSuccessful.IsZero() {
 			gauge(mirrorSynced, float64(s.LastSuccessful.Unix()))
 		}
-		up := 0.0
-		if s.UpstreamUp {
-			up = 1
-		}
-		gauge(mirrorUp, up)
+		gauge(mirrorUp, oneIf(s.UpstreamUp))
 	}
+}
+
+func oneIf(so bool) float64 {
+	if so {
+		return 1
+	}
+	return 0
 }
