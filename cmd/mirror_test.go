@@ -28,6 +28,7 @@ type mirrorServer struct {
 	answer  string  // to what commands ask
 	none    bool    // there is no mirror before one is put
 	refuses bool    // any spec
+	tried   wire.MirrorDryRun
 }
 
 func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
@@ -41,6 +42,9 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 			return
 		case r.URL.Path == "/mirrors/m/config.json":
 			w.Header().Set(wire.UpstreamHeader, s.m.Spec.Upstream.Index)
+			return
+		case r.URL.Path == "/api/v1/mirrors/m/policy":
+			_ = json.NewEncoder(w).Encode(s.tried)
 			return
 		case r.URL.Path != "/api/v1/mirrors/m":
 			http.NotFound(w, r)
@@ -126,6 +130,20 @@ func TestMirrorCreateAgain(t *testing.T) {
 	out, told, err := s.run("mirror", "create", "m", "--spec", policy, "--upstream", "crates-io")
 	if err != nil || s.m.Spec.Upstream.Index != wire.CratesIOIndex || s.m.Spec.Upstream.CABundle != "" || !strings.Contains(told, "note: mirror `m` is of another registry") || strings.Contains(out, "--upstream") {
 		t.Errorf("%v %+v\n%s%s", err, s.m.Spec.Upstream, out, told)
+	}
+}
+
+// What a policy denies is no failure of try; one with which the mirror gives nothing out is.
+func TestMirrorTry(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	policy := s.write("policy.yaml", "policy: {advisories: {source: /srv/db}}\n")
+	s.tried = wire.MirrorDryRun{Crates: 1, Versions: 2, Total: 1, Denied: []wire.MirrorDenial{{Crate: "acme", Version: "1.0.0", Rule: "yanked"}}}
+	if out, _, err := s.run("mirror", "try", "m", "--spec", policy); err != nil || !strings.Contains(out, "1 of 2 versions of 1 crate would be denied") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	s.tried = wire.MirrorDryRun{Withheld: "the mirror gives nothing out"}
+	if out, _, err := s.run("mirror", "try", "m", "--spec", policy); err == nil || err.Error() != s.tried.Withheld || !strings.Contains(out, "would be denied") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -221,7 +222,8 @@ func newMirrorTryCommand(cf *clientFlags) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "try NAME --spec FILE", Short: "Say what a policy would deny, and change nothing", Args: args(cobra.ExactArgs(1)),
-		Long: "try holds the policy of a spec (see crateyard mirror create --help) against all index files that a mirror has cached.",
+		Long: `try holds the policy of a spec (see crateyard mirror create --help) against all index files that a mirror has cached. What it would deny is no failure; a
+policy with which the mirror would give nothing out, since the advisories that it names cannot be read, is one.`,
 	}
 	cmd.Flags().StringVar(&file, "spec", "", "YAML or JSON file with the spec whose policy is tried; - for standard input")
 	cmd.RunE = func(cmd *cobra.Command, a []string) error {
@@ -240,7 +242,7 @@ func newMirrorTryCommand(cf *clientFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return cf.print(cmd.OutOrStdout(), d, func(w io.Writer) {
+		err = cf.print(cmd.OutOrStdout(), d, func(w io.Writer) {
 			for _, x := range d.Denied {
 				cached := ""
 				if x.Cached {
@@ -253,6 +255,10 @@ func newMirrorTryCommand(cf *clientFlags) *cobra.Command {
 			}
 			row(w, fmt.Sprintf("%d of %s of %s would be denied", d.Total, counted(d.Versions, "version", "versions"), counted(d.Crates, "crate", "crates")))
 		})
+		if err == nil && d.Withheld != "" {
+			err = errors.New(d.Withheld)
+		}
+		return err
 	}
 	return cmd
 }
