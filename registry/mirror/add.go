@@ -51,7 +51,7 @@ func (m *Manager) Add(ctx context.Context, mirror, name, num string, body io.Rea
 	case err != nil:
 		return out, fault.Wrap(fault.TimedOut, err, "the archive of %s %s did not arrive whole, or there is no room for it; send it again", name, num)
 	case n > m.MaxArchive:
-		return out, fault.New(fault.TooLarge, "the archive of %s %s has more than %d bytes, which is no crate", name, num, m.MaxArchive)
+		return out, tooLarge(name, num, m.MaxArchive)
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != l.Cksum {
 		return out, fault.New(fault.Invalid, "these are not the bytes of %s %s: they have SHA-256 %s, and upstream's index says %s", name, num, sum, l.Cksum)

@@ -350,19 +350,22 @@ func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error
 		i.out.Present++
 		return err
 	}
+	if h.Size > i.m.MaxArchive {
+		return fault.New(fault.TooLarge, "nothing of the bundle is kept: %s", people(tooLarge(name, num, i.m.MaxArchive)))
+	}
 	w, err := storage.CreateBatched(ctx, i.m.Store)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = w.Cancel() }() // after a commit it does nothing
 	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, hash), io.LimitReader(r, i.m.MaxArchive+1))
+	n, err := io.Copy(io.MultiWriter(w, hash), r)
 	switch {
 	case fault.KindOf(err) == fault.Unavailable: // the storage's
 		return err
 	case err != nil:
 		return broken("it is cut off in %q, or cannot be stored: %v", h.Name, err)
-	case n > i.m.MaxArchive || hex.EncodeToString(hash.Sum(nil)) != sum:
+	case hex.EncodeToString(hash.Sum(nil)) != sum:
 		return broken("%q does not have the checksum of its name", h.Name)
 	}
 	durable, err := w.Commit(ctx, storage.MirrorKey(i.m.Name(), name, num, sum))
