@@ -410,7 +410,12 @@ func TestMirrorSpecMistakes(t *testing.T) {
 		"- a":                                            "all of it: it must be keys and values",
 		"policy: {advisories: {source: x, acton: Deny}}": "there is no policy.advisories.acton; is it policy.advisories.action?",
 		"mode: OnDemand\nretention: {unused_for: 90d}":   "",
-		"": "",
+		"":                 "it is empty; a mirror with the default of everything, and without a policy, is said with {}",
+		"---\n# nothing\n": "it is empty",
+		"null":             "it is empty",
+		"{}":               "",
+		"kind: red":        "there is no kind; there are",
+		"apiVersion: crateyard.dev/v1alpha1\nkind: CrateMirror\nspec: {}": "it is a manifest, for kubectl apply; here goes what stands below its spec",
 	} {
 		file := s.write("policy.yaml", text)
 		_, _, err := s.run("mirror", "create", "m", "--spec", file)
