@@ -147,6 +147,19 @@ func TestMirrorTry(t *testing.T) {
 	}
 }
 
+// Who lets one version in, and says so without an operator, is told that it is more than one.
+func TestMirrorCarets(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	file := s.write("policy.yaml", "policy: {minimum_age_exceptions: ['tokio@1.40.0', 'a@=1.0.0', 'b@1.2', 'c'], allow: ['serde-*@1.0.0-rc.1'], deny: ['evil@1.0.0']}\n")
+	want := "note: policy.allow: serde-*@1.0.0-rc.1 means ^1.0.0-rc.1, so later versions, too; serde-*@=1.0.0-rc.1 is that one alone\n" +
+		"note: policy.minimum_age_exceptions: tokio@1.40.0 means ^1.40.0, so later versions, too; tokio@=1.40.0 is that one alone\n"
+	for _, command := range []string{"create", "try"} {
+		if _, told, err := s.run("mirror", command, "m", "--spec", file); err != nil || told != want {
+			t.Errorf("%s: %v\n%s", command, err, told)
+		}
+	}
+}
+
 // The name that cargo has for crates.io is one for a new mirror, too.
 func TestMirrorCreateOfCratesIO(t *testing.T) {
 	s := serveMirror(t, wire.Mirror{})

@@ -107,6 +107,9 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		for _, text := range m.Warnings {
 			note(cmd, "%s", cf.hints(text))
 		}
+		for _, text := range carets(full.Policy) {
+			note(cmd, "%s", text)
+		}
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)
 			lines := "crateyard cargo-config --mirror " + m.Name
@@ -241,6 +244,9 @@ policy with which the mirror would give nothing out, since the advisories that i
 		d, err := c.TryPolicy(cmd.Context(), a[0], spec.Policy)
 		if err != nil {
 			return err
+		}
+		for _, text := range carets(spec.Policy) {
+			note(cmd, "%s", text)
 		}
 		err = cf.print(cmd.OutOrStdout(), d, func(w io.Writer) {
 			for _, x := range d.Denied {
