@@ -28,8 +28,8 @@ func newAuditCommand() *cobra.Command {
 them, one JSON object a line, for other programs to read.
 
 Actions are crate.publish, crate.import, crate.yank, crate.unyank, crate.owners, crate.access, crate.delete, version.delete, version.repair, user.create, user.update,
-user.delete, group.create, group.update, group.delete, token.create, token.delete, mirror.create, mirror.update, mirror.delete, mirror.deny and
-mirror.forget.`,
+user.delete, group.create, group.update, group.delete, token.create, token.delete, mirror.create, mirror.update, mirror.delete, mirror.deny,
+mirror.forget, mirror.cache, mirror.add and mirror.import.`,
 		Example: `  crateyard audit --since 24h
   crateyard audit --crate acme-http --version 1.2.0 --action crate.yank
   crateyard audit --user alice --since 2026-01-31T00:00:00Z -o json`,

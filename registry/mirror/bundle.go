@@ -177,26 +177,44 @@ type importing struct {
 	known map[string]lines // by the name of the index file
 	sums  map[string]string
 	new   waiting
+	keeps bool // it was checked
 	out   wire.MirrorImport
 }
 
-// Import loads a bundle into a mirror. Nothing of it is kept before all of it was checked, so one that is refused leaves nothing.
-func (m *Manager) Import(ctx context.Context, mirror string, r io.Reader) (wire.MirrorImport, error) {
+// Import loads a bundle into a mirror, of which the audit says what it brought. Nothing of it is kept before all of it was checked, so one that is refused
+// leaves nothing.
+func (m *Manager) Import(ctx context.Context, by catalog.Actor, mirror string, r io.Reader) (wire.MirrorImport, error) {
 	found, err := m.find(ctx, mirror)
 	if err != nil {
 		return wire.MirrorImport{}, err
 	}
 	i := &importing{m: found, known: map[string]lines{}, sums: map[string]string{}, new: waiting{m: found, files: m.spools.open()}}
 	defer func() { _ = i.new.files.close() }() // it was read, or is of no use
-	if err := i.load(ctx, tar.NewReader(r)); err != nil {
-		clean, cancel := found.detached(refreshTime) // the client may have gone away
-		defer cancel()
+	err = i.load(ctx, tar.NewReader(r))
+	clean, cancel := found.detached(refreshTime) // the client may have gone away
+	defer cancel()
+	if i.keeps {
+		err = errors.Join(err, m.Catalog.NoteMirrorImport(clean, by, mirror, i.brought(err)))
+	}
+	if err != nil {
 		if derr := i.new.drop(clean); derr != nil {
 			m.Log.Warn("Archives of a bundle that was refused cannot be removed now; they are later", "mirror", mirror, "error", derr)
 		}
 		return wire.MirrorImport{}, err
 	}
-	return i.out, m.Catalog.TouchMirror(ctx, mirror)
+	return i.out, nil
+}
+
+// brought is what the audit says of a bundle that was checked, and is kept unless an error says that not all of it could be; nil: all was there already.
+func (i *importing) brought(err error) any {
+	if i.out.IndexFiles+i.out.Crates == 0 {
+		return nil
+	}
+	return struct {
+		IndexFiles int64 `json:"index_files"`
+		Crates     int64 `json:"crates"`
+		InPart     bool  `json:"in_part,omitempty"`
+	}{i.out.IndexFiles, i.out.Crates, err != nil}
 }
 
 // load checks a bundle, and keeps it. An error means that not all of it is kept: nothing, where the bundle is wrong; where storage or catalog take no more,
@@ -205,6 +223,7 @@ func (i *importing) load(ctx context.Context, tr *tar.Reader) error {
 	if err := i.run(ctx, tr); err != nil {
 		return err
 	}
+	i.keeps = true
 	return i.new.keep(ctx)
 }
 

@@ -463,10 +463,10 @@ func TestArchiveAboveTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.MaxArchive = 10
-	if got, err := o.Import(t.Context(), "n", bytes.NewReader(bundle.Bytes())); fault.KindOf(err) != fault.TooLarge || !strings.Contains(err.Error(), "limits.mirroredCrateSize (10 bytes)") || got != (wire.MirrorImport{}) {
+	if got, err := o.Import(t.Context(), catalog.Actor{}, "n", bytes.NewReader(bundle.Bytes())); fault.KindOf(err) != fault.TooLarge || !strings.Contains(err.Error(), "limits.mirroredCrateSize (10 bytes)") || got != (wire.MirrorImport{}) {
 		t.Errorf("a bundle: %+v, %v", got, err)
 	}
-	_, err := o.Add(t.Context(), "n", "acme", "1.0.0", bytes.NewReader(*o.file.Load()))
+	_, err := o.Add(t.Context(), catalog.Actor{}, "n", "acme", "1.0.0", bytes.NewReader(*o.file.Load()))
 	if fault.KindOf(err) != fault.TooLarge || !strings.Contains(err.Error(), "limits.mirroredCrateSize (10 bytes)") {
 		t.Errorf("an archive that is brought: %v", err)
 	}
