@@ -100,16 +100,24 @@ func (c *clientFlags) printAudit(out io.Writer, records func(func(wire.AuditReco
 	return c.print(out, shown, func(w io.Writer) {
 		row(w, "TIME", "USER", "TOKEN", "ADDRESS", "ACTION", "WHAT", "CHANGE")
 		for _, r := range shown {
-			what := r.Subject
-			if r.Crate != "" {
-				what = strings.TrimSuffix(r.Crate+"@"+r.Version, "@")
-			}
-			row(w, r.At.Format(time.RFC3339), r.Actor, firstOf(r.Token, "-"), firstOf(r.Address, "-"), r.Action, what, difference(r.Before, r.After))
+			row(w, r.At.Format(time.RFC3339), r.Actor, firstOf(r.Token, "-"), firstOf(r.Address, "-"), r.Action, what(r), difference(r.Before, r.After))
 		}
 		if more {
 			row(w, fmt.Sprintf("… there are older records: say --limit, now %d", limit))
 		}
 	})
+}
+
+// what names what a record is about; a crate of a mirror as MIRROR/CRATE, since it is another than that of the registry or of another mirror.
+func what(r wire.AuditRecord) string {
+	if r.Crate == "" {
+		return r.Subject
+	}
+	text := strings.TrimSuffix(r.Crate+"@"+r.Version, "@")
+	if strings.HasPrefix(r.Action, "mirror.") && r.Subject != "" {
+		return r.Subject + "/" + text
+	}
+	return text
 }
 
 // parseTime reads a time, or how long ago it was; an empty text is no time.
