@@ -147,6 +147,30 @@ func TestMirrorTry(t *testing.T) {
 	}
 }
 
+// A comma within the requirement of a pattern is none between patterns, and a crate with an @ has a requirement.
+func TestMirrorCreatePatterns(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	for deny, want := range map[string]string{
+		"evil-*":                            "evil-*",
+		"time@>=0.2, <0.3":                  "time@>=0.2, <0.3",
+		"time@>=0.2,<0.3,evil-*, b@1,2,*-x": "time@>=0.2, <0.3|evil-*|b@1, 2|*-x",
+		"a,b":                               "a|b",
+		"a,":                                "a|",
+		"a,1b":                              "a|1b",
+		"":                                  "",
+	} {
+		if _, _, err := s.run("mirror", "create", "m", "--deny", deny); err != nil || strings.Join(s.m.Spec.Policy.Deny, "|") != want || deny == "" && s.m.Spec.Policy.Deny != nil {
+			t.Errorf("%q: %v %q", deny, err, s.m.Spec.Policy.Deny)
+		}
+	}
+	if _, _, err := s.run("mirror", "create", "m", "--deny", "a", "--deny", "b@1, 2"); err != nil || strings.Join(s.m.Spec.Policy.Deny, "|") != "a|b@1, 2" {
+		t.Errorf("twice: %v %q", err, s.m.Spec.Policy.Deny)
+	}
+	if _, _, err := s.run("mirror", "create", "m", "--crate", "serde@"); err == nil || !strings.Contains(err.Error(), "say --crate serde") {
+		t.Errorf("--crate serde@: %v", err)
+	}
+}
+
 // Who lets one version in, and says so without an operator, is told that it is more than one.
 func TestMirrorCarets(t *testing.T) {
 	s := serveMirror(t, wire.Mirror{})

@@ -51,8 +51,8 @@ nothing says another upstream, that one stays, with its certificates and its tok
 	f.StringVar(&spec.RustVersion, "rust-version", "", "oldest Rust that builds with the mirror, as 1.85: what cargo chooses for it is cached, too")
 	f.StringVar(&spec.Schedule, "schedule", "", "when they are looked at again, as cron has it, in UTC")
 	f.BoolVar(&spec.Suspend, "suspend", false, "begin no sync but those that are asked for; see crateyard mirror suspend")
-	f.StringSliceVar(&spec.Policy.Allow, "allow", nil, "patterns of crates that may enter; left out: all")
-	f.StringSliceVar(&spec.Policy.Deny, "deny", nil, "patterns of crates that may not, as evil-* or time@<0.2.23")
+	f.Var((*patterns)(&spec.Policy.Allow), "allow", "patterns of crates that may enter; left out: all")
+	f.Var((*patterns)(&spec.Policy.Deny), "deny", "patterns of crates that may not, as evil-* or time@<0.2.23")
 	f.Var((*duration)(&spec.Policy.MinimumAge), "minimum-age", "how long ago a version must have been published, as 72h or 3d; left out: it may be a moment ago")
 	cmd.RunE = func(cmd *cobra.Command, a []string) error {
 		full, err := readSpec(cmd, file)
@@ -61,7 +61,10 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		}
 		overlay(cmd, full, spec)
 		for _, c := range crates {
-			name, versions, _ := strings.Cut(c, "@")
+			name, versions, at := strings.Cut(c, "@")
+			if at && strings.TrimSpace(versions) == "" {
+				return usageError{fmt.Errorf("--crate %s: the requirement behind the @ is missing; for any version, say --crate %s", c, name)}
+			}
 			full.Crates = append(full.Crates, wire.MirrorCrate{Name: name, Versions: versions})
 		}
 		if caFile != "" {
