@@ -138,11 +138,11 @@ func TestMirrorBundleOfAnotherUpstream(t *testing.T) {
 	if _, err := m.client.ExportMirror(t.Context(), "m", &bundle); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.client.PutMirror(t.Context(), "other", wire.MirrorChange{Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+http://127.0.0.1:1/"}}}); err != nil {
+	if _, err := m.client.PutMirror(t.Context(), "other", wire.MirrorChange{Spec: wire.MirrorSpec{Mode: "Pinned", Upstream: wire.MirrorUpstream{Index: "sparse+http://127.0.0.1:1/"}}}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := m.client.ImportMirror(t.Context(), "other", &bundle, int64(bundle.Len()))
-	if want := "`crateyard mirror create NAME --upstream " + wire.IndexURL(m.proxy.URL) + "` makes"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "`crateyard mirror create NAME --mode Pinned --upstream " + wire.IndexURL(m.proxy.URL) + "` makes"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v; want %s", err, want)
 	}
 }

@@ -284,7 +284,7 @@ func (i *importing) head(r io.Reader) error {
 	case head.Format != bundleFormat:
 		return broken("it is of format %d, and this crateyard knows format %d: use the version that wrote it", head.Format, bundleFormat)
 	case head.Upstream != i.m.Spec.Upstream.Index:
-		return broken("it is of the upstream %s, and mirror `%s` is of %s: load it into one that `crateyard mirror create NAME --upstream %s` makes", head.Upstream, i.m.Name(), i.m.Spec.Upstream.Index, head.Upstream)
+		return broken("it is of the upstream %s, and mirror `%s` is of %s: load it into one that `crateyard mirror create NAME --mode %s --upstream %s` makes", head.Upstream, i.m.Name(), i.m.Spec.Upstream.Index, i.m.Spec.Mode, head.Upstream)
 	}
 	return nil
 }
