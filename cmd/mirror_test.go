@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -29,6 +30,9 @@ type mirrorServer struct {
 	none    bool    // there is no mirror before one is put
 	refuses bool    // any spec
 	tried   wire.MirrorDryRun
+	private bool // who asks as cargo does needs another token
+
+	interrupt func() // when a sync is asked for
 }
 
 func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
@@ -40,6 +44,11 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 		case r.URL.Path == "/api/openapi.json":
 			_, _ = w.Write([]byte(`{"servers":[{"url":"` + s.own + `","description":"acme"}]}`))
 			return
+		case r.URL.Path == "/mirrors/m/config.json" && s.private:
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		case r.URL.Path == "/api/v1/mirrors/m/sync" && s.interrupt != nil:
+			s.interrupt()
 		case r.URL.Path == "/mirrors/m/config.json":
 			w.Header().Set(wire.UpstreamHeader, s.m.Spec.Upstream.Index)
 			return
@@ -78,6 +87,11 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 // run runs crateyard with some arguments.
 func (s *mirrorServer) run(args ...string) (stdout, stderr string, err error) {
 	s.Helper()
+	return s.runIn(s.Context(), args...)
+}
+
+func (s *mirrorServer) runIn(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+	s.Helper()
 	s.Setenv("CRATEYARD_URL", s.url)
 	s.Setenv("CRATEYARD_TOKEN", "cy_test")
 	root := newRootCommand()
@@ -86,7 +100,7 @@ func (s *mirrorServer) run(args ...string) (stdout, stderr string, err error) {
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	root.SetArgs(args)
-	err = root.ExecuteContext(s.Context())
+	err = root.ExecuteContext(ctx)
 	return out.String(), errs.String(), err
 }
 
@@ -256,9 +270,9 @@ func TestMirrorDeleteAsks(t *testing.T) {
 func TestMirrorStatusPolicy(t *testing.T) {
 	p := wire.MirrorPolicy{Allow: []string{"a*", "b"}, Deny: []string{"evil-*"}, MinimumAge: wire.Duration(72 * time.Hour), MinimumAgeExceptions: []string{"acme-*"}, Licenses: []string{"MIT"},
 		Yanked: "Deny", MaxCrateSize: 5 << 20, Advisories: &wire.MirrorAdvisories{Source: "/srv/db", Action: "Warn", Exceptions: []wire.MirrorException{{ID: "RUSTSEC-1"}}}}
-	s := serveMirror(t, wire.Mirror{Spec: wire.MirrorSpec{Policy: p}})
+	s := serveMirror(t, wire.Mirror{Spec: wire.MirrorSpec{Policy: p}, Lockfiles: []wire.MirrorLockfile{{Name: "app", Versions: 1, SkippedTotal: 2}}})
 	out, _, err := s.run("mirror", "status", "m")
-	for _, want := range []string{"Policy:    allow: a*, b\n", "           deny: evil-*\n", "minimum_age: 72h0m0s, but for acme-*\n", "licenses: MIT\n", "yanked: Deny\n", "max_crate_size: 5.0 MiB\n",
+	for _, want := range []string{"app: 1 version, 2 entries of other sources\n", "Policy:    allow: a*, b\n", "           deny: evil-*\n", "minimum_age: 72h, but for acme-*\n", "licenses: MIT\n", "yanked: Deny\n", "max_crate_size: 5.0 MiB\n",
 		"advisories: Warn those of /srv/db, severity Low and above, but for RUSTSEC-1\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
@@ -364,6 +378,16 @@ func TestMirrorExportLeavesNothing(t *testing.T) {
 	}
 }
 
+// Who breaks off waiting for a sync is told that it goes on.
+func TestMirrorSyncBrokenOff(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	ctx, cancel := context.WithCancel(t.Context())
+	s.interrupt = func() { time.AfterFunc(50*time.Millisecond, cancel) }
+	if _, _, err := s.runIn(ctx, "mirror", "sync", "m"); err == nil || !strings.Contains(err.Error(), "goes on at the server: `crateyard mirror status m`") {
+		t.Error(err)
+	}
+}
+
 // A sync of nothing says so.
 func TestMirrorSyncOfNothing(t *testing.T) {
 	var out bytes.Buffer
@@ -421,6 +445,19 @@ func TestCargoConfigAsks(t *testing.T) {
 		if want := strings.ReplaceAll(tt.fails, "URL", s.url); !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.errs) || tt.errs == "" && errs != "" || !strings.Contains(said, want) || want == "" && said != "" {
 			t.Errorf("cargo-config %s: %v\n%s%s", tt.args, err, out, errs)
 		}
+	}
+}
+
+// A registry that is not for all cannot be asked without a token, and the note says so.
+func TestCargoConfigOfAPrivateRegistry(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	s.private = true
+	if _, told, err := s.run("cargo-config", "--mirror", "m"); err != nil || !strings.Contains(told, "cannot be asked what mirror m is of (status 401: it does not know the token in CRATEYARD_TOKEN), so") {
+		t.Errorf("%v %s", err, told)
+	}
+	t.Setenv("CRATEYARD_TOKEN", "")
+	if got := refused(&client.Error{StatusCode: http.StatusUnauthorized}); !strings.Contains(got, "a token only") {
+		t.Error(got)
 	}
 }
 

@@ -46,7 +46,7 @@ func policyLines(p wire.MirrorPolicy) (lines []string) {
 	add("allow", strings.Join(p.Allow, ", "))
 	add("deny", strings.Join(p.Deny, ", "))
 	if p.MinimumAge != 0 {
-		add("minimum_age", time.Duration(p.MinimumAge).String()+but(p.MinimumAgeExceptions))
+		add("minimum_age", plainDuration(time.Duration(p.MinimumAge))+but(p.MinimumAgeExceptions))
 	}
 	if len(p.Licenses) > 0 {
 		add("licenses", strings.Join(p.Licenses, ", ")+but(p.LicenseExceptions))
