@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/crateyard/crateyard/registry/wire"
 )
 
 func TestConfirm(t *testing.T) {
@@ -52,6 +54,21 @@ func TestParseTime(t *testing.T) {
 		at, err := parseTime(text, now)
 		if (err != nil) != (want == "") || err == nil && at.UTC().Format(time.RFC3339) != want {
 			t.Errorf("%q: %v, %v; want %s", text, at, err, want)
+		}
+	}
+}
+
+// What the audit has of a crate in a mirror names the mirror, too.
+func TestAuditNamesWhat(t *testing.T) {
+	for want, r := range map[string]wire.AuditRecord{
+		"m/serde":       {Action: "mirror.forget", Subject: "m", Crate: "serde"},
+		"m/time@0.2.22": {Action: "mirror.deny", Subject: "m", Crate: "time", Version: "0.2.22"},
+		"m":             {Action: "mirror.import", Subject: "m"},
+		"acme@1.0.0":    {Action: "crate.publish", Crate: "acme", Version: "1.0.0"},
+		"acme":          {Action: "crate.owners", Crate: "acme", Subject: "bob"},
+	} {
+		if got := what(r); got != want {
+			t.Errorf("%+v is about %q", r, got)
 		}
 	}
 }

@@ -28,8 +28,8 @@ func newAuditCommand() *cobra.Command {
 them, one JSON object a line, for other programs to read.
 
 Actions are crate.publish, crate.import, crate.yank, crate.unyank, crate.owners, crate.access, crate.delete, version.delete, version.repair, user.create, user.update,
-user.delete, group.create, group.update, group.delete, token.create, token.delete, mirror.create, mirror.update, mirror.delete, mirror.deny and
-mirror.forget.`,
+user.delete, group.create, group.update, group.delete, token.create, token.delete, mirror.create, mirror.update, mirror.delete, mirror.deny,
+mirror.forget, mirror.cache, mirror.add and mirror.import.`,
 		Example: `  crateyard audit --since 24h
   crateyard audit --crate acme-http --version 1.2.0 --action crate.yank
   crateyard audit --user alice --since 2026-01-31T00:00:00Z -o json`,
@@ -100,16 +100,24 @@ func (c *clientFlags) printAudit(out io.Writer, records func(func(wire.AuditReco
 	return c.print(out, shown, func(w io.Writer) {
 		row(w, "TIME", "USER", "TOKEN", "ADDRESS", "ACTION", "WHAT", "CHANGE")
 		for _, r := range shown {
-			what := r.Subject
-			if r.Crate != "" {
-				what = strings.TrimSuffix(r.Crate+"@"+r.Version, "@")
-			}
-			row(w, r.At.Format(time.RFC3339), r.Actor, firstOf(r.Token, "-"), firstOf(r.Address, "-"), r.Action, what, difference(r.Before, r.After))
+			row(w, r.At.Format(time.RFC3339), r.Actor, firstOf(r.Token, "-"), firstOf(r.Address, "-"), r.Action, what(r), difference(r.Before, r.After))
 		}
 		if more {
 			row(w, fmt.Sprintf("… there are older records: say --limit, now %d", limit))
 		}
 	})
+}
+
+// what names what a record is about; a crate of a mirror as MIRROR/CRATE, since it is another than that of the registry or of another mirror.
+func what(r wire.AuditRecord) string {
+	if r.Crate == "" {
+		return r.Subject
+	}
+	text := strings.TrimSuffix(r.Crate+"@"+r.Version, "@")
+	if strings.HasPrefix(r.Action, "mirror.") && r.Subject != "" {
+		return r.Subject + "/" + text
+	}
+	return text
 }
 
 // parseTime reads a time, or how long ago it was; an empty text is no time.

@@ -96,7 +96,7 @@ func newCargoConfigCommand() *cobra.Command {
 				return fmt.Errorf("there is no mirror `%s` at %s; `crateyard mirror list --url %s` names those that there are", mirror, a, a)
 			case upstream != "":
 			case of == "": // it cannot be asked, or does not say
-				note(cmd, "%s cannot be asked what mirror %s is of, so these lines are for one of crates.io; --upstream says another", a, mirror)
+				note(cmd, "%s cannot be asked what mirror %s is of%s, so these lines are for one of crates.io; --upstream says another", a, mirror, refused(err))
 			case !strings.HasPrefix(of, "sparse+http"):
 				return fmt.Errorf("%s says that mirror %s is of %.200q, which is no sparse index; say --upstream", a, mirror, of)
 			default:
@@ -108,4 +108,15 @@ func newCargoConfigCommand() *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// refused says what to do where a server wants a token, or another one, behind what it was not asked for then; empty: it is something else.
+func refused(err error) string {
+	switch {
+	case !client.IsUnauthorized(err):
+		return ""
+	case os.Getenv("CRATEYARD_TOKEN") == "":
+		return " (status 401: it can be read with a token only, which CRATEYARD_TOKEN takes)"
+	}
+	return " (status 401: it does not know the token in CRATEYARD_TOKEN)"
 }

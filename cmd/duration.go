@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"strings"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/wire"
@@ -17,7 +18,19 @@ func (d *duration) String() string {
 	if *d == 0 {
 		return ""
 	}
-	return time.Duration(*d).String()
+	return plainDuration(time.Duration(*d))
+}
+
+// plainDuration writes a duration without the parts that are zero, as people do: 72h, not 72h0m0s.
+func plainDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // Type is what --help calls the value.

@@ -161,7 +161,7 @@ func mirrorDetails(cf *clientFlags, m wire.Mirror) func(io.Writer) {
 			row(w, "Next sync:", s.Next.Format(time.RFC3339))
 		}
 		for _, l := range m.Lockfiles {
-			row(w, "Lockfile:", fmt.Sprintf("%s: %d versions, %d entries of other sources", l.Name, l.Versions, l.SkippedTotal))
+			row(w, "Lockfile:", fmt.Sprintf("%s: %s, %s of other sources", l.Name, counted(int64(l.Versions), "version", "versions"), counted(int64(l.SkippedTotal), "entry", "entries")))
 			for _, x := range l.Skipped {
 				row(w, "", fmt.Sprintf("%s %s: %s", x.Crate, x.Version, x.Reason))
 			}

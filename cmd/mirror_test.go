@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -28,6 +29,10 @@ type mirrorServer struct {
 	answer  string  // to what commands ask
 	none    bool    // there is no mirror before one is put
 	refuses bool    // any spec
+	tried   wire.MirrorDryRun
+	private bool // who asks as cargo does needs another token
+
+	interrupt func() // when a sync is asked for
 }
 
 func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
@@ -39,8 +44,16 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 		case r.URL.Path == "/api/openapi.json":
 			_, _ = w.Write([]byte(`{"servers":[{"url":"` + s.own + `","description":"acme"}]}`))
 			return
+		case r.URL.Path == "/mirrors/m/config.json" && s.private:
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		case r.URL.Path == "/api/v1/mirrors/m/sync" && s.interrupt != nil:
+			s.interrupt()
 		case r.URL.Path == "/mirrors/m/config.json":
 			w.Header().Set(wire.UpstreamHeader, s.m.Spec.Upstream.Index)
+			return
+		case r.URL.Path == "/api/v1/mirrors/m/policy":
+			_ = json.NewEncoder(w).Encode(s.tried)
 			return
 		case r.URL.Path != "/api/v1/mirrors/m":
 			http.NotFound(w, r)
@@ -74,6 +87,11 @@ func serveMirror(t *testing.T, m wire.Mirror) *mirrorServer {
 // run runs crateyard with some arguments.
 func (s *mirrorServer) run(args ...string) (stdout, stderr string, err error) {
 	s.Helper()
+	return s.runIn(s.Context(), args...)
+}
+
+func (s *mirrorServer) runIn(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+	s.Helper()
 	s.Setenv("CRATEYARD_URL", s.url)
 	s.Setenv("CRATEYARD_TOKEN", "cy_test")
 	root := newRootCommand()
@@ -82,7 +100,7 @@ func (s *mirrorServer) run(args ...string) (stdout, stderr string, err error) {
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	root.SetArgs(args)
-	err = root.ExecuteContext(s.Context())
+	err = root.ExecuteContext(ctx)
 	return out.String(), errs.String(), err
 }
 
@@ -126,6 +144,57 @@ func TestMirrorCreateAgain(t *testing.T) {
 	out, told, err := s.run("mirror", "create", "m", "--spec", policy, "--upstream", "crates-io")
 	if err != nil || s.m.Spec.Upstream.Index != wire.CratesIOIndex || s.m.Spec.Upstream.CABundle != "" || !strings.Contains(told, "note: mirror `m` is of another registry") || strings.Contains(out, "--upstream") {
 		t.Errorf("%v %+v\n%s%s", err, s.m.Spec.Upstream, out, told)
+	}
+}
+
+// What a policy denies is no failure of try; one with which the mirror gives nothing out is.
+func TestMirrorTry(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	policy := s.write("policy.yaml", "policy: {advisories: {source: /srv/db}}\n")
+	s.tried = wire.MirrorDryRun{Crates: 1, Versions: 2, Total: 1, Denied: []wire.MirrorDenial{{Crate: "acme", Version: "1.0.0", Rule: "yanked"}}}
+	if out, _, err := s.run("mirror", "try", "m", "--spec", policy); err != nil || !strings.Contains(out, "1 of 2 versions of 1 crate would be denied") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	s.tried = wire.MirrorDryRun{Withheld: "the mirror gives nothing out"}
+	if out, _, err := s.run("mirror", "try", "m", "--spec", policy); err == nil || err.Error() != s.tried.Withheld || !strings.Contains(out, "would be denied") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A comma within the requirement of a pattern is none between patterns, and a crate with an @ has a requirement.
+func TestMirrorCreatePatterns(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	for deny, want := range map[string]string{
+		"evil-*":                            "evil-*",
+		"time@>=0.2, <0.3":                  "time@>=0.2, <0.3",
+		"time@>=0.2,<0.3,evil-*, b@1,2,*-x": "time@>=0.2, <0.3|evil-*|b@1, 2|*-x",
+		"a,b":                               "a|b",
+		"a,":                                "a|",
+		"a,1b":                              "a|1b",
+		"":                                  "",
+	} {
+		if _, _, err := s.run("mirror", "create", "m", "--deny", deny); err != nil || strings.Join(s.m.Spec.Policy.Deny, "|") != want || deny == "" && s.m.Spec.Policy.Deny != nil {
+			t.Errorf("%q: %v %q", deny, err, s.m.Spec.Policy.Deny)
+		}
+	}
+	if _, _, err := s.run("mirror", "create", "m", "--deny", "a", "--deny", "b@1, 2"); err != nil || strings.Join(s.m.Spec.Policy.Deny, "|") != "a|b@1, 2" {
+		t.Errorf("twice: %v %q", err, s.m.Spec.Policy.Deny)
+	}
+	if _, _, err := s.run("mirror", "create", "m", "--crate", "serde@"); err == nil || !strings.Contains(err.Error(), "say --crate serde") {
+		t.Errorf("--crate serde@: %v", err)
+	}
+}
+
+// Who lets one version in, and says so without an operator, is told that it is more than one.
+func TestMirrorCarets(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	file := s.write("policy.yaml", "policy: {minimum_age_exceptions: ['tokio@1.40.0', 'a@=1.0.0', 'b@1.2', 'c'], allow: ['serde-*@1.0.0-rc.1'], deny: ['evil@1.0.0']}\n")
+	want := "note: policy.allow: serde-*@1.0.0-rc.1 means ^1.0.0-rc.1, so later versions, too; serde-*@=1.0.0-rc.1 is that one alone\n" +
+		"note: policy.minimum_age_exceptions: tokio@1.40.0 means ^1.40.0, so later versions, too; tokio@=1.40.0 is that one alone\n"
+	for _, command := range []string{"create", "try"} {
+		if _, told, err := s.run("mirror", command, "m", "--spec", file); err != nil || told != want {
+			t.Errorf("%s: %v\n%s", command, err, told)
+		}
 	}
 }
 
@@ -201,9 +270,9 @@ func TestMirrorDeleteAsks(t *testing.T) {
 func TestMirrorStatusPolicy(t *testing.T) {
 	p := wire.MirrorPolicy{Allow: []string{"a*", "b"}, Deny: []string{"evil-*"}, MinimumAge: wire.Duration(72 * time.Hour), MinimumAgeExceptions: []string{"acme-*"}, Licenses: []string{"MIT"},
 		Yanked: "Deny", MaxCrateSize: 5 << 20, Advisories: &wire.MirrorAdvisories{Source: "/srv/db", Action: "Warn", Exceptions: []wire.MirrorException{{ID: "RUSTSEC-1"}}}}
-	s := serveMirror(t, wire.Mirror{Spec: wire.MirrorSpec{Policy: p}})
+	s := serveMirror(t, wire.Mirror{Spec: wire.MirrorSpec{Policy: p}, Lockfiles: []wire.MirrorLockfile{{Name: "app", Versions: 1, SkippedTotal: 2}}})
 	out, _, err := s.run("mirror", "status", "m")
-	for _, want := range []string{"Policy:    allow: a*, b\n", "           deny: evil-*\n", "minimum_age: 72h0m0s, but for acme-*\n", "licenses: MIT\n", "yanked: Deny\n", "max_crate_size: 5.0 MiB\n",
+	for _, want := range []string{"app: 1 version, 2 entries of other sources\n", "Policy:    allow: a*, b\n", "           deny: evil-*\n", "minimum_age: 72h, but for acme-*\n", "licenses: MIT\n", "yanked: Deny\n", "max_crate_size: 5.0 MiB\n",
 		"advisories: Warn those of /srv/db, severity Low and above, but for RUSTSEC-1\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
@@ -309,6 +378,16 @@ func TestMirrorExportLeavesNothing(t *testing.T) {
 	}
 }
 
+// Who breaks off waiting for a sync is told that it goes on.
+func TestMirrorSyncBrokenOff(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	ctx, cancel := context.WithCancel(t.Context())
+	s.interrupt = func() { time.AfterFunc(50*time.Millisecond, cancel) }
+	if _, _, err := s.runIn(ctx, "mirror", "sync", "m"); err == nil || !strings.Contains(err.Error(), "goes on at the server: `crateyard mirror status m`") {
+		t.Error(err)
+	}
+}
+
 // A sync of nothing says so.
 func TestMirrorSyncOfNothing(t *testing.T) {
 	var out bytes.Buffer
@@ -369,6 +448,19 @@ func TestCargoConfigAsks(t *testing.T) {
 	}
 }
 
+// A registry that is not for all cannot be asked without a token, and the note says so.
+func TestCargoConfigOfAPrivateRegistry(t *testing.T) {
+	s := serveMirror(t, wire.Mirror{})
+	s.private = true
+	if _, told, err := s.run("cargo-config", "--mirror", "m"); err != nil || !strings.Contains(told, "cannot be asked what mirror m is of (status 401: it does not know the token in CRATEYARD_TOKEN), so") {
+		t.Errorf("%v %s", err, told)
+	}
+	t.Setenv("CRATEYARD_TOKEN", "")
+	if got := refused(&client.Error{StatusCode: http.StatusUnauthorized}); !strings.Contains(got, "a token only") {
+		t.Error(got)
+	}
+}
+
 // A mistake in a file for --spec is told with the file, the field and what it should be.
 func TestMirrorSpecMistakes(t *testing.T) {
 	s := serveMirror(t, wire.Mirror{})
@@ -392,7 +484,12 @@ func TestMirrorSpecMistakes(t *testing.T) {
 		"- a":                                            "all of it: it must be keys and values",
 		"policy: {advisories: {source: x, acton: Deny}}": "there is no policy.advisories.acton; is it policy.advisories.action?",
 		"mode: OnDemand\nretention: {unused_for: 90d}":   "",
-		"": "",
+		"":                 "it is empty; a mirror with the default of everything, and without a policy, is said with {}",
+		"---\n# nothing\n": "it is empty",
+		"null":             "it is empty",
+		"{}":               "",
+		"kind: red":        "there is no kind; there are",
+		"apiVersion: crateyard.dev/v1alpha1\nkind: CrateMirror\nspec: {}": "it is a manifest, for kubectl apply; here goes what stands below its spec",
 	} {
 		file := s.write("policy.yaml", text)
 		_, _, err := s.run("mirror", "create", "m", "--spec", file)

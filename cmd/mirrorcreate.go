@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -50,8 +51,8 @@ nothing says another upstream, that one stays, with its certificates and its tok
 	f.StringVar(&spec.RustVersion, "rust-version", "", "oldest Rust that builds with the mirror, as 1.85: what cargo chooses for it is cached, too")
 	f.StringVar(&spec.Schedule, "schedule", "", "when they are looked at again, as cron has it, in UTC")
 	f.BoolVar(&spec.Suspend, "suspend", false, "begin no sync but those that are asked for; see crateyard mirror suspend")
-	f.StringSliceVar(&spec.Policy.Allow, "allow", nil, "patterns of crates that may enter; left out: all")
-	f.StringSliceVar(&spec.Policy.Deny, "deny", nil, "patterns of crates that may not, as evil-* or time@<0.2.23")
+	f.Var((*patterns)(&spec.Policy.Allow), "allow", "patterns of crates that may enter; left out: all")
+	f.Var((*patterns)(&spec.Policy.Deny), "deny", "patterns of crates that may not, as evil-* or time@<0.2.23")
 	f.Var((*duration)(&spec.Policy.MinimumAge), "minimum-age", "how long ago a version must have been published, as 72h or 3d; left out: it may be a moment ago")
 	cmd.RunE = func(cmd *cobra.Command, a []string) error {
 		full, err := readSpec(cmd, file)
@@ -60,7 +61,10 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		}
 		overlay(cmd, full, spec)
 		for _, c := range crates {
-			name, versions, _ := strings.Cut(c, "@")
+			name, versions, at := strings.Cut(c, "@")
+			if at && strings.TrimSpace(versions) == "" {
+				return usageError{fmt.Errorf("--crate %s: the requirement behind the @ is missing; for any version, say --crate %s", c, name)}
+			}
 			full.Crates = append(full.Crates, wire.MirrorCrate{Name: name, Versions: versions})
 		}
 		if caFile != "" {
@@ -105,6 +109,9 @@ nothing says another upstream, that one stays, with its certificates and its tok
 		}
 		for _, text := range m.Warnings {
 			note(cmd, "%s", cf.hints(text))
+		}
+		for _, text := range carets(full.Policy) {
+			note(cmd, "%s", text)
 		}
 		return cf.print(cmd.OutOrStdout(), m, func(w io.Writer) {
 			row(w, "Mirror "+m.Name+" is at "+m.IndexURL)
@@ -221,7 +228,8 @@ func newMirrorTryCommand(cf *clientFlags) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "try NAME --spec FILE", Short: "Say what a policy would deny, and change nothing", Args: args(cobra.ExactArgs(1)),
-		Long: "try holds the policy of a spec (see crateyard mirror create --help) against all index files that a mirror has cached.",
+		Long: `try holds the policy of a spec (see crateyard mirror create --help) against all index files that a mirror has cached. What it would deny is no failure; a
+policy with which the mirror would give nothing out, since the advisories that it names cannot be read, is one.`,
 	}
 	cmd.Flags().StringVar(&file, "spec", "", "YAML or JSON file with the spec whose policy is tried; - for standard input")
 	cmd.RunE = func(cmd *cobra.Command, a []string) error {
@@ -240,7 +248,10 @@ func newMirrorTryCommand(cf *clientFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return cf.print(cmd.OutOrStdout(), d, func(w io.Writer) {
+		for _, text := range carets(spec.Policy) {
+			note(cmd, "%s", text)
+		}
+		err = cf.print(cmd.OutOrStdout(), d, func(w io.Writer) {
 			for _, x := range d.Denied {
 				cached := ""
 				if x.Cached {
@@ -253,6 +264,10 @@ func newMirrorTryCommand(cf *clientFlags) *cobra.Command {
 			}
 			row(w, fmt.Sprintf("%d of %s of %s would be denied", d.Total, counted(d.Versions, "version", "versions"), counted(d.Crates, "crate", "crates")))
 		})
+		if err == nil && d.Withheld != "" {
+			err = errors.New(d.Withheld)
+		}
+		return err
 	}
 	return cmd
 }

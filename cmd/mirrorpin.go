@@ -151,10 +151,13 @@ func syncAndWait(cmd *cobra.Command, cf *clientFlags, c *client.Client, name str
 		} else { // what is said is of the one before
 			p.showBar(0, least, 0, "the sync is about to begin")
 		}
-		if err := wait(cmd.Context(), syncPoll); err != nil {
-			return err
+		if err = wait(cmd.Context(), syncPoll); err == nil {
+			m, err = c.Mirror(cmd.Context(), name)
 		}
-		if m, err = c.Mirror(cmd.Context(), name); err != nil {
+		if err != nil && cmd.Context().Err() != nil {
+			return fmt.Errorf("nobody waits for it any more, and the sync goes on at the server: `crateyard mirror status %s` shows how far it is", name)
+		}
+		if err != nil {
 			return err
 		}
 	}

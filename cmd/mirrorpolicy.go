@@ -5,8 +5,30 @@ import (
 	"strings"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/crate"
 	"github.com/crateyard/crateyard/registry/wire"
 )
+
+// carets says of what a policy lets in by a whole version without an operator that it is more than that version: later ones, which nobody has looked at, too.
+func carets(p wire.MirrorPolicy) (texts []string) {
+	for _, list := range []struct {
+		key      string
+		patterns []string
+	}{{"allow", p.Allow}, {"minimum_age_exceptions", p.MinimumAgeExceptions}, {"license_exceptions", p.LicenseExceptions}} {
+		for _, pattern := range list.patterns {
+			name, req, _ := strings.Cut(pattern, "@")
+			if req = strings.TrimSpace(req); isVersion(req) {
+				texts = append(texts, fmt.Sprintf("policy.%s: %s means ^%s, so later versions, too; %s@=%s is that one alone", list.key, pattern, req, name, req))
+			}
+		}
+	}
+	return texts
+}
+
+func isVersion(text string) bool {
+	_, err := crate.ParseVersion(text)
+	return err == nil
+}
 
 // policyLines says what a policy keeps out, a rule a line, under the names that a spec has; none: it admits all.
 func policyLines(p wire.MirrorPolicy) (lines []string) {
@@ -24,7 +46,7 @@ func policyLines(p wire.MirrorPolicy) (lines []string) {
 	add("allow", strings.Join(p.Allow, ", "))
 	add("deny", strings.Join(p.Deny, ", "))
 	if p.MinimumAge != 0 {
-		add("minimum_age", time.Duration(p.MinimumAge).String()+but(p.MinimumAgeExceptions))
+		add("minimum_age", plainDuration(time.Duration(p.MinimumAge))+but(p.MinimumAgeExceptions))
 	}
 	if len(p.Licenses) > 0 {
 		add("licenses", strings.Join(p.Licenses, ", ")+but(p.LicenseExceptions))

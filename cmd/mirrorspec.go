@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +14,7 @@ import (
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
-// readSpec reads a spec; without a file it is empty.
+// readSpec reads a spec; without a file it is empty, and a file that is empty is refused.
 func readSpec(cmd *cobra.Command, file string) (*wire.MirrorSpec, error) {
 	spec := &wire.MirrorSpec{}
 	var data []byte
@@ -34,6 +35,9 @@ func readSpec(cmd *cobra.Command, file string) (*wire.MirrorSpec, error) {
 	if err := yaml.Unmarshal(data, &plain); err != nil {
 		return nil, fmt.Errorf("--spec %s: %w", file, err)
 	}
+	if err := saysSomething(plain); err != nil {
+		return nil, fmt.Errorf("--spec %s: %w", file, err)
+	}
 	if err := fits("", plain, reflect.TypeFor[wire.MirrorSpec]()); err != nil {
 		return nil, fmt.Errorf("--spec %s: %w", file, err)
 	}
@@ -45,6 +49,20 @@ func readSpec(cmd *cobra.Command, file string) (*wire.MirrorSpec, error) {
 		return nil, fmt.Errorf("--spec %s: %w; `crateyard mirror create --help` shows the keys", file, err)
 	}
 	return spec, nil
+}
+
+// saysSomething refuses what was hardly meant: the empty output of a template that failed, which would have all of a mirror be the default, and a manifest.
+func saysSomething(spec any) error {
+	keys, _ := spec.(map[string]any)
+	_, kind := keys["kind"]
+	switch {
+	case spec == nil:
+		return errors.New("it is empty; a mirror with the default of everything, and without a policy, is said with {}")
+	case kind && keys["apiVersion"] != nil:
+		return errors.New("it is a manifest, for kubectl apply; here goes what stands below its spec, without registryRef, with keys as max_age for maxAge, sizes in bytes, " +
+			"and certificates and tokens by flags: `crateyard mirror create --help` shows the keys")
+	}
+	return nil
 }
 
 // overlay puts what flags say over a spec.

@@ -68,7 +68,13 @@ func TestMirrorAdvisoriesUnreadable(t *testing.T) {
 	if a := m.index("acme"); a.status != 503 || !strings.Contains(a.body, "no such file or directory") || !strings.Contains(a.body, "trying again is of no use") {
 		t.Errorf("%d %s", a.status, a.body)
 	}
+	if d, err := m.client.TryPolicy(t.Context(), "m", spec.Policy); err != nil || !strings.Contains(d.Withheld, "gives nothing out until the advisories of "+dir) {
+		t.Errorf("to try it: %v, %+v", err, d)
+	}
 	spec.Policy.Advisories.Action = "Warn"
+	if d, err := m.client.TryPolicy(t.Context(), "m", spec.Policy); err != nil || d.Withheld != "" || !strings.Contains(strings.Join(d.Problems, " "), "none are looked at") {
+		t.Errorf("to try it with Warn: %v, %+v", err, d)
+	}
 	if made, err = m.client.PutMirror(t.Context(), "m", wire.MirrorChange{Spec: spec}); err != nil || made.Unadvised() || made.Status.Advisories.Ready ||
 		!strings.Contains(strings.Join(made.Warnings, " "), "warns of nothing") {
 		t.Errorf("with Warn: %v, %q, %+v", err, made.Warnings, made.Status.Advisories)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -91,6 +92,45 @@ func TestMirrorLicensesOfWhatIsCached(t *testing.T) {
 	}
 }
 
+// The audit says who had something come into a mirror that nobody asked for by a list, and nothing of what was there already.
+func TestMirrorAuditsWhatIsBrought(t *testing.T) {
+	m := openMirror(t, func(s *wire.MirrorSpec) { s.Mode = "Pinned" }, "acme 1.0.0", "acme 2.0.0")
+	var bundle bytes.Buffer
+	for range 2 { // the second time all is there
+		if _, err := m.client.CacheCrate(t.Context(), "m", "acme", "1.0.0"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.client.AddCrate(t.Context(), "m", "acme", "2.0.0", crateFile(t, "acme", "2.0.0")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.client.ExportMirror(t.Context(), "m", &bundle); err != nil {
+		t.Fatal(err)
+	}
+	m.put("other", func(s *wire.MirrorSpec) { s.Mode = "Pinned" })
+	for range 2 {
+		if _, err := m.client.ImportMirror(t.Context(), "other", bytes.NewReader(bundle.Bytes()), int64(bundle.Len())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for r, err := range m.client.AuditLines(t.Context(), client.AuditQuery{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch r.Action {
+		case "mirror.cache", "mirror.add", "mirror.import":
+			got = append(got, strings.Join([]string{r.Actor, r.Action, r.Subject, r.Crate, r.Version, string(r.After)}, " "))
+		}
+	}
+	want := `admin mirror.import other   {"index_files":1,"crates":2}
+admin mirror.add m acme 2.0.0 
+admin mirror.cache m acme 1.0.0 `
+	if all := strings.Join(got, "\n"); all != want {
+		t.Errorf("the audit has\n%s\nwant\n%s", all, want)
+	}
+}
+
 // A bundle of another upstream is refused with what to do: a mirror of that upstream takes it.
 func TestMirrorBundleOfAnotherUpstream(t *testing.T) {
 	m := openMirror(t, nil)
@@ -98,11 +138,11 @@ func TestMirrorBundleOfAnotherUpstream(t *testing.T) {
 	if _, err := m.client.ExportMirror(t.Context(), "m", &bundle); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.client.PutMirror(t.Context(), "other", wire.MirrorChange{Spec: wire.MirrorSpec{Upstream: wire.MirrorUpstream{Index: "sparse+http://127.0.0.1:1/"}}}); err != nil {
+	if _, err := m.client.PutMirror(t.Context(), "other", wire.MirrorChange{Spec: wire.MirrorSpec{Mode: "Pinned", Upstream: wire.MirrorUpstream{Index: "sparse+http://127.0.0.1:1/"}}}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := m.client.ImportMirror(t.Context(), "other", &bundle, int64(bundle.Len()))
-	if want := "`crateyard mirror create NAME --upstream " + wire.IndexURL(m.proxy.URL) + "` makes"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "`crateyard mirror create NAME --mode Pinned --upstream " + wire.IndexURL(m.proxy.URL) + "` makes"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v; want %s", err, want)
 	}
 }

@@ -76,6 +76,9 @@ func TestMirrorOfPrivateUpstream(t *testing.T) {
 		if err != nil || got.HasToken != (token != nil && *token != "") {
 			t.Fatalf("%v %+v", err, got)
 		}
+		if w := strings.Join(got.Warnings, " "); (token == nil || *token == "" || *token == "cy_wrong") != strings.Contains(w, "`crateyard mirror token m --upstream-token-file FILE`") || strings.Contains(w, "check the address") {
+			t.Errorf("token %v: it warns %q", token, w)
+		}
 	}
 	set(nil)
 	if a := m.index("acme"); a.status != 503 || !strings.Contains(a.body, "it wants a token") {

@@ -60,12 +60,16 @@ const (
 	ActionDeleteMirror  = "mirror.delete"
 	ActionMirrorDeny    = "mirror.deny" // a policy kept somebody from a crate
 	ActionMirrorForget  = "mirror.forget"
+	ActionMirrorCache   = "mirror.cache"  // somebody had a version be fetched
+	ActionMirrorAdd     = "mirror.add"    // somebody brought the archive of a version
+	ActionMirrorImport  = "mirror.import" // somebody loaded a bundle
 )
 
 // Actions are all actions of the audit.
 var Actions = []string{ActionPublish, ActionImport, ActionYank, ActionUnyank, ActionOwners, ActionAccess, ActionDeleteCrate, ActionDeleteVersion, ActionRepairVersion,
 	ActionCreateUser, ActionUpdateUser, ActionDeleteUser, ActionCreateGroup, ActionUpdateGroup, ActionDeleteGroup, ActionCreateToken, ActionDeleteToken,
-	ActionCreateMirror, ActionUpdateMirror, ActionDeleteMirror, ActionMirrorDeny, ActionMirrorForget}
+	ActionCreateMirror, ActionUpdateMirror, ActionDeleteMirror, ActionMirrorDeny, ActionMirrorForget,
+	ActionMirrorCache, ActionMirrorAdd, ActionMirrorImport}
 
 // self is the actor of what the server does by itself.
 const self = "crateyard"

@@ -176,6 +176,23 @@ func (c *Catalog) TouchMirror(ctx context.Context, name string) error {
 	return c.changeMirror(ctx, Actor{}, name, func(*tx, Mirror) (bool, error) { return true, nil })
 }
 
+// NoteMirrorCrate puts into the audit that somebody had a version come into a mirror, by ActionMirrorCache or ActionMirrorAdd.
+func (c *Catalog) NoteMirrorCrate(ctx context.Context, by Actor, action, mirror, name, num string) error {
+	return c.write(ctx, func(tx *tx) ([]change, error) {
+		return nil, c.audit(ctx, tx, by, Record{Action: action, Subject: mirror, Crate: name, Version: num}, nil, nil)
+	})
+}
+
+// NoteMirrorImport has all servers look anew at what a mirror has cached, and puts into the audit what a bundle brought; nil: nothing.
+func (c *Catalog) NoteMirrorImport(ctx context.Context, by Actor, mirror string, brought any) error {
+	return c.changeMirror(ctx, Actor{}, mirror, func(tx *tx, _ Mirror) (bool, error) { // it has come, whatever became of who brought it
+		if brought == nil {
+			return true, nil
+		}
+		return true, c.audit(ctx, tx, by, Record{Action: ActionMirrorImport, Subject: mirror}, nil, brought)
+	})
+}
+
 // MirrorLockfile is a Cargo.lock whose versions a mirror keeps.
 type MirrorLockfile struct {
 	Name, SHA256  string

@@ -114,7 +114,7 @@ func (a *API) serveCacheCrate(w *response, r *http.Request) error {
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadTime)); err != nil {
 		return err
 	}
-	c, err := a.Mirrors.Cache(r.Context(), r.PathValue("mirror"), r.PathValue("crate"), r.PathValue("version"))
+	c, err := a.Mirrors.CacheFor(r.Context(), a.actor(w), r.PathValue("mirror"), r.PathValue("crate"), r.PathValue("version"))
 	if err != nil {
 		return a.denied(w, a.Mirrors.Mirror(r.PathValue("mirror")), err)
 	}
@@ -139,7 +139,7 @@ func (a *API) serveAddCrate(w *response, r *http.Request) error {
 	slow := a.patience
 	slow.most = downloadTime
 	body := &upload{r: r.Body, patience: slow, end: time.Now().Add(downloadTime), deadline: c.SetReadDeadline}
-	m, err := a.Mirrors.Add(r.Context(), r.PathValue("mirror"), r.PathValue("crate"), r.PathValue("version"), body)
+	m, err := a.Mirrors.Add(r.Context(), a.actor(w), r.PathValue("mirror"), r.PathValue("crate"), r.PathValue("version"), body)
 	if err != nil {
 		body.drain(r)
 		return a.denied(w, a.Mirrors.Mirror(r.PathValue("mirror")), err)
@@ -177,7 +177,7 @@ func (a *API) serveImportMirror(w *response, r *http.Request) error {
 	slow := a.patience
 	slow.most = bundleTime
 	body := &upload{r: r.Body, patience: slow, end: time.Now().Add(bundleTime), deadline: c.SetReadDeadline}
-	n, err := a.Mirrors.Import(r.Context(), r.PathValue("mirror"), body)
+	n, err := a.Mirrors.Import(r.Context(), a.actor(w), r.PathValue("mirror"), body)
 	if err != nil {
 		body.drain(r)
 		return err

@@ -238,6 +238,7 @@ func TestNothingToImport(t *testing.T) {
 		{importer.Meuse{Store: none, Index: clone}, "--store, crate.path of Meuse's configuration: "},
 		{importer.Meuse{Store: meuse, Index: clone}, "names no crates"},
 		{importer.MeuseMirror{Dir: empty}, "crate.path of Meuse's configuration"},
+		{importer.MeuseMirror{Dir: none}, none + string(filepath.Separator) + ".crates.io: no such file"},
 		{importer.MeuseMirror{Dir: cached}, "there is nothing in " + cached},
 		{importer.Kellnr{Dir: empty}, "there is no db.sqlite in " + empty + ": say Kellnr's data folder"},
 		{importer.Sparse{Index: start(t).URL + "/index/", HTTP: http.DefaultClient}, "search lists no crates"},

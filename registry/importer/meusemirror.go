@@ -78,7 +78,10 @@ func (m MeuseMirror) files(ctx context.Context) iter.Seq2[string, error] {
 			err := fs.WalkDir(os.DirFS(m.root()), ".", func(path string, d fs.DirEntry, err error) error {
 				switch {
 				case err != nil && path == ".":
-					return fmt.Errorf("%w; is this crate.path of Meuse's configuration, and did it mirror anything?", err)
+					if p, ok := errors.AsType[*fs.PathError](err); ok { // it names the folder as "."
+						err = p.Err
+					}
+					return fmt.Errorf("%s: %w; is this crate.path of Meuse's configuration, and did it mirror anything?", m.root(), err)
 				case err != nil:
 					return err
 				case ctx.Err() != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"time"
 
@@ -34,8 +35,8 @@ func (m *Manager) Stored(ctx context.Context, mirror, name string) ([]wire.Mirro
 
 // Add stores the archive of a version that somebody brings, as if it had been fetched: upstream's index says which bytes are right, and the policy
 // whether they may enter. Where no index file is cached and upstream is of no help, nothing vouches for them, and they are refused. When Add
-// returns, the archive is durable.
-func (m *Manager) Add(ctx context.Context, mirror, name, num string, body io.Reader) (out wire.MirroredCrate, err error) {
+// returns, the archive is durable, and the audit has it.
+func (m *Manager) Add(ctx context.Context, by catalog.Actor, mirror, name, num string, body io.Reader) (out wire.MirroredCrate, err error) {
 	found, err := m.find(ctx, mirror)
 	if err != nil {
 		return out, err
@@ -51,7 +52,7 @@ func (m *Manager) Add(ctx context.Context, mirror, name, num string, body io.Rea
 	case err != nil:
 		return out, fault.Wrap(fault.TimedOut, err, "the archive of %s %s did not arrive whole, or there is no room for it; send it again", name, num)
 	case n > m.MaxArchive:
-		return out, fault.New(fault.TooLarge, "the archive of %s %s has more than %d bytes, which is no crate", name, num, m.MaxArchive)
+		return out, tooLarge(name, num, m.MaxArchive)
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != l.Cksum {
 		return out, fault.New(fault.Invalid, "these are not the bytes of %s %s: they have SHA-256 %s, and upstream's index says %s", name, num, sum, l.Cksum)
@@ -71,7 +72,32 @@ func (m *Manager) Add(ctx context.Context, mirror, name, num string, body io.Rea
 		}
 	}
 	out.Fetched = true
-	return out, found.put(ctx, row, io.NewSectionReader(sp, 0, n))
+	err = found.put(ctx, row, io.NewSectionReader(sp, 0, n))
+	if err == nil || ctx.Err() != nil { // it comes in all the same
+		err = errors.Join(err, found.noteBrought(by, catalog.ActionMirrorAdd, name, num))
+	}
+	return out, err
+}
+
+// noteBrought puts into the audit that somebody had a version come in. Who asks for it need not have waited.
+func (m *Mirror) noteBrought(by catalog.Actor, action, name, num string) error {
+	ctx, cancel := m.detached(refreshTime)
+	defer cancel()
+	return m.Catalog.NoteMirrorCrate(ctx, by, action, m.Name(), name, num)
+}
+
+// CacheFor is Cache, for the audit to say for whom a version was fetched: with mode Pinned that is how something enters that no list names. For who goes away meanwhile
+// it is fetched, too.
+func (m *Manager) CacheFor(ctx context.Context, by catalog.Actor, mirror, name, num string) (out wire.MirroredCrate, err error) {
+	found, err := m.find(ctx, mirror)
+	if err != nil {
+		return out, err
+	}
+	out, err = m.Cache(ctx, mirror, name, num)
+	if out.Fetched || ctx.Err() != nil && checkName(name) {
+		err = errors.Join(err, found.noteBrought(by, catalog.ActionMirrorCache, name, num))
+	}
+	return out, err
 }
 
 // vouched gives the line of a version that may enter.

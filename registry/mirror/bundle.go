@@ -177,26 +177,44 @@ type importing struct {
 	known map[string]lines // by the name of the index file
 	sums  map[string]string
 	new   waiting
+	keeps bool // it was checked
 	out   wire.MirrorImport
 }
 
-// Import loads a bundle into a mirror. Nothing of it is kept before all of it was checked, so one that is refused leaves nothing.
-func (m *Manager) Import(ctx context.Context, mirror string, r io.Reader) (wire.MirrorImport, error) {
+// Import loads a bundle into a mirror, of which the audit says what it brought. Nothing of it is kept before all of it was checked, so one that is refused
+// leaves nothing.
+func (m *Manager) Import(ctx context.Context, by catalog.Actor, mirror string, r io.Reader) (wire.MirrorImport, error) {
 	found, err := m.find(ctx, mirror)
 	if err != nil {
 		return wire.MirrorImport{}, err
 	}
 	i := &importing{m: found, known: map[string]lines{}, sums: map[string]string{}, new: waiting{m: found, files: m.spools.open()}}
 	defer func() { _ = i.new.files.close() }() // it was read, or is of no use
-	if err := i.load(ctx, tar.NewReader(r)); err != nil {
-		clean, cancel := found.detached(refreshTime) // the client may have gone away
-		defer cancel()
+	err = i.load(ctx, tar.NewReader(r))
+	clean, cancel := found.detached(refreshTime) // the client may have gone away
+	defer cancel()
+	if i.keeps {
+		err = errors.Join(err, m.Catalog.NoteMirrorImport(clean, by, mirror, i.brought(err)))
+	}
+	if err != nil {
 		if derr := i.new.drop(clean); derr != nil {
 			m.Log.Warn("Archives of a bundle that was refused cannot be removed now; they are later", "mirror", mirror, "error", derr)
 		}
 		return wire.MirrorImport{}, err
 	}
-	return i.out, m.Catalog.TouchMirror(ctx, mirror)
+	return i.out, nil
+}
+
+// brought is what the audit says of a bundle that was checked, and is kept unless an error says that not all of it could be; nil: all was there already.
+func (i *importing) brought(err error) any {
+	if i.out.IndexFiles+i.out.Crates == 0 {
+		return nil
+	}
+	return struct {
+		IndexFiles int64 `json:"index_files"`
+		Crates     int64 `json:"crates"`
+		InPart     bool  `json:"in_part,omitempty"`
+	}{i.out.IndexFiles, i.out.Crates, err != nil}
 }
 
 // load checks a bundle, and keeps it. An error means that not all of it is kept: nothing, where the bundle is wrong; where storage or catalog take no more,
@@ -205,6 +223,7 @@ func (i *importing) load(ctx context.Context, tr *tar.Reader) error {
 	if err := i.run(ctx, tr); err != nil {
 		return err
 	}
+	i.keeps = true
 	return i.new.keep(ctx)
 }
 
@@ -265,7 +284,7 @@ func (i *importing) head(r io.Reader) error {
 	case head.Format != bundleFormat:
 		return broken("it is of format %d, and this crateyard knows format %d: use the version that wrote it", head.Format, bundleFormat)
 	case head.Upstream != i.m.Spec.Upstream.Index:
-		return broken("it is of the upstream %s, and mirror `%s` is of %s: load it into one that `crateyard mirror create NAME --upstream %s` makes", head.Upstream, i.m.Name(), i.m.Spec.Upstream.Index, head.Upstream)
+		return broken("it is of the upstream %s, and mirror `%s` is of %s: load it into one that `crateyard mirror create NAME --mode %s --upstream %s` makes", head.Upstream, i.m.Name(), i.m.Spec.Upstream.Index, i.m.Spec.Mode, head.Upstream)
 	}
 	return nil
 }
@@ -350,19 +369,22 @@ func (i *importing) crate(ctx context.Context, h *tar.Header, r io.Reader) error
 		i.out.Present++
 		return err
 	}
+	if h.Size > i.m.MaxArchive {
+		return fault.New(fault.TooLarge, "nothing of the bundle is kept: %s", people(tooLarge(name, num, i.m.MaxArchive)))
+	}
 	w, err := storage.CreateBatched(ctx, i.m.Store)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = w.Cancel() }() // after a commit it does nothing
 	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, hash), io.LimitReader(r, i.m.MaxArchive+1))
+	n, err := io.Copy(io.MultiWriter(w, hash), r)
 	switch {
 	case fault.KindOf(err) == fault.Unavailable: // the storage's
 		return err
 	case err != nil:
 		return broken("it is cut off in %q, or cannot be stored: %v", h.Name, err)
-	case n > i.m.MaxArchive || hex.EncodeToString(hash.Sum(nil)) != sum:
+	case hex.EncodeToString(hash.Sum(nil)) != sum:
 		return broken("%q does not have the checksum of its name", h.Name)
 	}
 	durable, err := w.Commit(ctx, storage.MirrorKey(i.m.Name(), name, num, sum))

@@ -72,7 +72,9 @@ func TestImportOnAFullDisk(t *testing.T) {
 	if err := m.Export(t.Context(), "from", &bundle); err != nil {
 		t.Fatal(err)
 	}
-	load := func() (wire.MirrorImport, error) { return m.Import(t.Context(), "to", bytes.NewReader(bundle.Bytes())) }
+	load := func() (wire.MirrorImport, error) {
+		return m.Import(t.Context(), catalog.Actor{}, "to", bytes.NewReader(bundle.Bytes()))
+	}
 	for what, full := range map[string]*atomic.Bool{"a disk that takes no bytes": &disk.fullNow, "a disk that loses them": &disk.fullLater} {
 		full.Store(true)
 		if got, err := load(); fault.KindOf(err) != fault.Unavailable || got != (wire.MirrorImport{}) {
@@ -136,11 +138,11 @@ func TestImportOfAFileTwice(t *testing.T) {
 		if err := tw.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := m.Import(t.Context(), "to", &twice); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "twice") {
+		if got, err := m.Import(t.Context(), catalog.Actor{}, "to", &twice); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "twice") {
 			t.Errorf("%s: %+v, %v", prefix, got, err)
 		}
 	}
-	if got, err := m.Import(t.Context(), "to", &bundle); err != nil || got.Crates != 1 {
+	if got, err := m.Import(t.Context(), catalog.Actor{}, "to", &bundle); err != nil || got.Crates != 1 {
 		t.Errorf("as it was: %+v, %v", got, err)
 	}
 }
@@ -166,7 +168,7 @@ func TestImportOfALaterBundle(t *testing.T) {
 	}
 	yanked := func(bundle []byte) bool {
 		t.Helper()
-		if _, err := o.Import(t.Context(), "to", bytes.NewReader(bundle)); err != nil {
+		if _, err := o.Import(t.Context(), catalog.Actor{}, "to", bytes.NewReader(bundle)); err != nil {
 			t.Fatal(err)
 		}
 		row, err := o.Catalog.MirrorIndexFile(t.Context(), o.Mirror("to").Row.ID, "acme")
@@ -216,7 +218,7 @@ func TestExportOfWhatNoIndexFileLists(t *testing.T) {
 	if err := o.Export(t.Context(), "m", &bundle); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := o.Import(t.Context(), "m", &bundle); err != nil || got != (wire.MirrorImport{}) {
+	if got, err := o.Import(t.Context(), catalog.Actor{}, "m", &bundle); err != nil || got != (wire.MirrorImport{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/crateyard/crateyard/registry/catalog"
 	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/mirror/advisory"
 	"github.com/crateyard/crateyard/registry/mirror/policy"
 	"github.com/crateyard/crateyard/registry/wire"
 )
@@ -31,7 +32,10 @@ func (m *Manager) Try(ctx context.Context, mirror string, p wire.MirrorPolicy) (
 	if p.Advisories != nil {
 		db, err := m.databases.get(ctx, p.Advisories.Source)
 		if err != nil {
-			out.Problems = append(out.Problems, fmt.Sprintf("advisories are not looked at: %v", err))
+			out.Problems = append(out.Problems, notLooked(db, p.Advisories.Source, err))
+			if db == nil && !warnsOnly(p.Advisories) {
+				out.Withheld = fmt.Sprintf("once this policy is in effect, the mirror gives nothing out until the advisories of %s can be read: check advisories.source", p.Advisories.Source)
+			}
 		}
 		trial.advisories.Store(db)
 		if lack := m.databases.lack(p.Advisories.Source); lack != "" {
@@ -55,6 +59,15 @@ func (m *Manager) Try(ctx context.Context, mirror string, p wire.MirrorPolicy) (
 		}
 		after = names[len(names)-1]
 	}
+}
+
+// notLooked says of advisories that could not be read now what is held against the policy in their place.
+func notLooked(before *advisory.DB, source string, err error) string {
+	text := fmt.Sprintf("the advisories of %s cannot be read: %s; ", source, people(err))
+	if before != nil {
+		return text + "those from before are looked at"
+	}
+	return text + "none are looked at"
 }
 
 func (m *Mirror) try(ctx context.Context, name string, out *wire.MirrorDryRun) error {

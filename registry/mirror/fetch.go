@@ -325,8 +325,11 @@ func (d *download) part(ctx context.Context, address string, token bool) error {
 
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-func (d *download) tooLarge() error {
-	return fault.New(fault.Unavailable, "the upstream registry at %s sends more than %d bytes for %s %s, which is no crate", d.m.up.host, d.limit, d.name, d.num)
+func (d *download) tooLarge() error { return tooLarge(d.name, d.num, d.limit) }
+
+// tooLarge is the error for an archive that the server's own limit keeps out: to ask again is of no use, and upstream is not to blame.
+func tooLarge(name, num string, limit int64) error {
+	return fault.New(fault.TooLarge, "the archive of %s %s is larger than this server's limits.mirroredCrateSize (%d bytes), so nothing of it is kept: whoever runs the server can raise that", name, num, limit)
 }
 
 // copy takes what is left of an answer.

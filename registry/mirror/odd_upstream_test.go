@@ -430,3 +430,44 @@ func TestUpstreamWithLargeIndexFiles(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// An archive above the server's own limit is told as that, whether upstream says its size or not, and in a way in which nobody asks again.
+func TestArchiveAboveTheLimit(t *testing.T) {
+	o := openOddly(t)
+	var silent atomic.Bool // about the size
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		if !silent.Load() || !strings.HasSuffix(r.URL.Path, "/download") {
+			return false
+		}
+		w.(http.Flusher).Flush()
+		_, _ = w.Write(*o.file.Load())
+		return true
+	})
+	o.MaxArchive = 10
+	for _, quiet := range []bool{false, true} {
+		silent.Store(quiet)
+		_, err := o.Cache(t.Context(), "m", "acme", "1.0.0")
+		if fault.KindOf(err) != fault.TooLarge || !strings.Contains(err.Error(), "limits.mirroredCrateSize (10 bytes)") {
+			t.Errorf("size kept back %v: %v", quiet, err)
+		}
+	}
+	o.MaxArchive = 1 << 20
+	if _, err := o.Cache(t.Context(), "m", "acme", "1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	var bundle bytes.Buffer
+	if err := o.Export(t.Context(), "m", &bundle); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := o.Put(t.Context(), catalog.Actor{}, "n", wire.MirrorChange{Spec: o.mirror().Spec}); err != nil {
+		t.Fatal(err)
+	}
+	o.MaxArchive = 10
+	if got, err := o.Import(t.Context(), catalog.Actor{}, "n", bytes.NewReader(bundle.Bytes())); fault.KindOf(err) != fault.TooLarge || !strings.Contains(err.Error(), "limits.mirroredCrateSize (10 bytes)") || got != (wire.MirrorImport{}) {
+		t.Errorf("a bundle: %+v, %v", got, err)
+	}
+	_, err := o.Add(t.Context(), catalog.Actor{}, "n", "acme", "1.0.0", bytes.NewReader(*o.file.Load()))
+	if fault.KindOf(err) != fault.TooLarge || !strings.Contains(err.Error(), "limits.mirroredCrateSize (10 bytes)") {
+		t.Errorf("an archive that is brought: %v", err)
+	}
+}

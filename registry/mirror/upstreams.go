@@ -3,7 +3,9 @@ package mirror
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
@@ -55,11 +57,14 @@ func (m *Mirror) greet(ctx context.Context) string {
 		_, err := m.up.registry(ctx)
 		answered <- err
 	})
-	why := ""
+	why, mend := "", "check the address, and whether the server can reach it"
 	select {
 	case err := <-answered:
 		if err == nil {
 			return ""
+		}
+		if s, ok := errors.AsType[*statusError](err); ok && (s.code == http.StatusUnauthorized || s.code == http.StatusForbidden) {
+			mend = fmt.Sprintf("`crateyard mirror token %s --upstream-token-file FILE`, or upstream.tokenSecretRef of its CrateMirror, gives it one", m.Name())
 		}
 		if h := m.up.health.Load(); h != nil {
 			why = h.err
@@ -70,7 +75,7 @@ func (m *Mirror) greet(ctx context.Context) string {
 	case <-ctx.Done():
 		return ""
 	}
-	return fmt.Sprintf("mirror `%s` is there, and its upstream at %s is of no help so far (%s): check the address, and whether the server can reach it", m.Name(), m.Spec.Upstream.Index, why)
+	return fmt.Sprintf("mirror `%s` is there, and its upstream at %s is of no help so far (%s): %s", m.Name(), m.Spec.Upstream.Index, why, mend)
 }
 
 // asksByItself reports whether upstream is asked although nobody wants a sync.

@@ -28,8 +28,11 @@ func (p *Publisher) shadow(ctx context.Context, name string) (warnings []string,
 	if err != nil || len(have) == 0 {
 		return nil, err
 	}
-	text := fmt.Sprintf("name: the upstream of mirror `%s` has a crate of this name, too; whoever forgets to say which registry is meant may get the other one: choose another name",
-		strings.Join(have, "`, `"))
+	others := "the upstream of mirror `%s` has"
+	if len(have) > 1 {
+		others = "the upstreams of the mirrors `%s` have"
+	}
+	text := fmt.Sprintf("name: "+others+" a crate of this name, too; whoever forgets to say which registry is meant may get the other one: choose another name", strings.Join(have, "`, `"))
 	if p.Shadowing == ShadowingRefuse {
 		return nil, fault.New(fault.Invalid, "%s", text)
 	}

@@ -219,6 +219,7 @@ type MirrorDryRun struct {
 	Total    int64          `json:"total"`    // denials
 	Denied   []MirrorDenial `json:"denied"`   // 1000 at most
 	Problems []string       `json:"problems,omitempty"`
+	Withheld string         `json:"withheld,omitempty"` // why the mirror would give out nothing at all, denied or not, for people; empty: it would
 }
 
 // MirrorDenial is a version, or with an empty Version a crate, that a policy denies.
