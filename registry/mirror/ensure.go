@@ -24,7 +24,6 @@ func (m *Mirror) fresh(ctx context.Context, name string, asOf time.Time) (*entry
 	case asOf.IsZero() && e.age() < m.maxAge() && (e.file != nil || e.age() < missingFor), !asOf.IsZero() && e.since(asOf):
 		return e, nil
 	case e.file != nil && (since(&e.failed) < retryStale || m.up.troubled(retryStale)): // nobody waits for it
-		m.Metrics.Served(m.Name(), "index", stale)
 		return e, nil
 	}
 	newer, err := m.refresh(ctx, name, e)
@@ -32,7 +31,6 @@ func (m *Mirror) fresh(ctx context.Context, name string, asOf time.Time) (*entry
 		newer, err = m.refresh(ctx, name, newer)
 	}
 	if err != nil && e != nil && e.file != nil && ctx.Err() == nil {
-		m.Metrics.Served(m.Name(), "index", stale)
 		return e, nil
 	}
 	return newer, err
