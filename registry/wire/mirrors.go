@@ -176,7 +176,7 @@ type MirrorSync struct {
 	Generation     int64           `json:"generation"` // of the mirror, when the last one that ended began
 	LastStarted    *time.Time      `json:"last_started,omitempty"`
 	LastEnded      *time.Time      `json:"last_ended,omitempty"`
-	LastSuccessful *time.Time      `json:"last_successful,omitempty"` // without a failure
+	LastSuccessful *time.Time      `json:"last_successful,omitempty"` // without a failure: upstream was asked, and all that is wanted is cached
 	Next           *time.Time      `json:"next,omitempty"`            // by schedule, or to try again what failed
 	Total          int64           `json:"total"`                     // versions that are wanted, and entries that lead to none, as far as is known
 	Done           int64           `json:"done"`                      // of Total, in the cache
@@ -185,7 +185,7 @@ type MirrorSync struct {
 	Fetched        int64           `json:"fetched"`                   // by this sync
 	FetchedBytes   int64           `json:"fetched_bytes"`             // by this sync
 	Failures       []MirrorFailure `json:"failures,omitempty"`        // 20 at most
-	Message        string          `json:"message,omitempty"`         // why the sync as a whole failed
+	Message        string          `json:"message,omitempty"`         // why the sync as a whole failed, or is no success although nothing of it failed
 }
 
 // MirrorFailure is an entry that a sync could not cache, and why.
