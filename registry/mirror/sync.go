@@ -79,7 +79,7 @@ func (m *Mirror) sync(ctx context.Context) error {
 	last := readSync(row.Status)
 	now := time.Now().UTC()
 	s := &syncing{m: m, began: now, pins: map[catalog.MirrorKey]int{}, from: map[catalog.MirrorKey]string{}, unasked: map[string]struct{}{}, noting: make(chan struct{}, notedMost), state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
-		LastEnded: last.LastEnded, LastSuccessful: last.LastSuccessful}}
+		LastEnded: last.LastEnded, LastSuccessful: last.LastSuccessful, Tries: last.Tries}}
 	wants, err := m.wants(ctx)
 	if err != nil {
 		return err
@@ -421,6 +421,14 @@ func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err err
 			st.Message = s.notAsked()
 		case st.Failed == 0:
 			st.LastSuccessful = &now
+		}
+		switch {
+		case st.Message == "":
+			st.Tries = 0
+		case st.Fetched > 0:
+			st.Tries = 1
+		default:
+			st.Tries++
 		}
 		if !quiet {
 			s.m.Log.Info("Sync of a mirror ended", "mirror", s.m.Name(), "total", st.Total, "cached", st.Done, "fetched", st.Fetched, "bytes", st.FetchedBytes,

@@ -117,8 +117,15 @@ func TestSyncGivesUp(t *testing.T) {
 		crates = append(crates, fmt.Sprint("crate-", i))
 	}
 	s := o.list(func(s *wire.MirrorSpec) { s.Upstream.Concurrency = 1 }, crates...)
-	if !strings.Contains(s.Message, "several times in a row") || s.Failed >= 3*giveUp {
+	if !strings.Contains(s.Message, "several times in a row") || s.Failed >= 3*giveUp || s.Tries != 1 || s.Next.Sub(*s.LastEnded) != retrySoon {
 		t.Errorf("%+v", s)
+	}
+	if s = o.again(); s.Tries != 2 || s.Next.Sub(*s.LastEnded) != 2*retrySoon {
+		t.Errorf("again: %+v", s)
+	}
+	o.be(func(http.ResponseWriter, *http.Request) bool { return false })
+	if s = o.again(); s.Tries != 0 || s.Message != "" {
+		t.Errorf("upstream is back: %+v", s)
 	}
 }
 

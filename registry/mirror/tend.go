@@ -13,7 +13,7 @@ import (
 const (
 	tendEvery  = 2 * time.Second  // how often it is looked whether there is work
 	retrySync  = 10 * time.Minute // after one with failures
-	retrySoon  = time.Minute      // after one that gave up in the middle of its work: upstream was restarted, as a rule
+	retrySoon  = time.Minute      // after one that upstream was of no help with: it was restarted, as a rule. With each that caches nothing, the time doubles
 	sweepEvery = 24 * time.Hour
 	sweepFirst = 20 * time.Minute
 )
@@ -106,8 +106,8 @@ func retryAt(s wire.MirrorSync) time.Time {
 	switch {
 	case s.LastEnded == nil, s.Failed == 0 && s.Message == "":
 		return time.Time{}
-	case s.Message != "" && s.Fetched > 0:
-		return s.LastEnded.Add(retrySoon)
+	case s.Message != "":
+		return s.LastEnded.Add(min(retrySoon<<min(max(s.Tries, 1)-1, 10), retrySync))
 	}
 	return s.LastEnded.Add(retrySync)
 }

@@ -185,6 +185,7 @@ type MirrorSync struct {
 	Fetched        int64           `json:"fetched"`                   // by this sync
 	FetchedBytes   int64           `json:"fetched_bytes"`             // by this sync
 	Failures       []MirrorFailure `json:"failures,omitempty"`        // 20 at most
+	Tries          int             `json:"tries,omitempty"`           // syncs that ended with a Message, since one went well or cached something
 	Message        string          `json:"message,omitempty"`         // why the sync as a whole failed, or is no success although nothing of it failed
 }
 
