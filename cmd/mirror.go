@@ -86,6 +86,8 @@ func syncText(m wire.Mirror) string {
 		text = fmt.Sprintf("%d/%d", s.Done, s.Total)
 	}
 	switch {
+	case s.Running && s.Total == 0: // it has just begun
+		return "running"
 	case s.Counting:
 		text += "+ running"
 	case s.Running:
