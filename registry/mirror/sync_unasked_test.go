@@ -195,3 +195,36 @@ func TestSyncOfBundles(t *testing.T) {
 		t.Errorf("with what no bundle brought: %+v", s)
 	}
 }
+
+// What is forgotten although the mirror is to have it is fetched again at once; while the mirror is suspended, the status tells that it lacks.
+func TestForgetWhatIsWanted(t *testing.T) {
+	o := openOddly(t)
+	first := o.list(nil, "acme")
+	forget := func() {
+		t.Helper()
+		if err := o.ForgetCrate(t.Context(), catalog.Actor{}, "m", "acme"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	if got, err := o.Get(t.Context(), "m"); err != nil || !got.Status.Sync.Requested && !got.Status.Sync.LastStarted.After(*first.LastStarted) {
+		t.Errorf("%+v %v", got.Status.Sync, err)
+	}
+	o.stored()
+	for !o.synced(o.mirror()).LastEnded.After(*first.LastEnded) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	o.list(func(s *wire.MirrorSpec) { s.Suspend = true }, "acme")
+	forget()
+	s := o.synced(o.mirror())
+	if s.Done != 0 || !strings.Contains(s.Message, "crate acme was forgotten") || s.Requested || s.Next != nil {
+		t.Errorf("suspended: %+v", s)
+	}
+	if s = o.again(); s.Done != 1 || s.Fetched != 1 || s.Message != "" {
+		t.Errorf("suspended, and asked to: %+v", s)
+	}
+	forget()
+	if s = o.list(func(s *wire.MirrorSpec) { s.Suspend = false }, "acme"); s.Next == nil && s.Message != "" {
+		t.Errorf("resumed: %+v", s)
+	}
+}

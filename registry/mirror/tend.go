@@ -86,9 +86,8 @@ func (m *Mirror) due(ctx context.Context, now time.Time) bool {
 
 func dueBy(spec wire.MirrorSpec, row catalog.Mirror, now time.Time) bool {
 	s := readSync(row.Status)
-	asked := !row.RequestedAt.IsZero() && (s.LastStarted == nil || row.RequestedAt.After(*s.LastStarted))
 	switch {
-	case s.Running, asked:
+	case s.Running, asked(row, s):
 		return true // one that runs by its own word and holds no lease has died
 	case spec.Suspend:
 		return false
@@ -99,6 +98,11 @@ func dueBy(spec wire.MirrorSpec, row catalog.Mirror, now time.Time) bool {
 		return true
 	}
 	return scheduled(spec.Schedule, s, now)
+}
+
+// asked reports whether somebody asked for a sync since the last one began.
+func asked(row catalog.Mirror, last wire.MirrorSync) bool {
+	return !row.RequestedAt.IsZero() && (last.LastStarted == nil || row.RequestedAt.After(*last.LastStarted))
 }
 
 // retryAt is when a sync that failed, or did in part, is tried again; zero: there is nothing to try.

@@ -173,7 +173,8 @@ func (m *Mirror) Unadvised() bool {
 // MirrorSync is how the caching ahead of what spec and lockfiles name stands. A time that is nil never was.
 type MirrorSync struct {
 	Running        bool            `json:"running"`
-	Generation     int64           `json:"generation"` // of the mirror, when the last one that ended began
+	Requested      bool            `json:"requested,omitempty"` // somebody asked for one, and it has not begun
+	Generation     int64           `json:"generation"`          // of the mirror, when the last one that ended began
 	LastStarted    *time.Time      `json:"last_started,omitempty"`
 	LastEnded      *time.Time      `json:"last_ended,omitempty"`
 	LastSuccessful *time.Time      `json:"last_successful,omitempty"` // without a failure: upstream was asked, and all that is wanted is cached
