@@ -86,6 +86,8 @@ func syncText(m wire.Mirror) string {
 		text = fmt.Sprintf("%d/%d", s.Done, s.Total)
 	}
 	switch {
+	case s.Running && s.Total == 0: // it has just begun
+		return "running"
 	case s.Counting:
 		text += "+ running"
 	case s.Running:
@@ -232,7 +234,8 @@ func newMirrorCacheCommand(cf *clientFlags) *cobra.Command {
 func newMirrorForgetCommand(cf *clientFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "forget NAME CRATE", Short: "Drop what a mirror cached of a crate", Args: args(cobra.ExactArgs(2)),
-		Long: `forget drops the index file and the archives of a crate from a mirror; they are fetched anew when they are asked for. It is the way to take over a
+		Long: `forget drops the index file and the archives of a crate from a mirror; they are fetched anew when they are asked for, and what
+lockfiles or lists of the mirror keep of it at once. It is the way to take over a
 checksum that upstream changed, after you have found out why.`,
 		RunE: func(cmd *cobra.Command, a []string) error {
 			c, err := cf.client()
@@ -242,7 +245,20 @@ checksum that upstream changed, after you have found out why.`,
 			if err := c.ForgetCrate(cmd.Context(), a[0], a[1]); err != nil {
 				return err
 			}
-			return cf.print(cmd.OutOrStdout(), map[string]string{"forgotten": a[1]}, func(w io.Writer) { row(w, "Forgot", a[1]) })
+			if err := cf.print(cmd.OutOrStdout(), map[string]string{"forgotten": a[1]}, func(w io.Writer) { row(w, "Forgot", a[1]) }); err != nil {
+				return err
+			}
+			m, err := c.Mirror(cmd.Context(), a[0])
+			if err != nil {
+				return err
+			}
+			switch s := m.Status.Sync; {
+			case listsAny(m) && (s.Requested || s.Running):
+				note(cmd, "what the mirror's lockfiles and lists keep is fetched again by a sync that begins by itself; `crateyard mirror status %s` tells how far it is", a[0])
+			case m.Spec.Suspend && s.Message != "":
+				note(cmd, "%s", cf.hints(s.Message))
+			}
+			return nil
 		},
 	}
 }

@@ -8,7 +8,41 @@ import (
 
 	"github.com/crateyard/crateyard/registry/client"
 	"github.com/crateyard/crateyard/registry/wire"
+	"github.com/crateyard/crateyard/test/upstream"
 )
+
+// again asks for a sync, and waits for its end.
+func (m *mirrored) again() wire.MirrorSync {
+	m.t.Helper()
+	asked, err := m.client.SyncMirror(m.t.Context(), "m")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var s wire.MirrorSync
+	eventually(m.t, "the sync that was asked for has ended", func() bool {
+		s = m.status().Sync
+		return !s.Running && s.LastEnded.After(*asked.Status.Sync.LastEnded)
+	})
+	return s
+}
+
+// What a sync looks up, with upstream away, was served to nobody: the metric of what is served says nothing of it.
+func TestMirrorSyncServesNobody(t *testing.T) {
+	m := openMirror(t, func(s *wire.MirrorSpec) { s.Crates = []wire.MirrorCrate{{Name: "acme"}, {Name: "other"}} }, "acme 1.0.0", "other 1.0.0")
+	m.synced()
+	m.proxy.Fail("/", upstream.Down, -1)
+	time.Sleep(1100 * time.Millisecond) // MaxAge
+	m.again()
+	const served = `crateyard_mirror_served_total{mirror="m",result="stale",what="index"}`
+	values, _ := m.metrics()
+	if n := values[served]; n != 0 {
+		t.Errorf("stale: %v after a sync", n)
+	}
+	if a := m.index("acme"); a.status != 200 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	eventually(t, "who is given an old file is counted", func() bool { m.index("acme"); values, _ = m.metrics(); return values[served] > 0 })
+}
 
 // synced waits until the last sync of m was of what it is now, and has ended.
 func (m *mirrored) synced() wire.Mirror {

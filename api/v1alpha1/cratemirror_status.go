@@ -123,7 +123,7 @@ type MirrorSyncStatus struct {
 	// +optional
 	EndedAt *metav1.Time `json:"endedAt,omitempty"`
 
-	// LastSuccessful is when a sync last ended without a failure. Missing: never.
+	// LastSuccessful is when a sync last ended without a failure, with upstream asked about all that is listed. Missing: never.
 	// +optional
 	LastSuccessful *metav1.Time `json:"lastSuccessful,omitempty"`
 
@@ -131,7 +131,7 @@ type MirrorSyncStatus struct {
 	// +optional
 	NextAt *metav1.Time `json:"nextAt,omitempty"`
 
-	// Message says why the sync as a whole failed.
+	// Message says why the sync as a whole failed, or is no success although nothing of it failed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1100
 	Message string `json:"message,omitempty"`

@@ -260,9 +260,21 @@ func (c *Catalog) DeleteMirrorCrate(ctx context.Context, mirrorID, generation in
 	return gone, err
 }
 
-// ForgetMirrorIndex drops an index file.
-func (c *Catalog) ForgetMirrorIndex(ctx context.Context, by Actor, mirror, name string) error {
+// ForgetMirrorIndex drops an index file. Where something that was pinned goes with it, lost says of the mirror as it is then whether it is to be synced now, and else
+// what its status becomes; nil: nothing was.
+func (c *Catalog) ForgetMirrorIndex(ctx context.Context, by Actor, mirror, name string, lost func(Mirror) (sync bool, status string)) error {
 	return c.changeMirror(ctx, by, mirror, func(tx *tx, m Mirror) (bool, error) {
+		if lost != nil {
+			var err error
+			if sync, status := lost(m); sync {
+				_, err = tx.ExecContext(ctx, "UPDATE mirrors SET requested_at = ? WHERE id = ?", c.now().UnixMilli(), m.ID)
+			} else {
+				_, err = tx.ExecContext(ctx, "UPDATE mirrors SET status = ? WHERE id = ?", status, m.ID)
+			}
+			if err != nil {
+				return false, err
+			}
+		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM mirror_index WHERE mirror_id = ? AND crate = ?", m.ID, name); err != nil {
 			return false, err
 		}

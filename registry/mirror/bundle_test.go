@@ -211,7 +211,7 @@ func TestExportOfWhatNoIndexFileLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.writer.settled(t.Context())
-	if err := o.Catalog.ForgetMirrorIndex(t.Context(), catalog.Actor{}, "m", "acme"); err != nil {
+	if err := o.Catalog.ForgetMirrorIndex(t.Context(), catalog.Actor{}, "m", "acme", nil); err != nil {
 		t.Fatal(err)
 	}
 	var bundle bytes.Buffer

@@ -12,28 +12,37 @@ import (
 // fresh gives an index file that upstream was asked for at some time or later; with the zero time, one that is no older than MaxAge. Where upstream is of no help,
 // it gives an older one.
 func (m *Mirror) fresh(ctx context.Context, name string, asOf time.Time) (*entry, error) {
-	e := m.cached(name)
-	if e == nil {
-		var err error
-		if e, err = m.load(ctx, name); err != nil {
-			return nil, err
-		}
+	e, err := m.before(ctx, name)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case e == nil:
 	case asOf.IsZero() && e.age() < m.maxAge() && (e.file != nil || e.age() < missingFor), !asOf.IsZero() && e.since(asOf):
 		return e, nil
 	case e.file != nil && (since(&e.failed) < retryStale || m.up.troubled(retryStale)): // nobody waits for it
-		m.Metrics.Served(m.Name(), "index", stale)
 		return e, nil
 	}
+	newer, err := m.renew(ctx, name, e, asOf)
+	if err != nil && e != nil && e.file != nil && ctx.Err() == nil {
+		return e, nil
+	}
+	return newer, err
+}
+
+// before gives what is known of an index file, however old; nil: nothing is.
+func (m *Mirror) before(ctx context.Context, name string) (*entry, error) {
+	if e := m.cached(name); e != nil {
+		return e, nil
+	}
+	return m.load(ctx, name)
+}
+
+// renew asks upstream for an index file of which e was known, so that the answer is of some time or later; the zero time takes one of any.
+func (m *Mirror) renew(ctx context.Context, name string, e *entry, asOf time.Time) (*entry, error) {
 	newer, err := m.refresh(ctx, name, e)
 	if err == nil && !asOf.IsZero() && !newer.since(asOf) { // another server asked, before
 		newer, err = m.refresh(ctx, name, newer)
-	}
-	if err != nil && e != nil && e.file != nil && ctx.Err() == nil {
-		m.Metrics.Served(m.Name(), "index", stale)
-		return e, nil
 	}
 	return newer, err
 }
@@ -97,10 +106,13 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had b
 	}
 	row, err = m.stored(ctx, name, num)
 	if err == nil && row == nil {
-		err = fault.New(fault.Unavailable, "it was fetched, and could not be stored; the server's log says why")
+		err = errNoRoom
 	}
 	return row, true, err
 }
+
+// errNoRoom is no fault of upstream's.
+var errNoRoom = fault.New(fault.Unavailable, "it was fetched, and could not be stored; the server's log says why")
 
 // storedAndAdmitted is stored, with a refusal for what may not be given out.
 func (m *Mirror) storedAndAdmitted(ctx context.Context, l line) (*catalog.MirrorCrate, error) {

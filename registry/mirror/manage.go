@@ -251,7 +251,8 @@ func notStored(name, num string) error {
 	return fault.New(fault.Unavailable, "the archive of %s %s could not be stored; the server's log says why", name, num)
 }
 
-// ForgetCrate drops what a mirror cached of a crate.
+// ForgetCrate drops what a mirror cached of a crate. What of it the mirror is to have is fetched again by a sync, which begins by itself; of a mirror that is
+// suspended, the status says that it lacks.
 func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, name string) error {
 	found, err := m.find(ctx, mirror)
 	if err != nil {
@@ -279,17 +280,40 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 	if unknown && len(rows) == 0 && !found.problems.about(name) {
 		return fault.New(fault.NotFound, "mirror `%s` has nothing cached of crate `%s`, so there is nothing to forget", mirror, name)
 	}
+	wanted := int64(0)
 	for _, row := range rows {
-		if _, err := found.evict(ctx, 0, row); err != nil {
+		gone, err := found.evict(ctx, 0, row)
+		if err != nil {
 			return err
 		}
+		if gone && row.Pinned != catalog.NotPinned {
+			wanted++
+		}
 	}
-	if err := m.Catalog.ForgetMirrorIndex(ctx, by, mirror, indexKey(name)); err != nil {
+	var lost func(catalog.Mirror) (bool, string)
+	if wanted > 0 {
+		lost = func(row catalog.Mirror) (bool, string) { return lack(row, name, wanted) }
+	}
+	if err := m.Catalog.ForgetMirrorIndex(ctx, by, mirror, indexKey(name), lost); err != nil {
 		return err
 	}
 	found.problems.dropAbout(name)
 	found.tellStatusNow()
 	return m.Reload(ctx, mirror)
+}
+
+// lack says of a mirror that has no longer what it is to have of a crate, some archives, whether it is to be synced now: unless it is suspended, when its status
+// is to tell.
+func lack(row catalog.Mirror, name string, archives int64) (sync bool, status string) {
+	var spec wire.MirrorSpec
+	s := readSync(row.Status)
+	if err := json.Unmarshal([]byte(row.Spec), &spec); err != nil || !spec.Suspend || s.Running { // one that runs may have counted them
+		return true, ""
+	}
+	s.Done = max(s.Done-archives, 0)
+	s.Message = fmt.Sprintf("crate %s was forgotten, of which the mirror is to keep versions; `crateyard mirror sync %s` has it fetched again, or the next sync when the mirror is resumed", name, row.Name)
+	text, err := json.Marshal(s)
+	return err != nil, string(text)
 }
 
 // evict removes one stored archive, unless it was used in the meantime, or the mirror is of another generation than the given one by now; 0: whatever it is. It

@@ -471,3 +471,18 @@ func TestArchiveAboveTheLimit(t *testing.T) {
 		t.Errorf("an archive that is brought: %v", err)
 	}
 }
+
+// That upstream has no such crate is found out with one request at a time, too: whether it is a registry at all is asked after that.
+func TestOneRequestAtATime(t *testing.T) {
+	o := openOddly(t)
+	o.be(refusing) // its config.json is not read
+	spec := o.mirror().Spec
+	spec.Upstream.Concurrency = 1
+	if _, _, err := o.Put(t.Context(), catalog.Actor{}, "m", wire.MirrorChange{Spec: spec}); err != nil {
+		t.Fatal(err)
+	}
+	o.be(func(http.ResponseWriter, *http.Request) bool { return false })
+	if _, err := o.mirror().Index(t.Context(), "nowhere"); fault.KindOf(err) != fault.NotFound {
+		t.Error(err)
+	}
+}

@@ -59,6 +59,9 @@ func (m *Manager) describe(ctx context.Context, row catalog.Mirror) (out wire.Mi
 		return out, err
 	}
 	out.Status = wire.MirrorStatus{IndexFiles: n.IndexFiles, Crates: n.Crates, Bytes: n.Bytes, Sync: readSync(row.Status)}
+	if s := &out.Status.Sync; asked(row, *s) {
+		s.Requested = true
+	}
 	if out.Status.Shadowed, err = m.Catalog.Shadowed(ctx, row.ID, maxProblems); err != nil {
 		return out, err
 	}

@@ -57,9 +57,14 @@ type syncing struct {
 	from  map[catalog.MirrorKey]string // who wants what is pinned
 	had   map[string]struct{}          // what was stored when the sync began: it need not be looked for one by one
 
-	noting chan struct{} // one for each fetch that goes on beside the sync
-	ending atomic.Bool   // no more is found, and no more than foundMost are left: they are written as they come, so that the end waits for the last few only
-	awry   atomic.Int64  // failures of upstream, one after the other
+	before  int64               // what was cached of what was wanted when the one before ended
+	unasked map[string]struct{} // index files that are as old as they are, because upstream is of no help
+	why     string              // the last reason for that, for people
+
+	noting  chan struct{} // one for each fetch that goes on beside the sync
+	ending  atomic.Bool   // no more is found, and no more than foundMost are left: they are written as they come, so that the end waits for the last few only
+	awry    atomic.Int64  // failures of upstream, one after the other, that cost what is wanted
+	unheard atomic.Int64  // the same, of questions for index files of which older ones are known
 }
 
 // sync caches what the mirror is to have: the versions of its lockfiles, and those of its crates and their dependencies. What is there already
@@ -74,8 +79,8 @@ func (m *Mirror) sync(ctx context.Context) error {
 	}
 	last := readSync(row.Status)
 	now := time.Now().UTC()
-	s := &syncing{m: m, began: now, pins: map[catalog.MirrorKey]int{}, from: map[catalog.MirrorKey]string{}, noting: make(chan struct{}, notedMost), state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
-		LastEnded: last.LastEnded, LastSuccessful: last.LastSuccessful}}
+	s := &syncing{m: m, began: now, pins: map[catalog.MirrorKey]int{}, from: map[catalog.MirrorKey]string{}, unasked: map[string]struct{}{}, before: last.Done, noting: make(chan struct{}, notedMost), state: wire.MirrorSync{Running: true, Generation: last.Generation, LastStarted: &now,
+		LastEnded: last.LastEnded, LastSuccessful: last.LastSuccessful, Tries: last.Tries}}
 	wants, err := m.wants(ctx)
 	if err != nil {
 		return err
@@ -194,18 +199,63 @@ func (s *syncing) Versions(ctx context.Context, name string) ([]plan.Entry, erro
 	if err := s.m.admitCrate(name); err != nil {
 		return nil, errors.Unwrap(err) // the text for people
 	}
-	e, err := s.m.fresh(ctx, indexKey(name), s.began)
+	e, err := s.index(ctx, indexKey(name))
 	if err != nil {
-		if fault.KindOf(err) == fault.Unavailable && s.awry.Add(1) >= giveUp {
-			return nil, errors.Join(err, plan.ErrStop)
-		}
 		return nil, err
 	}
-	s.awry.Store(0)
 	if e.file == nil {
 		return nil, plan.ErrNoCrate
 	}
 	return plan.ParseIndex(e.admitted()), nil
+}
+
+// index gives an index file that upstream was asked for since the sync began. Where upstream is of no help it gives an older one, and notes that: see missed.
+func (s *syncing) index(ctx context.Context, name string) (*entry, error) {
+	m := s.m
+	e, err := m.before(ctx, name)
+	if err != nil || e != nil && e.since(s.began) {
+		return e, err
+	}
+	old := e != nil && e.file != nil
+	if old && s.unheard.Load() >= giveUp { // each further question would wait in vain
+		s.missed(name, e, nil)
+		return e, nil
+	}
+	newer, err := m.renew(ctx, name, e, s.began)
+	switch {
+	case err == nil:
+		s.awry.Store(0)
+		s.unheard.Store(0)
+	case ctx.Err() != nil:
+	case old:
+		if m.up.troubled(retryStale) { // else it answers, and what it says is refused
+			s.unheard.Add(1)
+		}
+		s.missed(name, e, err)
+		return e, nil
+	case fault.KindOf(err) == fault.Unavailable && s.awry.Add(1) >= giveUp:
+		err = errors.Join(err, plan.ErrStop)
+	}
+	return newer, err
+}
+
+// missed notes that upstream was of no help with an index file of which e is known from before; nil: for the same reason as before. A mirror that is filled from
+// bundles, beyond upstream's reach, knows no better than its bundles, and misses nothing.
+func (s *syncing) missed(name string, e *entry, err error) {
+	m := s.m
+	if m.pinnedOnly() && e.etag == "" && e.lastModified == "" && m.up.answered.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unasked[name] = struct{}{}
+	if err == nil {
+		return
+	}
+	s.why = people(err)
+	if h := m.up.health.Load(); h != nil && h.err != "" { // in fewer words
+		s.why = h.err
+	}
 }
 
 // cache has one version be there.
@@ -221,12 +271,14 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 	}
 	if err != nil {
 		s.fail(v.Crate, v.Num, v.From, people(err))
-		if fault.KindOf(err) == fault.Unavailable && s.awry.Add(1) >= giveUp {
+		if fault.KindOf(err) == fault.Unavailable && !errors.Is(err, errNoRoom) && s.awry.Add(1) >= giveUp {
 			return plan.ErrStop
 		}
 		return nil
 	}
-	s.awry.Store(0)
+	if fetched { // what is there already says nothing of upstream
+		s.awry.Store(0)
+	}
 	s.note(func(st *wire.MirrorSync) {
 		key := catalog.MirrorKey{MirrorID: s.m.Row.ID, Name: row.Name, Num: row.Num}
 		s.pins[key], s.from[key] = how, v.From
@@ -327,13 +379,29 @@ func (s *syncing) text() (string, error) {
 	return string(text), err
 }
 
+// notAsked says that upstream was not of the help that it should have been. The caller holds mu.
+func (s *syncing) notAsked() string {
+	n := "one crate"
+	if len(s.unasked) > 1 {
+		n = fmt.Sprintf("%d crates", len(s.unasked))
+	}
+	text := fmt.Sprintf("upstream was of no help with the index of %s (%s); what is cached was kept", n, s.why)
+	if s.m.Spec.Suspend {
+		return text
+	}
+	return text + ", and it is tried again"
+}
+
 // end notes what is pinned and how the sync ended, and has all servers look at it.
 func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err error) error {
 	s.m.writer.settled(ctx)
-	// What failed just now may be pinned from before: only a sync that found everything takes pins away.
+	// What failed just now, or upstream could not be asked about, may be pinned from before: only a sync that found everything takes pins away.
 	var pins map[catalog.MirrorKey]int
-	s.note(func(*wire.MirrorSync) { pins = maps.Clone(s.pins) })
-	missing, perr := s.m.Catalog.PinMirrorCrates(ctx, s.m.Row.ID, pins, err == nil && s.state.Failed == 0)
+	all := false
+	s.note(func(st *wire.MirrorSync) {
+		pins, all = maps.Clone(s.pins), err == nil && st.Failed == 0 && len(s.unasked) == 0
+	})
+	missing, perr := s.m.Catalog.PinMirrorCrates(ctx, s.m.Row.ID, pins, all)
 	if perr != nil {
 		return perr
 	}
@@ -350,12 +418,22 @@ func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err err
 			st.Message = "upstream was of no help several times in a row; the rest is tried again later"
 		case err != nil:
 			st.Message = people(err)
+		case len(s.unasked) > 0:
+			st.Message = s.notAsked()
 		case st.Failed == 0:
 			st.LastSuccessful = &now
 		}
+		switch {
+		case st.Message == "":
+			st.Tries = 0
+		case st.Done > s.before: // and not just again what retention had taken
+			st.Tries = 1
+		default:
+			st.Tries++
+		}
 		if !quiet {
 			s.m.Log.Info("Sync of a mirror ended", "mirror", s.m.Name(), "total", st.Total, "cached", st.Done, "fetched", st.Fetched, "bytes", st.FetchedBytes,
-				"failed", st.Failed, "seconds", int(now.Sub(*st.LastStarted).Seconds()))
+				"failed", st.Failed, "message", st.Message, "seconds", int(now.Sub(*st.LastStarted).Seconds()))
 		}
 	})
 	if r := s.m.Spec.Retention; r.MaxSize > 0 || r.UnusedFor > 0 {

@@ -13,7 +13,7 @@ import (
 const (
 	tendEvery  = 2 * time.Second  // how often it is looked whether there is work
 	retrySync  = 10 * time.Minute // after one with failures
-	retrySoon  = time.Minute      // after one that gave up in the middle of its work: upstream was restarted, as a rule
+	retrySoon  = time.Minute      // after one that upstream was of no help with: it was restarted, as a rule. With each that caches nothing, the time doubles
 	sweepEvery = 24 * time.Hour
 	sweepFirst = 20 * time.Minute
 )
@@ -86,9 +86,8 @@ func (m *Mirror) due(ctx context.Context, now time.Time) bool {
 
 func dueBy(spec wire.MirrorSpec, row catalog.Mirror, now time.Time) bool {
 	s := readSync(row.Status)
-	asked := !row.RequestedAt.IsZero() && (s.LastStarted == nil || row.RequestedAt.After(*s.LastStarted))
 	switch {
-	case s.Running, asked:
+	case s.Running, asked(row, s):
 		return true // one that runs by its own word and holds no lease has died
 	case spec.Suspend:
 		return false
@@ -101,13 +100,18 @@ func dueBy(spec wire.MirrorSpec, row catalog.Mirror, now time.Time) bool {
 	return scheduled(spec.Schedule, s, now)
 }
 
+// asked reports whether somebody asked for a sync since the last one began.
+func asked(row catalog.Mirror, last wire.MirrorSync) bool {
+	return !row.RequestedAt.IsZero() && (last.LastStarted == nil || row.RequestedAt.After(*last.LastStarted))
+}
+
 // retryAt is when a sync that failed, or did in part, is tried again; zero: there is nothing to try.
 func retryAt(s wire.MirrorSync) time.Time {
 	switch {
 	case s.LastEnded == nil, s.Failed == 0 && s.Message == "":
 		return time.Time{}
-	case s.Message != "" && s.Fetched > 0:
-		return s.LastEnded.Add(retrySoon)
+	case s.Message != "":
+		return s.LastEnded.Add(min(retrySoon<<min(max(s.Tries, 1)-1, 10), retrySync))
 	}
 	return s.LastEnded.Add(retrySync)
 }

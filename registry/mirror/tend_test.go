@@ -16,8 +16,11 @@ func TestDue(t *testing.T) {
 		return wire.MirrorSync{Generation: 2, LastStarted: ago(d), LastEnded: ago(d)}
 	}
 	failed, gaveUp, running := done(time.Hour), done(time.Hour), done(time.Hour)
-	away, restarted := done(2*time.Minute), done(2*time.Minute)
-	away.Message, restarted.Message, restarted.Fetched = "upstream was of no help", "upstream was of no help", 5
+	tried := func(tries int, d time.Duration) wire.MirrorSync {
+		s := done(d)
+		s.Message, s.Tries = "upstream was of no help", tries
+		return s
+	}
 	failed.Failed, gaveUp.Message, running.Running = 1, "upstream was of no help", true
 	for name, tt := range map[string]struct {
 		sync           wire.MirrorSync
@@ -34,8 +37,12 @@ func TestDue(t *testing.T) {
 		"asked before":             {sync: done(time.Hour), generation: 2, asked: ago(2 * time.Hour)},
 		"failed an hour ago":       {sync: failed, generation: 2, due: true},
 		"gave up an hour ago":      {sync: gaveUp, generation: 2, due: true},
-		"gave up at once":          {sync: away, generation: 2},
-		"gave up in between":       {sync: restarted, generation: 2, due: true},
+		"gave up just now":         {sync: tried(1, 50*time.Second), generation: 2},
+		"gave up a minute ago":     {sync: tried(1, 70*time.Second), generation: 2, due: true},
+		"gave up again":            {sync: tried(2, 70*time.Second), generation: 2},
+		"gave up again, two ago":   {sync: tried(2, 130*time.Second), generation: 2, due: true},
+		"gave up for long":         {sync: tried(900, 9*time.Minute), generation: 2},
+		"gave up for long, ten":    {sync: tried(900, 11*time.Minute), generation: 2, due: true},
 		"broke off":                {sync: running, generation: 2, due: true, suspended: true},
 		"its time has come":        {sync: done(time.Hour), generation: 2, schedule: "0 3 * * *", due: true},
 		"its time has not come":    {sync: done(time.Minute), generation: 2, schedule: "0 3 * * *"},

@@ -305,6 +305,7 @@ func (u *upstream) indexOnce(ctx context.Context, name string, header http.Heade
 		return indexAnswer{same: true}, nil
 	case http.StatusOK:
 	default: // what is no registry has no crate, either, and is not to be believed
+		_ = resp.Body.Close() // the next question may need its slot
 		if _, err = u.registry(ctx); err == nil {
 			u.answers()
 		}

@@ -173,10 +173,11 @@ func (m *Mirror) Unadvised() bool {
 // MirrorSync is how the caching ahead of what spec and lockfiles name stands. A time that is nil never was.
 type MirrorSync struct {
 	Running        bool            `json:"running"`
-	Generation     int64           `json:"generation"` // of the mirror, when the last one that ended began
+	Requested      bool            `json:"requested,omitempty"` // somebody asked for one, and it has not begun
+	Generation     int64           `json:"generation"`          // of the mirror, when the last one that ended began
 	LastStarted    *time.Time      `json:"last_started,omitempty"`
 	LastEnded      *time.Time      `json:"last_ended,omitempty"`
-	LastSuccessful *time.Time      `json:"last_successful,omitempty"` // without a failure
+	LastSuccessful *time.Time      `json:"last_successful,omitempty"` // without a failure: upstream was asked, and all that is wanted is cached
 	Next           *time.Time      `json:"next,omitempty"`            // by schedule, or to try again what failed
 	Total          int64           `json:"total"`                     // versions that are wanted, and entries that lead to none, as far as is known
 	Done           int64           `json:"done"`                      // of Total, in the cache
@@ -185,7 +186,8 @@ type MirrorSync struct {
 	Fetched        int64           `json:"fetched"`                   // by this sync
 	FetchedBytes   int64           `json:"fetched_bytes"`             // by this sync
 	Failures       []MirrorFailure `json:"failures,omitempty"`        // 20 at most
-	Message        string          `json:"message,omitempty"`         // why the sync as a whole failed
+	Tries          int             `json:"tries,omitempty"`           // syncs that ended with a Message, since one went well or cached more than the one before
+	Message        string          `json:"message,omitempty"`         // why the sync as a whole failed, or is no success although nothing of it failed
 }
 
 // MirrorFailure is an entry that a sync could not cache, and why.

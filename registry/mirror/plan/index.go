@@ -92,6 +92,9 @@ func (l *loader) ask(ctx context.Context, name string) (*record, error) {
 	r := &record{name: name, problem: "its index file could not be read", err: err}
 	if fe, ok := errors.AsType[*fault.Error](err); ok {
 		r.problem += ": " + fe.Detail
+		if fe.Kind == fault.Forbidden { // by the mirror's policy: nobody tried to read it
+			r.problem = fe.Detail
+		}
 	}
 	return r, nil
 }
