@@ -251,6 +251,9 @@ func notStored(name, num string) error {
 	return fault.New(fault.Unavailable, "the archive of %s %s could not be stored; the server's log says why", name, num)
 }
 
+// forgetTries is how often an archive is looked at again that was used just before it was to go.
+const forgetTries = 5
+
 // ForgetCrate drops what a mirror cached of a crate. What of it the mirror is to have is fetched again by a sync, which begins by itself; of a mirror that is
 // suspended, the status says that it lacks.
 func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, name string) error {
@@ -281,13 +284,18 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 		return fault.New(fault.NotFound, "mirror `%s` has nothing cached of crate `%s`, so there is nothing to forget", mirror, name)
 	}
 	wanted := int64(0)
-	for _, row := range rows {
-		gone, err := found.evict(ctx, 0, row)
-		if err != nil {
-			return err
+	for try := 0; len(rows) > 0 && try < forgetTries; try++ { // its use may be noted in between
+		for _, row := range rows {
+			gone, err := found.evict(ctx, 0, row)
+			if err != nil {
+				return err
+			}
+			if gone && row.Pinned != catalog.NotPinned {
+				wanted++
+			}
 		}
-		if gone && row.Pinned != catalog.NotPinned {
-			wanted++
+		if rows, err = m.Catalog.MirrorCratesOf(ctx, found.Row.ID, name); err != nil {
+			return err
 		}
 	}
 	var lost func(catalog.Mirror) (bool, string)
