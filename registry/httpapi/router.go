@@ -191,10 +191,12 @@ func (rt *router) clean(u *url.URL) (clean *url.URL, elsewhere func(*response, *
 	if rt.base != "" {
 		rest, ok := rt.below(p)
 		restRaw, okRaw := rt.below(raw)
-		if !ok || raw != "" && !okRaw {
+		if !ok {
 			return nil, rt.outside
 		}
-		p, raw = rest, restRaw
+		if p, raw = rest, restRaw; !okRaw { // the address itself is written in another way
+			raw = ""
+		}
 	}
 	if strings.Contains(p, "/.") && (strings.Contains(p+"/", "/./") || strings.Contains(p+"/", "/../")) {
 		return nil, rt.dotted

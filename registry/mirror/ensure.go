@@ -106,13 +106,10 @@ func (m *Mirror) ensure(ctx context.Context, name, num string, pinned int, had b
 	}
 	row, err = m.stored(ctx, name, num)
 	if err == nil && row == nil {
-		err = errNoRoom
+		err = fault.New(fault.Unavailable, "it was fetched, and could not be stored; the server's log says why")
 	}
 	return row, true, err
 }
-
-// errNoRoom is no fault of upstream's.
-var errNoRoom = fault.New(fault.Unavailable, "it was fetched, and could not be stored; the server's log says why")
 
 // storedAndAdmitted is stored, with a refusal for what may not be given out.
 func (m *Mirror) storedAndAdmitted(ctx context.Context, l line) (*catalog.MirrorCrate, error) {

@@ -283,31 +283,41 @@ func (m *Manager) ForgetCrate(ctx context.Context, by catalog.Actor, mirror, nam
 	if unknown && len(rows) == 0 && !found.problems.about(name) {
 		return fault.New(fault.NotFound, "mirror `%s` has nothing cached of crate `%s`, so there is nothing to forget", mirror, name)
 	}
-	wanted := int64(0)
-	for try := 0; len(rows) > 0 && try < forgetTries; try++ { // its use may be noted in between
-		for _, row := range rows {
-			gone, err := found.evict(ctx, 0, row)
-			if err != nil {
-				return err
-			}
-			if gone && row.Pinned != catalog.NotPinned {
-				wanted++
-			}
-		}
-		if rows, err = m.Catalog.MirrorCratesOf(ctx, found.Row.ID, name); err != nil {
-			return err
-		}
-	}
+	wanted, err := found.forgetAll(ctx, name, rows)
 	var lost func(catalog.Mirror) (bool, string)
 	if wanted > 0 {
 		lost = func(row catalog.Mirror) (bool, string) { return lack(row, name, wanted) }
 	}
-	if err := m.Catalog.ForgetMirrorIndex(ctx, by, mirror, indexKey(name), lost); err != nil {
+	if err != nil && wanted == 0 {
+		return err
+	}
+	noting, cancel := found.detached(refreshTime) // what went is told, also when the client goes away, or the storage does not remove a file
+	defer cancel()
+	if err := errors.Join(err, m.Catalog.ForgetMirrorIndex(noting, by, mirror, indexKey(name), lost)); err != nil {
 		return err
 	}
 	found.problems.dropAbout(name)
 	found.tellStatusNow()
 	return m.Reload(ctx, mirror)
+}
+
+// forgetAll removes archives of a crate, and gives the number of those that were pinned, also beside an error.
+func (m *Mirror) forgetAll(ctx context.Context, name string, rows []catalog.MirrorCrate) (pinned int64, err error) {
+	for try := 0; len(rows) > 0 && try < forgetTries; try++ { // the use of one may be noted in between
+		for _, row := range rows {
+			gone, err := m.evict(ctx, 0, row)
+			if gone && row.Pinned != catalog.NotPinned {
+				pinned++
+			}
+			if err != nil {
+				return pinned, err
+			}
+		}
+		if rows, err = m.Catalog.MirrorCratesOf(ctx, m.Row.ID, name); err != nil {
+			return pinned, err
+		}
+	}
+	return pinned, nil
 }
 
 // lack says of a mirror that has no longer what it is to have of a crate, some archives, whether it is to be synced now: unless it is suspended, when its status

@@ -27,6 +27,7 @@ const (
 	foundMost = 256         // versions that were found and wait to be cached
 	notedMost = 256         // versions that are being fetched, or are cached and wait for it to be noted
 	giveUp    = 10          // failures of upstream one after the other that end a sync
+	giveUpAll = 10 * giveUp // the same, of archives, while it gives index files
 )
 
 // syncOnce syncs, unless another server does.
@@ -243,18 +244,16 @@ func (s *syncing) index(ctx context.Context, name string) (*entry, error) {
 // bundles, beyond upstream's reach, knows no better than its bundles, and misses nothing.
 func (s *syncing) missed(name string, e *entry, err error) {
 	m := s.m
-	if m.pinnedOnly() && e.etag == "" && e.lastModified == "" && m.up.answered.Load() == 0 {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unasked[name] = struct{}{}
-	if err == nil {
-		return
+	if err != nil {
+		s.why = people(err)
+		if h := m.up.health.Load(); h != nil && h.err != "" { // in fewer words
+			s.why = h.err
+		}
 	}
-	s.why = people(err)
-	if h := m.up.health.Load(); h != nil && h.err != "" { // in fewer words
-		s.why = h.err
+	if !m.pinnedOnly() || e.etag != "" || e.lastModified != "" || m.up.answered.Load() != 0 {
+		s.unasked[name] = struct{}{}
 	}
 }
 
@@ -271,14 +270,15 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 	}
 	if err != nil {
 		s.fail(v.Crate, v.Num, v.From, people(err))
-		if fault.KindOf(err) == fault.Unavailable && !errors.Is(err, errNoRoom) && s.awry.Add(1) >= giveUp {
+		if fault.KindOf(err) != fault.Unavailable || !s.m.up.troubled(retryStale) { // it is the disk, or the catalog
+			return nil
+		}
+		if n := s.awry.Add(1); n >= giveUpAll || n >= giveUp && !s.answers(ctx, v.Crate) {
 			return plan.ErrStop
 		}
 		return nil
 	}
-	if fetched { // what is there already says nothing of upstream
-		s.awry.Store(0)
-	}
+	s.awry.Store(0)
 	s.note(func(st *wire.MirrorSync) {
 		key := catalog.MirrorKey{MirrorID: s.m.Row.ID, Name: row.Name, Num: row.Num}
 		s.pins[key], s.from[key] = how, v.From
@@ -292,6 +292,15 @@ func (s *syncing) cache(ctx context.Context, v plan.Version) error {
 		s.m.writer.hasten()
 	}
 	return nil
+}
+
+// answers asks upstream for an index file, to find out whether it is of no help at all, or with some archives only: what stands behind these is to have its turn.
+func (s *syncing) answers(ctx context.Context, name string) bool {
+	e, err := s.m.before(ctx, indexKey(name))
+	if err == nil {
+		_, err = s.m.renew(ctx, indexKey(name), e, time.Now())
+	}
+	return err == nil
 }
 
 // begin begins the fetch of an archive. Where it goes on after the archive is stored, until that is noted, nobody waits for it: the notes of many are one write.
@@ -426,7 +435,7 @@ func (s *syncing) end(ctx context.Context, generation int64, quiet bool, err err
 		switch {
 		case st.Message == "":
 			st.Tries = 0
-		case st.Done > s.before: // and not just again what retention had taken
+		case st.Fetched > 0 && st.Done > s.before: // and not just again what retention had taken
 			st.Tries = 1
 		default:
 			st.Tries++

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/crateyard/crateyard/registry/catalog"
+	"github.com/crateyard/crateyard/registry/fault"
+	"github.com/crateyard/crateyard/registry/storage"
 	"github.com/crateyard/crateyard/registry/wire"
 )
 
@@ -226,5 +229,74 @@ func TestForgetWhatIsWanted(t *testing.T) {
 	forget()
 	if s = o.list(func(s *wire.MirrorSpec) { s.Suspend = false }, "acme"); s.Next == nil && s.Message != "" {
 		t.Errorf("resumed: %+v", s)
+	}
+}
+
+// Archives that upstream never gives do not keep those that stand behind them in the list from being cached.
+func TestSyncPassesWhatAlwaysFails(t *testing.T) {
+	o := openOddly(t)
+	sum := sha256.Sum256(*o.file.Load())
+	o.be(func(w http.ResponseWriter, r *http.Request) bool {
+		name, ok := IndexName(strings.TrimPrefix(r.URL.Path, "/index/"))
+		switch {
+		case ok && (strings.HasPrefix(name, "bad-") || strings.HasPrefix(name, "new-")):
+			_, _ = fmt.Fprintf(w, `{"name":%q,"vers":"1.0.0","deps":[],"cksum":%q,"features":{},"yanked":false}`+"\n", name, hex.EncodeToString(sum[:]))
+		case strings.HasPrefix(r.URL.Path, "/crates/bad-"):
+			w.WriteHeader(http.StatusInternalServerError)
+		case strings.HasPrefix(r.URL.Path, "/crates/new-"):
+			_, _ = w.Write(*o.file.Load())
+		default:
+			return false
+		}
+		return true
+	})
+	var names []string
+	for i := range 3 * giveUp {
+		names = append(names, fmt.Sprintf("bad-%02d", i))
+	}
+	o.list(nil, names...)
+	if s := o.list(nil, append(names, "new-0", "new-1")...); s.Done != 2 || s.Failed != 3*giveUp {
+		t.Errorf("%+v", s)
+	}
+}
+
+// stuck is a storage that removes nothing for a while.
+type stuck struct {
+	storage.Store
+	is atomic.Bool
+}
+
+func (s *stuck) Delete(ctx context.Context, key string) error {
+	if s.is.Load() {
+		return fault.New(fault.Unavailable, "the bucket is away")
+	}
+	return s.Store.Delete(ctx, key)
+}
+
+// What was forgotten is fetched again, also when the forgetting broke off in the middle.
+func TestForgetBrokenOff(t *testing.T) {
+	o := openOddly(t)
+	store := &stuck{Store: o.Store}
+	o.Store = store
+	first := o.list(nil, "acme")
+	if first.Done != 1 {
+		t.Fatalf("%+v", first)
+	}
+	store.is.Store(true)
+	if err := o.ForgetCrate(t.Context(), catalog.Actor{}, "m", "acme"); fault.KindOf(err) != fault.Unavailable {
+		t.Error(err)
+	}
+	store.is.Store(false)
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		rows, err := o.Catalog.MirrorCratesOf(t.Context(), o.mirror().Row.ID, "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rows) == 1 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("it is not fetched again")
+		}
 	}
 }
