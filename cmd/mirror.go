@@ -250,7 +250,8 @@ checksum that upstream changed, after you have found out why.`,
 			}
 			m, err := c.Mirror(cmd.Context(), a[0])
 			if err != nil {
-				return nil // it is forgotten; what follows is a note
+				note(cmd, "it is forgotten; whether a sync fetches it again cannot be told: %v", err)
+				return nil
 			}
 			switch s := m.Status.Sync; {
 			case listsAny(m) && (s.Requested || s.Running):
