@@ -64,10 +64,7 @@ func (m *Manager) Add(ctx context.Context, by catalog.Actor, mirror, name, num s
 	row := catalog.MirrorCrate{Name: name, Num: num, SHA256: l.Cksum, Size: n}
 	if found.policy.NeedsFacts() {
 		row.License, row.Inspected = inspect(io.NewSectionReader(sp, 0, n)), true
-		o := policy.Options{Now: time.Now(), Advisories: found.advisories.Load(), Facts: func(string) (policy.Facts, bool) {
-			return policy.Facts{License: row.License, Size: n}, true
-		}}
-		if d := found.policy.Version(l.bytes, o); d != nil {
+		if d := found.judge(l, func(string) (policy.Facts, bool) { return policy.Facts{License: row.License, Size: n}, true }); d != nil {
 			return out, found.refusal(*d, name)
 		}
 	}
